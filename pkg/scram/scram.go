@@ -1,0 +1,182 @@
+// Package scram is SCRAM-SHA-256 as PostgreSQL speaks it (RFC 5802 and 7677), for both roles: bytes in, bytes out. It never does I/O, and never hashes a password but in [Derive] and [NewKeys], which cost milliseconds and may run in a goroutine.
+//
+// Channel binding is not offered: the mechanism is SCRAM-SHA-256, not SCRAM-SHA-256-PLUS.
+package scram
+
+import (
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const (
+	// Mechanism is the name in AuthenticationSASL and SASLInitialResponse.
+	Mechanism = "SCRAM-SHA-256"
+	// DefaultIterations and SaltLen are what PostgreSQL uses for a new verifier.
+	DefaultIterations = 4096
+	SaltLen           = 16
+	// MaxIterations bounds what a verifier or a server may ask for: 10,000,000 rounds are seconds of a CPU.
+	MaxIterations = 10_000_000
+	// MaxMessage is the longest message in bytes that PostgreSQL reads from a client during an exchange, and so does [Server].
+	MaxMessage = 1024
+
+	nonceLen = 18 // random bytes, before base64
+)
+
+var (
+	// ErrFailed reports that the peer does not hold the secret: a wrong password, or a user that does not exist.
+	ErrFailed = errors.New("SCRAM authentication failed")
+	// ErrMalformed reports a message that breaks the grammar or the order of the exchange.
+	ErrMalformed = errors.New("malformed SCRAM message")
+	// ErrUnsupported reports a message that is right but asks for what is not offered.
+	ErrUnsupported = errors.New("unsupported SCRAM feature")
+	// ErrVerifier reports a stored secret that is not a SCRAM verifier.
+	ErrVerifier = errors.New("not a SCRAM-SHA-256 verifier")
+)
+
+// Key is an HMAC-SHA-256 key or a SHA-256 hash.
+type Key [sha256.Size]byte
+
+// Keys are what a server stores of a password. With them clients can be checked, but nobody can be logged in to a server.
+type Keys struct {
+	Salt       []byte
+	Iterations int
+	StoredKey  Key // the hash of the ClientKey
+	ServerKey  Key // proves to the client that the server knows the verifier
+
+	mock bool // no password fits, whatever the proof
+}
+
+// ClientKey is what a client needs to log in besides a server's challenge; it is worth as much as the password.
+type ClientKey Key
+
+// String hides the key from logs.
+func (ClientKey) String() string { return "[redacted]" }
+
+// GoString hides the key from %#v.
+func (ClientKey) GoString() string { return "[redacted]" }
+
+// ParseVerifier reads a secret of PostgreSQL's pg_authid: SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey.
+// An error wraps [ErrVerifier] and never shows the secret.
+func ParseVerifier(s string) (Keys, error) {
+	rest, ok := strings.CutPrefix(s, Mechanism+"$")
+	if !ok {
+		return Keys{}, fmt.Errorf("%w: it does not begin with %s$", ErrVerifier, Mechanism)
+	}
+	head, keys, ok := strings.Cut(rest, "$")
+	iterations, salt, ok1 := strings.Cut(head, ":")
+	stored, server, ok2 := strings.Cut(keys, ":")
+	if !ok || !ok1 || !ok2 {
+		return Keys{}, fmt.Errorf("%w: want iterations:salt$StoredKey:ServerKey", ErrVerifier)
+	}
+	var k Keys
+	var err error
+	if k.Iterations, err = parseIterations(iterations); err != nil {
+		return Keys{}, fmt.Errorf("%w: %w", ErrVerifier, err)
+	}
+	if k.Salt, err = decodeBase64(salt); err != nil || len(k.Salt) == 0 {
+		return Keys{}, fmt.Errorf("%w: salt is not base64", ErrVerifier)
+	}
+	if !k.StoredKey.decode(stored) {
+		return Keys{}, fmt.Errorf("%w: StoredKey is not 32 bytes in base64", ErrVerifier)
+	}
+	if !k.ServerKey.decode(server) {
+		return Keys{}, fmt.Errorf("%w: ServerKey is not 32 bytes in base64", ErrVerifier)
+	}
+	return k, nil
+}
+
+// IsVerifier tells a verifier from a password. As in PostgreSQL, what only looks like one is a password.
+func IsVerifier(s string) bool {
+	_, err := ParseVerifier(s)
+	return err == nil
+}
+
+// String returns the verifier. It is a secret, though less than the password.
+func (k Keys) String() string {
+	b64 := base64.StdEncoding.EncodeToString
+	return Mechanism + "$" + strconv.Itoa(k.Iterations) + ":" + b64(k.Salt) +
+		"$" + b64(k.StoredKey[:]) + ":" + b64(k.ServerKey[:])
+}
+
+// Derive computes the keys of a password, which takes some milliseconds at 4096 iterations and grows with them.
+// It keeps salt, which must not change afterwards; iterations is at least 1.
+func Derive(password string, salt []byte, iterations int) (Keys, ClientKey) {
+	// The error is for lengths that are no hash's, and for a FIPS mode that wants longer salts: neither can be served.
+	salted, err := pbkdf2.Key(sha256.New, prepare(password), salt, iterations, sha256.Size)
+	if err != nil {
+		panic(fmt.Sprintf("scram: derive keys: %v", err))
+	}
+	client := ClientKey(mac(salted, "Client Key"))
+	return Keys{
+		Salt:       salt,
+		Iterations: iterations,
+		StoredKey:  sha256.Sum256(client[:]),
+		ServerKey:  mac(salted, "Server Key"),
+	}, client
+}
+
+// NewKeys is [Derive] with a random salt and PostgreSQL's number of iterations.
+func NewKeys(password string) (Keys, ClientKey) {
+	salt := make([]byte, SaltLen)
+	rand.Read(salt) // never fails
+	return Derive(password, salt, DefaultIterations)
+}
+
+// MockKeys returns keys for a user that does not exist: always the same ones for a secret and name, so that an
+// observer who lacks the secret cannot tell them from a real user's. No proof fits them.
+func MockKeys(secret, user string) Keys {
+	salt := mac([]byte(secret), "salt of "+user)
+	return Keys{
+		Salt:       salt[:SaltLen],
+		Iterations: DefaultIterations,
+		StoredKey:  mac([]byte(secret), "stored key of "+user),
+		ServerKey:  mac([]byte(secret), "server key of "+user),
+		mock:       true,
+	}
+}
+
+// mac returns HMAC(key, message).
+func mac(key []byte, message string) (sum Key) {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(message))
+	h.Sum(sum[:0])
+	return sum
+}
+
+// decode reads exactly 32 bytes of base64 into k.
+func (k *Key) decode(s string) bool {
+	b, err := decodeBase64(s)
+	return err == nil && copy(k[:], b) == len(k) && len(b) == len(k)
+}
+
+// xor returns k XOR with, which makes a proof of a key and the key of a proof.
+func (k Key) xor(with Key) Key {
+	for i := range k {
+		k[i] ^= with[i]
+	}
+	return k
+}
+
+// decodeBase64 is the standard decoding without the newlines that Go's lets pass.
+func decodeBase64(s string) ([]byte, error) {
+	if i := strings.IndexAny(s, "\r\n"); i >= 0 {
+		return nil, base64.CorruptInputError(i)
+	}
+	return base64.StdEncoding.DecodeString(s)
+}
+
+// parseIterations reads an iteration count within bounds.
+func parseIterations(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > MaxIterations {
+		return 0, fmt.Errorf("iteration count %q is not within 1 and %d", s, MaxIterations)
+	}
+	return n, nil
+}
