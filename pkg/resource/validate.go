@@ -1,0 +1,228 @@
+package resource
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+const (
+	// MaxDuration bounds every time in a Set.
+	MaxDuration = 365 * 24 * time.Hour
+	// LimitsName is the name of the one Limits.
+	LimitsName = "default"
+)
+
+// Validate checks everything that the resources alone can refute, references included. Its error is an
+// [*InvalidError] with all problems.
+func (s *Set) Validate() error {
+	c := checker{set: s}
+	each(&c, KindCluster, s.Clusters, c.cluster)
+	each(&c, KindNode, s.Nodes, c.node)
+	each(&c, KindPoolProfile, s.PoolProfiles, c.poolProfile)
+	each(&c, KindListener, s.Listeners, c.listener)
+	c.addresses()
+	each(&c, KindDatabase, s.Databases, c.database)
+	each(&c, KindUser, s.Users, c.user)
+	c.limits()
+	if len(c.problems) == 0 {
+		return nil
+	}
+	return &InvalidError{c.problems}
+}
+
+// checker collects the problems of a Set; kind and name say which resource is looked at.
+type checker struct {
+	set      *Set
+	kind     Kind
+	name     string
+	problems []Problem
+}
+
+// named is what all resources have.
+type named interface{ GetName() string }
+
+// each checks the resources of one kind in the order of their names.
+func each[R interface {
+	comparable
+	named
+}](c *checker, kind Kind, all map[string]R, check func(R)) {
+	var none R
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		c.kind, c.name = kind, name
+		r := all[name]
+		if r == none {
+			c.refuse("", "missing")
+			continue
+		}
+		if r.GetName() != name {
+			c.refuse("name", "%q is stored as %q", r.GetName(), name)
+		}
+		c.text("name", name)
+		check(r)
+	}
+}
+
+func (c *checker) refuse(field, format string, args ...any) {
+	c.problems = append(c.problems, Problem{c.kind, c.name, field, fmt.Sprintf(format, args...)})
+}
+
+// text checks a name that is required.
+func (c *checker) text(field, s string) {
+	if s == "" {
+		c.refuse(field, "missing")
+	}
+	c.noNUL(field, s)
+}
+
+func (c *checker) noNUL(field, s string) {
+	if strings.IndexByte(s, 0) >= 0 {
+		c.refuse(field, "has a NUL byte, which PostgreSQL takes for the end")
+	}
+}
+
+// positive checks a number of which 0 would switch the proxy off.
+func (c *checker) positive(field string, n uint64) {
+	if n == 0 {
+		c.refuse(field, "must be at least 1")
+	}
+}
+
+// duration checks a time; zero is refused unless it has a meaning of its own.
+func (c *checker) duration(field string, d *durationpb.Duration, zero bool) {
+	switch {
+	case d == nil && !zero:
+		c.refuse(field, "missing")
+	case d == nil:
+	case d.CheckValid() != nil:
+		c.refuse(field, "is not a duration")
+	case d.AsDuration() < 0:
+		c.refuse(field, "%s is negative", d.AsDuration())
+	case d.AsDuration() > MaxDuration:
+		c.refuse(field, "%s is longer than a year", d.AsDuration())
+	case d.AsDuration() == 0 && !zero:
+		c.refuse(field, "must be more than 0")
+	}
+}
+
+// refers checks that a reference is there and has its end.
+func refers[R any](c *checker, field string, to Kind, name string, all map[string]R) {
+	if name == "" {
+		c.refuse(field, "missing")
+	} else if _, ok := all[name]; !ok {
+		c.refuse(field, "there is no %s %q", to, name)
+	}
+}
+
+func (c *checker) cluster(cl *heliosv1.Cluster) {
+	var primaries []string
+	for name, n := range c.set.Nodes {
+		if n != nil && n.GetCluster() == cl.GetName() && n.GetRole() == heliosv1.NodeRole_NODE_ROLE_PRIMARY && Enabled(n) {
+			primaries = append(primaries, name)
+		}
+	}
+	slices.Sort(primaries)
+	switch {
+	case len(primaries) == 0:
+		c.refuse("", "no node is an enabled primary")
+	case len(primaries) > 1:
+		c.refuse("", "one primary may be enabled, not %s", strings.Join(primaries, " and "))
+	}
+}
+
+func (c *checker) node(n *heliosv1.Node) {
+	refers(c, "cluster", KindCluster, n.GetCluster(), c.set.Clusters)
+	if err := checkHost(n.GetHost()); err != nil {
+		c.refuse("host", "%s", err)
+	}
+	if p := n.GetPort(); p < 1 || p > 65535 {
+		c.refuse("port", "%d is not a port", p)
+	}
+	switch n.GetRole() {
+	case heliosv1.NodeRole_NODE_ROLE_PRIMARY, heliosv1.NodeRole_NODE_ROLE_STANDBY:
+	case heliosv1.NodeRole_NODE_ROLE_UNSPECIFIED:
+		c.refuse("role", "missing")
+	default:
+		c.refuse("role", "%d is not a role", n.GetRole())
+	}
+}
+
+func (c *checker) poolProfile(p *heliosv1.PoolProfile) {
+	switch p.GetMode() {
+	case heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION:
+	case heliosv1.PoolMode_POOL_MODE_UNSPECIFIED:
+		c.refuse("mode", "missing")
+	default:
+		c.refuse("mode", "%d is not a pool mode", p.GetMode())
+	}
+	c.positive("max_connections", uint64(p.GetMaxConnections()))
+	c.duration("idle_timeout", p.GetIdleTimeout(), true)
+	c.duration("acquire_timeout", p.GetAcquireTimeout(), false)
+	c.duration("connect_timeout", p.GetConnectTimeout(), false)
+}
+
+func (c *checker) listener(l *heliosv1.Listener) {
+	if _, err := ParseAddress(l.GetAddress()); err != nil {
+		c.refuse("address", "%s", err)
+	}
+	if _, ok := heliosv1.AuthMethod_name[int32(l.GetAuth())]; !ok {
+		c.refuse("auth", "%d is not an authentication method", l.GetAuth())
+	}
+}
+
+// addresses checks that no two listeners share an address; port 0 is another one each time.
+func (c *checker) addresses() {
+	taken := map[Address]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.set.Listeners)) {
+		a, err := ParseAddress(c.set.Listeners[name].GetAddress())
+		if err != nil || a.Path == "" && a.TCP.Port() == 0 {
+			continue
+		}
+		if other, ok := taken[a]; ok {
+			c.kind, c.name = KindListener, name
+			c.refuse("address", "%s is that of listener %q", a, other)
+		}
+		taken[a] = name
+	}
+}
+
+func (c *checker) database(d *heliosv1.Database) {
+	refers(c, "cluster", KindCluster, d.GetCluster(), c.set.Clusters)
+	refers(c, "pool_profile", KindPoolProfile, d.GetPoolProfile(), c.set.PoolProfiles)
+	c.noNUL("server_name", d.GetServerName())
+}
+
+func (c *checker) user(u *heliosv1.User) {
+	if _, err := FormOf(u.GetSecret().GetValue()); err != nil {
+		c.refuse("secret", "%s", err)
+	}
+	c.noNUL("server_user", u.GetServerUser())
+	switch form, err := FormOf(u.GetServerPassword().GetValue()); {
+	case err != nil:
+		c.refuse("server_password", "%s", err)
+	case form == SecretSCRAM:
+		c.refuse("server_password", "a SCRAM verifier cannot log in anywhere; the password is needed")
+	}
+}
+
+func (c *checker) limits() {
+	c.kind, c.name = KindLimits, LimitsName
+	l := c.set.Limits
+	if l == nil {
+		c.refuse("", "missing")
+		return
+	}
+	if l.GetName() != LimitsName {
+		c.refuse("name", "%q must be %q", l.GetName(), LimitsName)
+	}
+	c.positive("max_prepared_statements", uint64(l.GetMaxPreparedStatements()))
+	c.positive("max_prepared_per_server", uint64(l.GetMaxPreparedPerServer()))
+	c.positive("max_prepared_bytes", l.GetMaxPreparedBytes())
+	c.positive("max_statement_bytes", l.GetMaxStatementBytes())
+}

@@ -1,0 +1,168 @@
+package resource_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+const canary = "s3cr3t-canary"
+
+// valid is a set with every kind in it.
+func valid() *resource.Set {
+	keys, _ := scram.NewKeys(canary)
+	return &resource.Set{
+		Clusters: map[string]*heliosv1.Cluster{"c": {Name: "c"}},
+		Nodes: map[string]*heliosv1.Node{
+			"a": {Name: "a", Cluster: "c", Host: "pg-1.internal", Port: 5432, Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY},
+			"b": {Name: "b", Cluster: "c", Host: "/run/postgresql", Port: 5432, Role: heliosv1.NodeRole_NODE_ROLE_STANDBY, Sync: true},
+		},
+		PoolProfiles: map[string]*heliosv1.PoolProfile{"p": {
+			Name: "p", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 20,
+			AcquireTimeout: durationpb.New(time.Second), ConnectTimeout: durationpb.New(time.Second),
+		}},
+		Listeners: map[string]*heliosv1.Listener{
+			"tcp":  {Name: "tcp", Address: "127.0.0.1:6432", Auth: heliosv1.AuthMethod_AUTH_METHOD_SCRAM},
+			"unix": {Name: "unix", Address: "unix:/run/helios/.s.PGSQL.6432"},
+		},
+		Databases: map[string]*heliosv1.Database{"*": {Name: "*", Cluster: "c", PoolProfile: "p"}},
+		Users: map[string]*heliosv1.User{
+			"u": {Name: "u", Secret: &heliosv1.Secret{Value: canary}},
+			"v": {Name: "v", Secret: &heliosv1.Secret{Value: keys.String()}, ServerUser: "w", ServerPassword: &heliosv1.Secret{Value: canary}},
+		},
+		Limits: &heliosv1.Limits{Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1},
+	}
+}
+
+func TestValid(t *testing.T) {
+	if err := valid().Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestValidate breaks a valid set in one place each and wants that place named, and nothing else.
+func TestValidate(t *testing.T) {
+	for _, tt := range []struct {
+		want   string
+		damage func(*resource.Set)
+	}{
+		{`cluster "c": no node is an enabled primary`, func(s *resource.Set) { s.Nodes["a"].Enabled = proto.Bool(false) }},
+		{`cluster "c": one primary may be enabled, not a and b`, func(s *resource.Set) { s.Nodes["b"].Role = heliosv1.NodeRole_NODE_ROLE_PRIMARY }},
+		{`cluster "": no node is an enabled primary`, func(s *resource.Set) { s.Clusters[""] = &heliosv1.Cluster{} }},
+		{`node "b": cluster: there is no cluster "d"`, func(s *resource.Set) { s.Nodes["b"].Cluster = "d" }},
+		{`node "b": cluster: missing`, func(s *resource.Set) { s.Nodes["b"].Cluster = "" }},
+		{`node "b": name: "x" is stored as "b"`, func(s *resource.Set) { s.Nodes["b"].Name = "x" }},
+		{`node "b": missing`, func(s *resource.Set) { s.Nodes["b"] = nil }},
+		{`node "b": host: missing`, func(s *resource.Set) { s.Nodes["b"].Host = "" }},
+		{`node "b": host: "h:5432" is neither a host name, nor an IP address, nor an absolute path`, func(s *resource.Set) { s.Nodes["b"].Host = "h:5432" }},
+		{`node "b": host: "10.0.0.1:5432" has a port, which is a field of its own`, func(s *resource.Set) { s.Nodes["b"].Host = "10.0.0.1:5432" }},
+		{`node "b": host: a host has no NUL byte`, func(s *resource.Set) { s.Nodes["b"].Host = "/run\x00" }},
+		{`node "b": port: 0 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 0 }},
+		{`node "b": port: 65536 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 65536 }},
+		{`node "b": role: missing`, func(s *resource.Set) { s.Nodes["b"].Role = 0 }},
+		{`node "b": role: 9 is not a role`, func(s *resource.Set) { s.Nodes["b"].Role = 9 }},
+		{`pool profile "p": mode: missing`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 0 }},
+		{`pool profile "p": mode: 9 is not a pool mode`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 9 }},
+		{`pool profile "p": max_connections: must be at least 1`, func(s *resource.Set) { s.PoolProfiles["p"].MaxConnections = 0 }},
+		{`pool profile "p": idle_timeout: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = durationpb.New(-time.Second) }},
+		{`pool profile "p": idle_timeout: 8761h0m0s is longer than a year`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = durationpb.New(8761 * time.Hour) }},
+		{`pool profile "p": idle_timeout: is not a duration`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = &durationpb.Duration{Nanos: -1, Seconds: 1} }},
+		{`pool profile "p": acquire_timeout: missing`, func(s *resource.Set) { s.PoolProfiles["p"].AcquireTimeout = nil }},
+		{`pool profile "p": connect_timeout: must be more than 0`, func(s *resource.Set) { s.PoolProfiles["p"].ConnectTimeout = durationpb.New(0) }},
+		{`listener "tcp": address: "localhost:6432" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "localhost:6432" }},
+		{`listener "tcp": address: "127.0.0.1:65536" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "127.0.0.1:65536" }},
+		{`listener "tcp": address: "run" is not an absolute path`, func(s *resource.Set) { s.Listeners["tcp"].Address = "unix:run" }},
+		{`listener "tcp": auth: 9 is not an authentication method`, func(s *resource.Set) { s.Listeners["tcp"].Auth = 9 }},
+		{`listener "unix": address: 127.0.0.1:6432 is that of listener "tcp"`, func(s *resource.Set) { s.Listeners["unix"].Address = "127.0.0.1:6432" }},
+		{`database "*": cluster: there is no cluster "d"`, func(s *resource.Set) { s.Databases["*"].Cluster = "d" }},
+		{`database "*": pool_profile: there is no pool profile "q"`, func(s *resource.Set) { s.Databases["*"].PoolProfile = "q" }},
+		{`database "*": server_name: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].ServerName = "a\x00" }},
+		{`user "": name: missing`, func(s *resource.Set) { s.Users[""] = &heliosv1.User{} }},
+		{`user "v": secret: not a SCRAM-SHA-256 verifier: want iterations:salt$StoredKey:ServerKey`, func(s *resource.Set) {
+			s.Users["v"].Secret.Value = "SCRAM-SHA-256$" + canary
+		}},
+		{`user "v": secret: a secret has no NUL byte`, func(s *resource.Set) { s.Users["v"].Secret.Value = canary + "\x00" }},
+		{`user "v": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
+			s.Users["v"].ServerPassword.Value = s.Users["v"].GetSecret().GetValue()
+		}},
+		{`limits "default": missing`, func(s *resource.Set) { s.Limits = nil }},
+		{`limits "default": name: "x" must be "default"`, func(s *resource.Set) { s.Limits.Name = "x" }},
+		{`limits "default": max_prepared_per_server: must be at least 1`, func(s *resource.Set) { s.Limits.MaxPreparedPerServer = 0 }},
+		{`limits "default": max_statement_bytes: must be at least 1`, func(s *resource.Set) { s.Limits.MaxStatementBytes = 0 }},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			s := valid()
+			tt.damage(s)
+			err := s.Validate()
+			var invalid *resource.InvalidError
+			if !errors.As(err, &invalid) {
+				t.Fatalf("got %v", err)
+			}
+			if !strings.Contains("; "+err.Error()+";", "; "+tt.want+";") {
+				t.Errorf("got  %s\nwant %s", err, tt.want)
+			}
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("the error shows a secret: %s", err)
+			}
+			if text := fmt.Sprintf("%v %+v %s", s, s, s); strings.Contains(text, canary) {
+				t.Errorf("the set shows a secret: %s", text)
+			}
+		})
+	}
+}
+
+// TestAllProblemsInOrder wants every problem of a set at once, by kind and name.
+func TestAllProblemsInOrder(t *testing.T) {
+	s := valid()
+	s.Limits.MaxPreparedBytes = 0
+	s.Nodes["b"].Port, s.Nodes["b"].Host = 0, ""
+	s.Nodes["a"].Port = 0
+	var invalid *resource.InvalidError
+	if err := s.Validate(); !errors.As(err, &invalid) {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range invalid.Problems {
+		got = append(got, fmt.Sprintf("%s %s %s", p.Kind, p.Name, p.Field))
+	}
+	if g, w := strings.Join(got, ", "), "node a port, node b host, node b port, limits default max_prepared_bytes"; g != w {
+		t.Errorf("got  %s\nwant %s", g, w)
+	}
+}
+
+func TestFormOf(t *testing.T) {
+	keys, _ := scram.NewKeys("x")
+	for secret, want := range map[string]resource.SecretForm{
+		"":                                resource.SecretNone,
+		"md5":                             resource.SecretPassword,
+		"md5" + strings.Repeat("0", 32):   resource.SecretMD5,
+		"md5" + strings.Repeat("F", 32):   resource.SecretPassword,
+		keys.String():                     resource.SecretSCRAM,
+		"SCRAM-SHA-1$4096:YQ==$YQ==:YQ==": resource.SecretPassword,
+	} {
+		if got, err := resource.FormOf(secret); got != want || err != nil {
+			t.Errorf("FormOf(%q) = %v, %v, want %v", secret, got, err, want)
+		}
+	}
+}
+
+func TestAddressLocal(t *testing.T) {
+	for s, want := range map[string]bool{
+		"127.0.0.1:1": true, "127.8.0.1:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "unix:/a": true,
+		"0.0.0.0:1": false, "[::]:1": false, "10.0.0.1:1": false,
+	} {
+		a, err := resource.ParseAddress(s)
+		if err != nil || a.Local() != want || a.String() != s {
+			t.Errorf("%s: got %v, local %v, %v", s, a, a.Local(), err)
+		}
+	}
+}
