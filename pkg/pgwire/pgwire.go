@@ -111,6 +111,21 @@ func AppendParse(dst []byte, name string, rest []byte) []byte {
 	return append(dst, rest...)
 }
 
+// AppendBind appends a Bind message without values: text formats, no parameters.
+func AppendBind(dst []byte, portal, statement string) []byte {
+	dst = AppendHeader(dst, Bind, len(portal)+len(statement)+2+6)
+	dst = append(append(dst, portal...), 0)
+	dst = append(append(dst, statement...), 0)
+	return append(dst, 0, 0, 0, 0, 0, 0)
+}
+
+// AppendExecute appends an Execute message for all rows of a portal.
+func AppendExecute(dst []byte, portal string) []byte {
+	dst = AppendHeader(dst, Execute, len(portal)+1+4)
+	dst = append(append(dst, portal...), 0)
+	return append(dst, 0, 0, 0, 0)
+}
+
 // AppendParameterStatus appends a ParameterStatus message.
 func AppendParameterStatus(dst []byte, name, value string) []byte {
 	dst = AppendHeader(dst, ParameterStatus, len(name)+len(value)+2)

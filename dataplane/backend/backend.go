@@ -1,0 +1,260 @@
+// Package backend is one connection to a PostgreSQL server: opening it, logging in, asking it small questions, cancelling what it does, bringing it back to a clean state, closing it. It never decides who may use the connection: that is the pool's.
+package backend
+
+import (
+	"sync"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
+)
+
+// Target is a server, and as whom to log in where at it. It is immutable.
+type Target struct {
+	Node     string // the node's name, for words and metrics
+	Host     string // a name, an IP address, or the directory of a unix socket
+	Port     int
+	Database string
+	User     string
+	Secret   *Secret
+	// Timeout is how long opening a connection may take, log-in included.
+	Timeout time.Duration
+	// MaxStatements is how many prepared statements a connection holds.
+	MaxStatements int
+}
+
+// Secret is what proves to a server who logs in: a password, or an md5 hash of one ("md5" and 32 hex
+// digits); the empty secret is none. It remembers the keys that it stretched the password to, so any
+// thread may use it.
+type Secret struct {
+	For      string // whose it is, for words
+	password string
+
+	mu   sync.Mutex
+	salt string
+	keys scram.Keys
+	key  scram.ClientKey
+}
+
+// NewSecret makes the secret of user.
+func NewSecret(user, password string) *Secret { return &Secret{For: user, password: password} }
+
+// Is says whether s is made of this password.
+func (s *Secret) Is(password string) bool { return s.password == password }
+
+// String hides the secret.
+func (s *Secret) String() string { return "[redacted]" }
+
+// Owner is the pool as a connection sees it. All calls are made on the thread of the connection's loop.
+type Owner interface {
+	// Opened is called when c is logged in and free, and again whenever it has become free by itself: cleaned, or no longer awaiting a cancel.
+	Opened(c *Conn)
+	// Failed is called when c could not be opened. There is no connection then.
+	Failed(c *Conn, err error)
+	// Lost is called when c, which was free, is no longer of use. Closed follows.
+	Lost(c *Conn)
+	// Closed is called when the server has closed c.
+	Closed(c *Conn)
+}
+
+// phase is where a connection is in its life.
+type phase uint8
+
+const (
+	opening  phase = iota
+	free           // logged in, nobody's
+	leased         // a session's
+	cleaning       // being brought back from what a lost client left
+	held           // done, but a cancel for it is still under way
+	retiring       // said goodbye; the server has not closed it yet
+	closed
+)
+
+var phaseNames = [...]string{"opening", "idle", "active", "cleaning", "cancelling", "closing", "closed"}
+
+// Conn is a server connection. It belongs to the loop that it is on; while it is leased, its endpoint
+// wakes the task that has the lease.
+type Conn struct {
+	reactor.Task
+	serverstate.Server
+	Target *Target
+	EP     *reactor.Endpoint
+	PID    uint32
+	secret []byte
+
+	// Since is when the connection became free last, Born when it was opened, in the time of its loop.
+	Since, Born int64
+
+	owner   Owner
+	phase   phase
+	cancels int // under way
+	mess    Mess
+	in      []byte // received, not yet looked at: between login and the first lease, and in an exchange
+	inAt    int
+	addr    reactor.Address
+}
+
+// Open begins to open a connection on l. The owner hears of the outcome.
+func Open(l *reactor.Loop, t *Target, o Owner) *Conn {
+	c := &Conn{Target: t, owner: o}
+	c.Held = statement.NewHeld(t.MaxStatements)
+	c.Init(l, c)
+	c.Born = l.Now()
+	c.Wake()
+	return c
+}
+
+// State is the phase of the connection in a word.
+func (c *Conn) State() string { return phaseNames[c.phase] }
+
+// Serve does what the connection has to do by itself.
+func (c *Conn) Serve(t *reactor.Task) {
+	switch c.phase {
+	case opening:
+		c.open(t)
+	case free, held:
+		c.watch(t)
+	case cleaning:
+		c.clean(t)
+	case retiring:
+		c.awaitEnd(t)
+	}
+}
+
+// Panicked gives the connection up.
+func (c *Conn) Panicked(*reactor.Task, any, []byte) {
+	was := c.phase
+	c.drop()
+	switch was {
+	case opening:
+		c.owner.Failed(c, errPanicked)
+	case free:
+		c.owner.Lost(c)
+	}
+}
+
+// Lease hands the connection to t: events wake t from now on.
+func (c *Conn) Lease(t *reactor.Task) {
+	c.phase = leased
+	c.EP.Attach(t)
+}
+
+// Free takes the connection back from whoever had the lease. It must be idle and clean. Where a cancel
+// for it is under way it becomes free later: the answer is false, and Opened will be called.
+func (c *Conn) Free() bool {
+	c.EP.Attach(&c.Task)
+	if c.cancels > 0 {
+		c.phase = held
+		return false
+	}
+	c.phase = free
+	c.Since = c.Loop().Now()
+	if c.EP.Readable() { // the end of the server, or a word from it, that the lease has not read
+		c.Wake()
+	}
+	return true
+}
+
+// Move takes the free connection to another loop, whose thread then calls arrive. It is called on the
+// thread of the loop that has it.
+func (c *Conn) Move(to *reactor.Loop, arrive func()) {
+	now := c.Loop().Now()
+	c.EP.Detach()
+	to.Post(func() {
+		c.Task.Move(to)
+		c.Born += to.Now() - now
+		if err := to.Adopt(c.EP); err != nil {
+			c.EP.Close()
+			c.phase = closed
+			c.owner.Closed(c)
+			return
+		}
+		arrive()
+	})
+}
+
+// Quiet says whether nothing has arrived on the free connection that was not looked at.
+func (c *Conn) Quiet() bool { return !c.EP.Readable() && !c.EP.HungUp() && len(c.in) == c.inAt }
+
+// Look reads what has arrived on the free connection and says whether it is still of use. It receives,
+// so chunks of the loop are dead afterwards.
+func (c *Conn) Look() bool {
+	c.watch(&c.Task)
+	return c.phase == free && len(c.in) == c.inAt
+}
+
+// watch reads what a server says to a connection that nobody has.
+func (c *Conn) watch(*reactor.Task) {
+	for {
+		_, _, err := c.tryMessage()
+		if err == errNothing {
+			return
+		}
+		if err == nil {
+			continue // notices, and parameters, which tryMessage has noted
+		}
+		if was := c.phase; was == free {
+			c.phase = closed
+			c.owner.Lost(c)
+		}
+		c.drop()
+		return
+	}
+}
+
+// Retire says goodbye to the server. The connection counts until the server has closed it too.
+func (c *Conn) Retire() {
+	if c.phase == closed || c.phase == retiring {
+		return
+	}
+	c.phase = retiring
+	c.EP.Attach(&c.Task)
+	c.Pardon()
+	c.SetDeadline(0)
+	_ = c.EP.Send([]byte{'X', 0, 0, 0, 4})
+	if c.EP.Drained() {
+		c.EP.CloseWrite()
+	}
+	c.Wake()
+}
+
+// awaitEnd reads and drops until the server has closed the connection.
+func (c *Conn) awaitEnd(t *reactor.Task) {
+	for {
+		p, err := c.EP.TryRecv()
+		if err != nil {
+			c.drop()
+			return
+		}
+		if p == nil {
+			return // at rest until there is more
+		}
+	}
+}
+
+// drop closes the connection at once.
+func (c *Conn) drop() {
+	c.phase = closed
+	c.End()
+	if c.EP != nil {
+		c.EP.Close()
+		c.owner.Closed(c)
+	}
+}
+
+// Lose gives up a leased connection that has failed.
+func (c *Conn) Lose() {
+	if c.phase != closed {
+		c.drop()
+	}
+}
+
+var _ reactor.Body = (*Conn)(nil)
+
+// Same says whether connections to t and o are interchangeable.
+func (t *Target) Same(o *Target) bool {
+	return t.Host == o.Host && t.Port == o.Port && t.Database == o.Database && t.User == o.User &&
+		t.Secret.password == o.Secret.password && t.MaxStatements == o.MaxStatements && t.Timeout == o.Timeout
+}

@@ -1,0 +1,176 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// maxAnswer bounds a message that the proxy reads for itself.
+const maxAnswer = 1 << 20
+
+// tryMessage returns the next whole message that the server sent, errNothing where none is there. It
+// notes parameters. The body is valid until the next call.
+func (c *Conn) tryMessage() (typ byte, body []byte, err error) {
+	for {
+		if p := c.in[c.inAt:]; len(p) >= pgwire.HeaderSize {
+			n := pgwire.Body(p)
+			if n < 0 || n > maxAnswer {
+				return 0, nil, fmt.Errorf("message %q of %d bytes from the server", p[0], n)
+			}
+			if len(p) >= pgwire.HeaderSize+n {
+				c.inAt += pgwire.HeaderSize + n
+				typ, body = p[0], p[pgwire.HeaderSize:pgwire.HeaderSize+n]
+				if typ == pgwire.ParameterStatus {
+					if name, rest, ok := pgwire.CString(body); ok {
+						value, _, _ := pgwire.CString(rest)
+						c.SetParam(name, value)
+					}
+				}
+				return typ, body, nil
+			}
+		}
+		if c.inAt == len(c.in) {
+			c.in, c.inAt = nil, 0
+		}
+		p, err := c.EP.TryRecv()
+		if err != nil {
+			return 0, nil, err
+		}
+		if p == nil {
+			return 0, nil, errNothing
+		}
+		if c.inAt > 0 {
+			c.in, c.inAt = c.in[:copy(c.in, c.in[c.inAt:])], 0
+		}
+		c.in = append(c.in, p...)
+	}
+}
+
+// message is tryMessage that parks t until there is one.
+func (c *Conn) message(t *reactor.Task) (byte, []byte, error) {
+	for {
+		typ, body, err := c.tryMessage()
+		if err != errNothing {
+			return typ, body, err
+		}
+		if err := t.Park(); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+// Exchange sends sql as a Query of the proxy's own and reads to its end. The connection must owe
+// nothing. row, which may be nil, gets each column of each row; nil is NULL. A refusal by the server is
+// refused; err means that the connection is of no more use.
+func (c *Conn) Exchange(t *reactor.Task, sql string, row func(i int, v []byte)) (refused *pgwire.ServerError, err error) {
+	if err := c.EP.Send(pgwire.AppendQuery(nil, sql)); err != nil {
+		return nil, err
+	}
+	for {
+		typ, body, err := c.message(t)
+		if err != nil {
+			return refused, err
+		}
+		switch typ {
+		case pgwire.ErrorResponse:
+			if refused, err = pgwire.ReadError(body); err != nil {
+				return nil, err
+			}
+			if refused.Severity != "ERROR" {
+				return nil, refused
+			}
+		case pgwire.DataRow:
+			if row != nil && !pgwire.Row(body, row) {
+				return nil, errors.New("malformed DataRow")
+			}
+		case pgwire.ReadyForQuery:
+			if len(body) != 1 {
+				return nil, errors.New("malformed ReadyForQuery")
+			}
+			c.Status = body[0]
+			return refused, c.settle(t)
+		}
+	}
+}
+
+// settle reads on until no message is left in pieces, so that a relay can take the stream over.
+func (c *Conn) settle(t *reactor.Task) error {
+	for c.in != nil && c.inAt < len(c.in) {
+		if _, _, err := c.message(t); err != nil {
+			return err
+		}
+	}
+	c.in, c.inAt = nil, 0
+	return nil
+}
+
+// Apply brings the connection to the settings want. A refusal leaves it as it was.
+func (c *Conn) Apply(t *reactor.Task, want settings.Set) (*pgwire.ServerError, error) {
+	if c.Settings == want {
+		return nil, nil
+	}
+	refused, err := c.Exchange(t, string(settings.AppendChange(nil, c.Settings, want)), nil)
+	if refused == nil && err == nil {
+		c.Settings = want
+	}
+	return refused, err
+}
+
+// Ask returns the present values of the named parameters: those that have their default are in reset.
+func (c *Conn) Ask(t *reactor.Task, names []string) (set []settings.Pair, reset []string, err error) {
+	var name, value string
+	var null bool
+	refused, err := c.Exchange(t, string(settings.AppendAsk(nil, names)), func(i int, v []byte) {
+		switch i {
+		case 0:
+			name = string(v)
+		case 1:
+			value, null = string(v), v == nil
+		case 2:
+			def := null || string(v) == "t"
+			switch name {
+			case "role":
+				def = value == "none"
+			case "session_authorization":
+				def = value == c.Target.User
+			}
+			if def {
+				reset = append(reset, name)
+			} else {
+				set = append(set, settings.Pair{Name: name, Value: value})
+			}
+		}
+	})
+	if err == nil && refused != nil {
+		err = refused
+	}
+	return set, reset, err
+}
+
+// Reset makes the connection as if it had just been opened.
+func (c *Conn) Reset(t *reactor.Task) error {
+	sql := "DISCARD ALL"
+	if c.Status != pgwire.Idle {
+		if refused, err := c.Exchange(t, "ROLLBACK", nil); err != nil || refused != nil {
+			return errors.Join(err, asError(refused))
+		}
+	}
+	refused, err := c.Exchange(t, sql, nil)
+	if err != nil || refused != nil {
+		return errors.Join(err, asError(refused))
+	}
+	c.Settings, c.Tainted = settings.Set{}, false
+	c.Held.Clear()
+	return nil
+}
+
+func asError(e *pgwire.ServerError) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,250 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
+)
+
+var (
+	errPanicked = errors.New("internal error while the connection was opened")
+	errNothing  = errors.New("nothing arrived")
+)
+
+// open makes the connection and logs in.
+func (c *Conn) open(t *reactor.Task) {
+	if c.Target.Timeout > 0 {
+		t.SetDeadline(t.Loop().Now() + int64(c.Target.Timeout))
+	}
+	err := c.connect(t)
+	if err == nil {
+		err = c.logIn(t)
+	}
+	t.SetDeadline(0)
+	if err != nil {
+		c.phase = closed
+		c.End()
+		if c.EP != nil {
+			c.EP.Close()
+		}
+		c.owner.Failed(c, c.inWords(err))
+		return
+	}
+	c.phase = free
+	c.Status = pgwire.Idle
+	c.Since = t.Loop().Now()
+	c.owner.Opened(c)
+}
+
+// inWords makes an error of opening one that a client can be told.
+func (c *Conn) inWords(err error) error {
+	var e *pgerr.Error
+	var se *pgwire.ServerError
+	where := c.Target.Host
+	if !strings.HasPrefix(where, "/") {
+		where = net.JoinHostPort(where, strconv.Itoa(c.Target.Port))
+	}
+	switch {
+	case errors.As(err, &e), errors.As(err, &se):
+		return err
+	case errors.Is(err, reactor.ErrDeadline):
+		return pgerr.New(pgerr.ServerUnreachable, where, "no answer within "+c.Target.Timeout.String()).Because(err)
+	default:
+		return pgerr.New(pgerr.ServerUnreachable, where, err.Error()).Because(err)
+	}
+}
+
+// connect dials the addresses of the target's host in turn.
+func (c *Conn) connect(t *reactor.Task) error {
+	addrs, err := resolve(t, c.Target)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if c.EP, err = reactor.Dial(t, a); err == nil {
+			c.addr = a
+			c.EP.Attach(&c.Task)
+			return nil
+		}
+	}
+	return err
+}
+
+// resolve finds the addresses of a target. Names are asked for outside the loop, at each connect.
+func resolve(t *reactor.Task, to *Target) ([]reactor.Address, error) {
+	if strings.HasPrefix(to.Host, "/") {
+		return []reactor.Address{{Path: filepath.Join(to.Host, ".s.PGSQL."+strconv.Itoa(to.Port))}}, nil
+	}
+	if ip, err := netip.ParseAddr(to.Host); err == nil {
+		return []reactor.Address{{IP: netip.AddrPortFrom(ip, uint16(to.Port))}}, nil
+	}
+	host := to.Host
+	ips, err := reactor.Offload(t, func() ([]netip.Addr, error) {
+		return net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up host: %w", err)
+	}
+	addrs := make([]reactor.Address, len(ips))
+	for i, ip := range ips {
+		addrs[i] = reactor.Address{IP: netip.AddrPortFrom(ip.Unmap(), uint16(to.Port))}
+	}
+	return addrs, nil
+}
+
+// logIn says who we are and reads until the server is ready.
+func (c *Conn) logIn(t *reactor.Task) error {
+	err := c.EP.Send(pgwire.AppendStartup(nil,
+		pgwire.Parameter{Name: "user", Value: c.Target.User},
+		pgwire.Parameter{Name: "database", Value: c.Target.Database}))
+	if err != nil {
+		return err
+	}
+	var exchange *scram.Client
+	for {
+		typ, body, err := c.message(t)
+		if err != nil {
+			return err
+		}
+		switch typ {
+		case pgwire.Authentication:
+			if exchange, err = c.answer(t, exchange, body); err != nil {
+				return err
+			}
+		case pgwire.BackendKeyData:
+			if len(body) < 8 {
+				return errors.New("malformed BackendKeyData")
+			}
+			c.PID = binary.BigEndian.Uint32(body)
+			c.secret = append([]byte(nil), body[4:]...)
+		case pgwire.ErrorResponse:
+			se, err := pgwire.ReadError(body)
+			if err != nil {
+				return err
+			}
+			return se
+		case pgwire.ReadyForQuery:
+			return c.settle(t)
+		case pgwire.ParameterStatus, pgwire.NoticeResponse:
+		default:
+			return fmt.Errorf("unexpected message %q during log-in", typ)
+		}
+	}
+}
+
+// answer does what an authentication request asks for.
+func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*scram.Client, error) {
+	if len(body) < 4 {
+		return nil, errors.New("malformed authentication request")
+	}
+	s, data := c.Target.Secret, body[4:]
+	hash := pgmd5.IsHash(s.password)
+	missing := func() error { return pgerr.New(pgerr.ServerPassword, c.Target.Node, s.For) }
+	switch code := binary.BigEndian.Uint32(body); code {
+	case pgwire.AuthOK:
+		return nil, nil
+	case pgwire.AuthCleartext:
+		if s.password == "" || hash {
+			return nil, missing()
+		}
+		return nil, c.EP.Send(pgwire.Append(nil, pgwire.Password, append([]byte(s.password), 0)))
+	case pgwire.AuthMD5:
+		if s.password == "" || len(data) < 4 {
+			return nil, missing()
+		}
+		h := s.password
+		if !hash {
+			h = pgmd5.Hash(h, c.Target.User)
+		}
+		return nil, c.EP.Send(pgwire.Append(nil, pgwire.Password, append([]byte(pgmd5.Salted(h, data[:4])), 0)))
+	case pgwire.AuthSASL:
+		if s.password == "" || hash {
+			return nil, missing()
+		}
+		if !offers(data, scram.Mechanism) {
+			return nil, fmt.Errorf("the server offers no SASL mechanism that the proxy knows")
+		}
+		cl, err := scram.NewClient(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		first := cl.First()
+		msg := append([]byte(scram.Mechanism), 0)
+		msg = binary.BigEndian.AppendUint32(msg, uint32(len(first)))
+		return cl, c.EP.Send(pgwire.Append(nil, pgwire.Password, append(msg, first...)))
+	case pgwire.AuthSASLContinue:
+		if exchange == nil {
+			return nil, errors.New("SASL continues before it began")
+		}
+		salt, n, err := exchange.Salt(data)
+		if err != nil {
+			return nil, err
+		}
+		keys, key, err := s.stretch(t, salt, n)
+		if err != nil {
+			return nil, err
+		}
+		return exchange, c.EP.Send(pgwire.Append(nil, pgwire.Password, exchange.Final(key, keys.ServerKey)))
+	case pgwire.AuthSASLFinal:
+		if exchange == nil {
+			return nil, errors.New("SASL ends before it began")
+		}
+		return nil, exchange.Verify(data)
+	default:
+		return nil, fmt.Errorf("the server asks for authentication method %d, which the proxy does not know", code)
+	}
+}
+
+// stretch returns the keys for the salt, from memory or made outside the loop.
+func (s *Secret) stretch(t *reactor.Task, salt []byte, n int) (scram.Keys, scram.ClientKey, error) {
+	id := string(salt) + "/" + strconv.Itoa(n)
+	s.mu.Lock()
+	keys, key, ok := s.keys, s.key, s.salt == id
+	s.mu.Unlock()
+	if ok {
+		return keys, key, nil
+	}
+	type made struct {
+		keys scram.Keys
+		key  scram.ClientKey
+	}
+	own := []byte(strings.Clone(string(salt)))
+	m, err := reactor.Offload(t, func() (made, error) {
+		k, ck := scram.Derive(s.password, own, n)
+		return made{k, ck}, nil
+	})
+	if err != nil {
+		return keys, key, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.salt, s.keys, s.key = id, m.keys, m.key
+	return m.keys, m.key, nil
+}
+
+// offers says whether a list of NUL-terminated names has name.
+func offers(list []byte, name string) bool {
+	for {
+		s, rest, ok := pgwire.CString(list)
+		if !ok || len(s) == 0 {
+			return false
+		}
+		if string(s) == name {
+			return true
+		}
+		list = rest
+	}
+}

@@ -1,0 +1,21 @@
+// Package classify is the stage that finds out what a statement's text is. It never decides what becomes of it.
+package classify
+
+import (
+	"github.com/heliosproxy/heliosproxy/dataplane/pipeline"
+	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
+)
+
+// Stage fills the facts of a query.
+type Stage struct{}
+
+// Judge classifies the text.
+func (Stage) Judge(q *query.Query) query.Verdict {
+	if q.Text != nil {
+		q.Facts = sqltext.Classify(q.Text, q.StdStrings)
+	}
+	return query.Verdict{}
+}
+
+var _ pipeline.Stage = Stage{}

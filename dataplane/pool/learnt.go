@@ -1,0 +1,67 @@
+package pool
+
+import (
+	"sync"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+)
+
+// learntLimit bounds how many sets a pool remembers.
+const learntLimit = 4096
+
+// Learnt is what a pool knows of its server from having asked: which settings it accepts for the
+// pool's user, and what it then reports. Any thread may use it.
+type Learnt struct {
+	mu       sync.Mutex
+	accepted map[settings.Set]struct{}
+	reported map[settings.Set][]settings.Pair
+}
+
+func (k *Learnt) init() {
+	k.accepted = map[settings.Set]struct{}{{}: {}}
+	k.reported = map[settings.Set][]settings.Pair{}
+}
+
+// Accepted says whether the server has accepted the set before.
+func (k *Learnt) Accepted(s settings.Set) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.accepted[s]
+	return ok
+}
+
+// Accept notes that the server has accepted the set.
+func (k *Learnt) Accept(s settings.Set) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.accepted) >= learntLimit {
+		clear(k.accepted)
+	}
+	k.accepted[s] = struct{}{}
+}
+
+// Reported returns the parameters that the server reports under the set, which the caller does not
+// change; ok is false where that is not known.
+func (k *Learnt) Reported(s settings.Set) (ps []settings.Pair, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ps, ok = k.reported[s]
+	return ps, ok
+}
+
+// Report notes what the server reports under the set.
+func (k *Learnt) Report(s settings.Set, ps []settings.Pair) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.reported) >= learntLimit {
+		clear(k.reported)
+	}
+	k.reported[s] = ps
+}
+
+// Forget drops what was learnt: the server behind the pool may be another one.
+func (k *Learnt) Forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.init()
+}

@@ -1,0 +1,179 @@
+package pool
+
+import (
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+)
+
+// Waiter is a place in the queue of a pool. It is embedded in who waits and used for one wait after another.
+type Waiter struct {
+	// Alive is asked at each wake-up: an error ends the wait. It may be nil.
+	Alive func() error
+
+	loop       *reactor.Loop
+	task       *reactor.Task
+	pool       *Pool
+	prev, next *Waiter
+	queued     bool // in the queue; guarded by the pool's lock
+	coming     bool // a connection was granted and has not arrived; of the waiter's loop, but for the moment of granting
+	gone       bool // nobody waits for what is coming
+	conn       *backend.Conn
+	err        error
+}
+
+// Acquire lends a connection to t, in the order of asking. It parks, so the caller has kept the bytes
+// that it still needs. The wait ends with an error when the pool's time is over, when w.Alive says so,
+// when t is killed, or when no server can be reached.
+func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
+	if w.coming { // of an earlier wait that was given up
+		w = &Waiter{Alive: w.Alive}
+	}
+	l := t.Loop()
+	*w = Waiter{Alive: w.Alive, loop: l, task: t, pool: p}
+	prof := p.profile.Load()
+	p.mu.Lock()
+	p.push(w)
+	p.mu.Unlock()
+	p.match(l)
+	if w.conn == nil {
+		p.open(l)
+		p.rouse(l)
+	}
+	if prof.Acquire > 0 {
+		t.SetDeadline(l.Now() + int64(prof.Acquire))
+		defer t.SetDeadline(0)
+	}
+	for w.conn == nil && w.err == nil {
+		err := t.Park()
+		if w.conn != nil || w.err != nil {
+			break
+		}
+		if err == nil && w.Alive != nil {
+			err = w.Alive()
+		}
+		if err == reactor.ErrDeadline {
+			err = p.timeout(prof)
+		}
+		if err != nil {
+			p.leave(w)
+			if w.conn != nil { // it came at the last moment
+				p.Release(w.conn)
+			}
+			return nil, err
+		}
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.conn, nil
+}
+
+// timeout is what somebody is told who has waited too long: why nothing could be opened, if that is so.
+func (p *Pool) timeout(prof *Profile) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lastErr != nil {
+		return p.lastErr
+	}
+	return pgerr.New(pgerr.QueueTimeout, prof.Acquire)
+}
+
+// match gives free connections of the loop to those who wait: there are both only for a moment.
+func (p *Pool) match(l *reactor.Loop) {
+	lo := &p.locals[l.ID]
+	for len(lo.idle) > 0 && p.waiting.Load() > 0 {
+		n := len(lo.idle) - 1
+		c := lo.idle[n]
+		if !c.Look() {
+			if n < len(lo.idle) && lo.idle[n] == c { // still there: half a message, not of use now
+				lo.idle = lo.idle[:n]
+				c.Retire()
+			}
+			continue
+		}
+		lo.idle[n] = nil
+		lo.idle = lo.idle[:n]
+		p.offer(c)
+	}
+}
+
+// rouse lets the other loops look whether they have a free connection for who waits here.
+func (p *Pool) rouse(here *reactor.Loop) {
+	for _, l := range p.loops {
+		if l != here {
+			l.Post(func() { p.match(l) })
+		}
+	}
+}
+
+// take is called on the waiter's loop with the connection that it was granted.
+func (w *Waiter) take(c *backend.Conn) {
+	w.coming = false
+	if w.gone {
+		w.pool.offer(c)
+		return
+	}
+	c.Lease(w.task)
+	w.conn = c
+	w.task.Wake()
+}
+
+// fail ends a wait with an error, from any loop.
+func (w *Waiter) fail(err error, here *reactor.Loop) {
+	set := func() { w.err = err; w.coming = false; w.task.Wake() }
+	if w.loop == here {
+		set()
+		return
+	}
+	w.coming = true
+	w.loop.Post(set)
+}
+
+// leave ends a wait that has not got what it waited for.
+func (p *Pool) leave(w *Waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.queued {
+		p.remove(w)
+		return
+	}
+	w.gone = true // granted on another loop and on its way
+}
+
+func (p *Pool) push(w *Waiter) {
+	w.queued = true
+	w.prev, w.next = p.tail, nil
+	if p.tail == nil {
+		p.head = w
+	} else {
+		p.tail.next = w
+	}
+	p.tail = w
+	p.waiting.Add(1)
+}
+
+// pop takes the first off the queue; nil where there is none.
+func (p *Pool) pop() *Waiter {
+	w := p.head
+	if w != nil {
+		p.remove(w)
+		w.coming = true
+	}
+	return w
+}
+
+func (p *Pool) remove(w *Waiter) {
+	if w.prev == nil {
+		p.head = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		p.tail = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next, w.queued = nil, nil, false
+	p.waiting.Add(-1)
+}

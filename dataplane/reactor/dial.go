@@ -1,0 +1,89 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dial connects to a. It parks t until the connection stands, failed, or t's deadline passed.
+func Dial(t *Task, a Address) (*Endpoint, error) {
+	family, sa := a.sockaddr()
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: socket: %w", a, err)
+	}
+	if !a.IsUnix() {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		keepAlive(fd)
+	}
+	err = unix.Connect(fd, sa)
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		closeDescriptor(fd)
+		return nil, fmt.Errorf("dial %s: %w", a, err)
+	}
+	e := &Endpoint{loop: t.loop, fd: int32(fd), task: t, wantOu: errors.Is(err, unix.EINPROGRESS)}
+	if err := t.loop.register(e); err != nil {
+		closeDescriptor(fd)
+		return nil, fmt.Errorf("dial %s: %w", a, err)
+	}
+	for e.wantOu {
+		if err := t.Park(); err != nil {
+			e.Close()
+			return nil, fmt.Errorf("dial %s: %w", a, err)
+		}
+		switch done, err := connected(fd); {
+		case err != nil:
+			e.Close()
+			return nil, fmt.Errorf("dial %s: %w", a, err)
+		case done:
+			return e, nil
+		}
+	}
+	return e, nil
+}
+
+// connected says whether a connect that was under way has succeeded.
+func connected(fd int) (bool, error) {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return false, err
+	}
+	if n != 0 {
+		return false, unix.Errno(n)
+	}
+	if _, err := unix.Getpeername(fd); err != nil {
+		return false, nil // still under way
+	}
+	return true, nil
+}
+
+// Offload runs f on a goroutine and parks t until it has returned. It is for what would hold up the
+// loop: names to resolve, passwords to stretch. Where t is woken for good first (killed, deadline) f
+// goes on by itself and its result is dropped, so f must not touch what t owns.
+func Offload[T any](t *Task, f func() (T, error)) (T, error) {
+	type outcome struct {
+		done  bool
+		value T
+		err   error
+	}
+	o := &outcome{}
+	l, g := t.loop, t.loop.group
+	go func() {
+		g.blocked <- struct{}{}
+		v, err := f()
+		<-g.blocked
+		l.Post(func() {
+			o.done, o.value, o.err = true, v, err
+			t.Wake()
+		})
+	}()
+	for !o.done {
+		if err := t.Park(); err != nil {
+			var zero T
+			return zero, err
+		}
+	}
+	return o.value, o.err
+}

@@ -1,0 +1,171 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener is a socket that clients connect to. One loop watches it; who comes goes to the loop with
+// the least load.
+type Listener struct {
+	fd      int
+	spare   int // a descriptor held back, to turn somebody away with when there is no other
+	loop    *Loop
+	addr    Address
+	accepts func(*Endpoint, Address)
+	refused func(error)
+}
+
+const backlog = 4096
+
+// Listen binds a. The socket takes connections from Accept on. A unix socket gets mode 0777, as PostgreSQL's:
+// who may log in is asked at the door. A socket file that nobody listens at any more is replaced.
+func Listen(a Address) (*Listener, error) {
+	family, sa := a.sockaddr()
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s: socket: %w", a, err)
+	}
+	if a.IsUnix() {
+		if err := clearSocketFile(a); err != nil {
+			closeDescriptor(fd)
+			return nil, err
+		}
+	} else {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit these
+		keepAlive(fd)
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		closeDescriptor(fd)
+		return nil, fmt.Errorf("listen at %s: %w", a, err)
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		closeDescriptor(fd)
+		return nil, fmt.Errorf("listen at %s: %w", a, err)
+	}
+	if a.IsUnix() {
+		if err := os.Chmod(a.Path, 0o777); err != nil {
+			closeDescriptor(fd)
+			return nil, fmt.Errorf("listen at %s: %w", a, err)
+		}
+	} else if got, err := unix.Getsockname(fd); err == nil {
+		a = addressOf(got)
+	}
+	spare, _ := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return &Listener{fd: fd, spare: spare, addr: a}, nil
+}
+
+// clearSocketFile removes a socket file that no process listens at.
+func clearSocketFile(a Address) error {
+	st, err := os.Lstat(a.Path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listen at %s: %w", a, err)
+	}
+	if st.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("listen at %s: there is a file which is not a socket", a)
+	}
+	family, sa := a.sockaddr()
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("listen at %s: socket: %w", a, err)
+	}
+	defer closeDescriptor(fd)
+	if unix.Connect(fd, sa) == nil {
+		return fmt.Errorf("listen at %s: %w", a, unix.EADDRINUSE)
+	}
+	if err := os.Remove(a.Path); err != nil {
+		return fmt.Errorf("listen at %s: %w", a, err)
+	}
+	return nil
+}
+
+// Address returns where the listener is bound, with the port that the kernel chose where none was named.
+func (ls *Listener) Address() Address { return ls.addr }
+
+// Accept makes l watch the listener: accepts is called on the loop that got the new endpoint, refused on l
+// where somebody could not be taken in.
+func (ls *Listener) Accept(l *Loop, accepts func(*Endpoint, Address), refused func(error)) error {
+	ls.loop, ls.accepts, ls.refused = l, accepts, refused
+	for ls.fd >= len(l.accepting) {
+		l.accepting = append(l.accepting, nil)
+	}
+	l.accepting[ls.fd] = ls
+	// Level-triggered: who is left waiting is told again in the next turn, without a probe for EAGAIN.
+	if err := l.poll.ctl(unix.EPOLL_CTL_ADD, ls.fd, unix.EPOLLIN, 0); err != nil {
+		return fmt.Errorf("listen at %s: %w", ls.addr, err)
+	}
+	return nil
+}
+
+// Close stops listening. On the loop's thread once it accepts.
+func (ls *Listener) Close() {
+	if ls.fd < 0 {
+		return
+	}
+	if ls.loop != nil {
+		ls.loop.accepting[ls.fd] = nil
+	}
+	closeDescriptor(ls.fd)
+	if ls.spare >= 0 {
+		closeDescriptor(ls.spare)
+	}
+	if ls.addr.IsUnix() {
+		_ = os.Remove(ls.addr.Path)
+	}
+	ls.fd = -1
+}
+
+// accept takes in one client.
+func (ls *Listener) accept() {
+	fd, sa, err := unix.Accept4(ls.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
+		ls.turnAway()
+		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, err))
+		return
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED):
+		return
+	default:
+		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, err))
+		return
+	}
+	e := &Endpoint{fd: int32(fd)}
+	peer := addressOf(sa)
+	to := ls.loop.group.LeastLoaded()
+	if to == ls.loop {
+		ls.take(to, e, peer)
+		return
+	}
+	to.Post(func() { ls.take(to, e, peer) })
+}
+
+func (ls *Listener) take(l *Loop, e *Endpoint, peer Address) {
+	e.loop = l
+	if err := l.register(e); err != nil {
+		closeDescriptor(int(e.fd))
+		ls.refused(err)
+		return
+	}
+	ls.accepts(e, peer)
+}
+
+// turnAway closes the connection that waits longest when there is no descriptor left for it: it would
+// be reported for ever, and its client would wait for ever.
+func (ls *Listener) turnAway() {
+	if ls.spare < 0 {
+		return
+	}
+	closeDescriptor(ls.spare)
+	if fd, _, err := unix.Accept4(ls.fd, unix.SOCK_CLOEXEC); err == nil {
+		closeDescriptor(fd)
+	}
+	ls.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}

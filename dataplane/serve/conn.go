@@ -1,0 +1,262 @@
+package serve
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/auth"
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/relay"
+	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/startup"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// phase is where a connection is.
+type phase uint8
+
+const (
+	greeting  phase = iota // nobody knows yet who it is
+	proving                // has to prove it
+	serving                // logged in
+	lingering              // was told why it ends, and gets time to read that
+	over
+)
+
+// Conn is a client's connection. At rest it is data; its Task is at work while there is something to do.
+type Conn struct {
+	reactor.Task
+	local *Local
+	hub   *Hub
+	ep    *reactor.Endpoint
+	peer  reactor.Address
+	door  *snapshot.Listener
+	phase phase
+	pos   int // in local.conns
+
+	login   *login // until logged in
+	session *session.Session
+	more    bool // bytes of the client are in the session and nobody has looked at them
+	snap    *snapshot.Snapshot
+	name    string // of user
+	db      string
+	key     cancelkeys.Key
+
+	pool     *pool.Pool
+	lease    *backend.Conn
+	waiter   pool.Waiter
+	waiting  bool
+	canceled bool // while waiting
+}
+
+// login is what a connection needs until it is logged in.
+type login struct {
+	startup  startup.Machine
+	start    *startup.Start
+	exchange *auth.Exchange
+}
+
+// Accept begins the walk of a connection, on the thread of its loop.
+func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *snapshot.Listener) {
+	l := ep.Loop()
+	lo := l.Local.(*Local)
+	c := &Conn{local: lo, hub: h, ep: ep, peer: peer, door: door, login: &login{}}
+	c.Init(l, c)
+	c.pos = len(lo.conns)
+	lo.conns = append(lo.conns, c)
+	l.AddLoad(1)
+	ep.Attach(&c.Task)
+	c.SetDeadline(l.Now() + int64(h.LoginTimeout))
+}
+
+// Serve walks on from where the connection is. It returns when there is nothing to do.
+func (c *Conn) Serve(t *reactor.Task) {
+	if c.phase == over {
+		return
+	}
+	if c.phase == lingering {
+		c.linger(t)
+		return
+	}
+	if err := c.walk(t); err != nil {
+		c.end(err)
+	}
+}
+
+func (c *Conn) walk(t *reactor.Task) error {
+	for c.phase < serving {
+		if t.Expired() {
+			return pgerr.New(pgerr.LoginTimeout, c.hub.LoginTimeout)
+		}
+		if went, err := c.logIn(t); err != nil || !went {
+			return err
+		}
+	}
+	for {
+		if err := t.Killed(); err != nil {
+			return err
+		}
+		if c.lease == nil {
+			if c.hub.Draining() {
+				return pgerr.New(pgerr.ShuttingDown)
+			}
+			if !c.ep.Drained() || !c.ep.Readable() && !c.more {
+				return c.ep.Fault()
+			}
+			if err := c.statement(t); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.hub.Draining() && c.session.Quiet() && c.session.Status == pgwire.Idle {
+			return pgerr.New(pgerr.ShuttingDown)
+		}
+		if !c.lease.EP.Readable() && (!c.ep.Readable() || !c.ep.Drained()) && !c.more {
+			return c.ep.Fault()
+		}
+		if err := c.relay(t, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// Judge lets the pipeline of the configuration that the transaction runs under decide.
+func (c *Conn) Judge(q *query.Query) query.Verdict { return c.snap.Pipeline.Judge(q) }
+
+// Panicked ends the session whose walk went wrong, and nobody else's.
+func (c *Conn) Panicked(_ *reactor.Task, v any, stack []byte) {
+	c.local.Meter.Panics++
+	c.hub.Log.Error("session panicked", zap.Any("panic", v), zap.ByteString("stack", stack), zap.String("user", c.name), zap.String("database", c.db))
+	if c.lease != nil {
+		c.lease.Lose()
+		c.lease = nil
+	}
+	if c.phase != over {
+		c.end(pgerr.New(pgerr.InternalError))
+	}
+}
+
+// end closes the connection. Whoever is told why gets a moment to read it.
+func (c *Conn) end(err error) {
+	c.Pardon()
+	c.SetDeadline(0)
+	var words []byte
+	var pe *pgerr.Error
+	switch {
+	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone):
+	case errors.As(err, &pe):
+		words = pgwire.AppendError(nil, pe.AsFatal())
+	case errors.Is(err, relay.ErrServer):
+		if !c.session.Fatal() {
+			words = pgwire.AppendError(nil, pgerr.New(pgerr.ServerLost).Because(err))
+		}
+	default:
+		var se *pgwire.ServerError
+		if errors.As(err, &se) {
+			words = pgwire.AppendServerError(nil, se, pgerr.Fatal)
+		}
+	}
+	c.release(err)
+	c.logEnd(err)
+	if c.key.PID != 0 {
+		c.hub.Keys.Revoke(c.key)
+	}
+	c.leave()
+	if len(words) > 0 {
+		c.local.Meter.Refused++
+		if c.ep.Send(words) == nil {
+			c.phase = lingering
+			c.ep.CloseWrite()
+			c.SetDeadline(c.Loop().Now() + int64(lingerTime))
+			return
+		}
+	}
+	c.close()
+}
+
+// lingerTime is how long a client that was told why it is closed may take to close too.
+const lingerTime = 2 * time.Second
+
+// linger waits until the client has read what it was told: a close with bytes unread would take it away.
+func (c *Conn) linger(t *reactor.Task) {
+	for !t.Expired() {
+		p, err := c.ep.TryRecv()
+		if err != nil {
+			break
+		}
+		if p == nil {
+			return
+		}
+	}
+	c.close()
+}
+
+func (c *Conn) close() {
+	c.phase = over
+	c.End()
+	c.ep.Close()
+}
+
+// leave takes the connection out of its loop's list.
+func (c *Conn) leave() {
+	lo := c.local
+	n := len(lo.conns) - 1
+	lo.conns[c.pos] = lo.conns[n]
+	lo.conns[c.pos].pos = c.pos
+	lo.conns[n] = nil
+	lo.conns = lo.conns[:n]
+	c.Loop().AddLoad(-1)
+	lo.Meter.FromClient += c.ep.In
+	lo.Meter.ToClient += c.ep.Out
+}
+
+// release gives the server connection back, in whatever state the session leaves it.
+func (c *Conn) release(err error) {
+	s := c.lease
+	if s == nil {
+		return
+	}
+	c.lease = nil
+	left := c.session.Left()
+	if errors.Is(err, relay.ErrServer) {
+		s.Lose()
+		return
+	}
+	s.Clean(backend.Mess{
+		Owed: left.Owed, Unsynced: left.Unsynced, Partial: left.Partial, CopyIn: left.CopyIn,
+		Tail: left.Tail, Head: left.Head, Dirty: left.Dirty,
+	})
+}
+
+func (c *Conn) logEnd(err error) {
+	if c.phase != serving {
+		c.hub.Log.Debug("connection ended before log-in", zap.Stringer("peer", c.peer), zap.Error(err))
+		return
+	}
+	c.hub.Log.Debug("session ended", zap.String("user", c.name), zap.String("database", c.db), zap.Error(err))
+}
+
+// Who returns user, database and what the session does, for those who count.
+func (c *Conn) Who() (user, db, state string) {
+	switch {
+	case c.phase < serving:
+		state = "login"
+	case c.waiting:
+		state = "waiting"
+	case c.lease != nil && !(c.session.Quiet() && c.session.Status == pgwire.Idle):
+		state = "active"
+	default:
+		state = "idle"
+	}
+	return c.name, c.db, state
+}
+
+var _ reactor.Body = (*Conn)(nil)

@@ -1,0 +1,207 @@
+package serve
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/auth"
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// errGone ends a connection that has nothing to be told: it is gone, or it has only carried a cancel.
+var errGone = errors.New("the connection has ended")
+
+// logIn takes in what the client has sent and goes one step on. It says whether there is more to do now.
+func (c *Conn) logIn(t *reactor.Task) (went bool, err error) {
+	p, err := c.ep.TryRecv()
+	if err != nil {
+		return false, errors.Join(errGone, err)
+	}
+	if p == nil {
+		return false, nil
+	}
+	if c.phase == greeting {
+		return true, c.greet(t, p)
+	}
+	body, ok, perr := c.login.startup.Message(p, pgwire.Password)
+	if perr != nil {
+		return false, perr
+	}
+	if !ok {
+		return true, nil
+	}
+	return true, c.prove(t, c.login.exchange.Step(body))
+}
+
+// greet reads what comes before anybody is asked who he is.
+func (c *Conn) greet(t *reactor.Task, p []byte) error {
+	o := c.login.startup.Step(p)
+	if o.Err != nil {
+		return o.Err
+	}
+	if len(o.Reply) > 0 {
+		if err := c.ep.Send(o.Reply); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
+	if o.Cancel != nil {
+		return c.carryCancel(t, o.Cancel.PID, o.Cancel.Secret)
+	}
+	if o.Start == nil {
+		return nil
+	}
+	snap := c.hub.Current()
+	if snap == nil {
+		return pgerr.New(pgerr.NotReady)
+	}
+	c.snap, c.login.start = snap, o.Start
+	c.name, c.db = o.Start.User, o.Start.Database
+	c.phase = proving
+	x, step := auth.Begin(c.door.Auth, c.name, snap.User(c.name), c.peer.IsLocal(), c.hub.MockSecret)
+	c.login.exchange = x
+	return c.prove(t, step)
+}
+
+// prove does what a step of the proof asks for.
+func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
+	for step.Work != nil {
+		work := step.Work
+		if _, err := reactor.Offload(t, func() (struct{}, error) { work(); return struct{}{}, nil }); err != nil {
+			return c.lateLogin(err)
+		}
+		step = c.login.exchange.Resume()
+	}
+	switch {
+	case step.Err != nil:
+		return step.Err
+	case step.Done:
+		return c.welcome(t, step.Reply)
+	}
+	if err := c.ep.Send(step.Reply); err != nil {
+		return errors.Join(errGone, err)
+	}
+	return nil
+}
+
+func (c *Conn) lateLogin(err error) error {
+	if errors.Is(err, reactor.ErrDeadline) {
+		return pgerr.New(pgerr.LoginTimeout, c.hub.LoginTimeout)
+	}
+	return err
+}
+
+// welcome makes a session of a client that is who it says. verdict, the last word of the proof, goes out
+// with the greeting in one write.
+func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
+	start := c.login.start
+	r, ok := c.snap.Route(c.db, c.name)
+	if !ok {
+		return pgerr.New(pgerr.UnknownDatabase, c.db)
+	}
+	c.pool = c.hub.Pools.Get(r.Target, r.Profile)
+	c.SetDeadline(0)
+	c.waiter.Alive = c.alive
+	c.session = session.New(&c.local.shared, c, &c.snap.Limits, settings.Of(start.Settings...))
+	c.session.Keeps = r.Keeps
+
+	params, known := c.pool.Learnt.Reported(c.session.Startup)
+	if !known || r.Keeps {
+		var err error
+		if params, err = c.introduce(t); err != nil {
+			return err
+		}
+	}
+	secret, pid := cancelkeys.Short, uint32(0)
+	if start.LongKey {
+		secret = cancelkeys.Long
+	}
+	if r.Keeps {
+		pid = c.lease.PID
+	}
+	c.key = c.hub.Keys.Issue(c, pid, secret)
+
+	out := append([]byte(nil), verdict...)
+	out = pgwire.AppendAuthentication(out, pgwire.AuthOK, nil)
+	for _, p := range params {
+		out = pgwire.AppendParameterStatus(out, p.Name, p.Value)
+	}
+	out = pgwire.AppendKey(out, c.key.PID, c.key.Secret())
+	out = pgwire.AppendReady(out, pgwire.Idle)
+	if err := c.ep.Send(out); err != nil {
+		return errors.Join(errGone, err)
+	}
+	c.phase = serving
+	c.more = c.session.Preload(c.login.startup.Rest())
+	c.login = nil
+	c.local.Meter.Logins++
+	return nil
+}
+
+// introduce tries the client's settings on a server connection, which says whether they are good and how
+// the server spells them. In pool mode session it is the client's connection from then on.
+func (c *Conn) introduce(t *reactor.Task) ([]settings.Pair, error) {
+	s, err := c.acquire(t)
+	if err != nil {
+		return nil, fatal(err)
+	}
+	want := c.session.Startup
+	refused, err := s.Apply(t, want)
+	if err != nil {
+		s.Lose()
+		return nil, pgerr.New(pgerr.ServerLostIdle).Because(err)
+	}
+	if refused != nil {
+		c.pool.Release(s)
+		return nil, refused
+	}
+	c.pool.Learnt.Accept(want)
+	params := slices.Clone(s.Params)
+	c.pool.Learnt.Report(want, params)
+	if c.session.Keeps {
+		c.lease = s
+		return params, nil
+	}
+	c.pool.Release(s)
+	return params, nil
+}
+
+// acquire waits for a server connection.
+func (c *Conn) acquire(t *reactor.Task) (*backend.Conn, error) {
+	if s := c.pool.TryAcquire(t); s != nil {
+		c.local.Meter.Wait(0)
+		return s, nil
+	}
+	l := t.Loop()
+	since := l.Now()
+	c.waiting, c.canceled = true, false
+	s, err := c.pool.Acquire(t, &c.waiter)
+	c.waiting = false
+	c.local.Meter.Wait(l.Now() - since)
+	return s, err
+}
+
+// alive ends a wait whose client is gone or has cancelled.
+func (c *Conn) alive() error {
+	switch {
+	case c.ep.HungUp():
+		return errGone
+	case c.canceled:
+		return pgerr.New(pgerr.Canceled)
+	}
+	return nil
+}
+
+// fatal makes an error one that ends the connection, as errors during log-in do.
+func fatal(err error) error {
+	var pe *pgerr.Error
+	if errors.As(err, &pe) {
+		return pe.AsFatal()
+	}
+	return err
+}

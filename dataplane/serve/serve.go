@@ -1,0 +1,76 @@
+// Package serve is the corridor: the walk of a client's connection from its first byte to its last, and of each statement from client to server and back. It never looks into bytes and never opens a server connection: the rooms do.
+//
+// conn.go is the walk of a connection, statement.go that of a statement. Both are straight-line code
+// in a coroutine of the client's loop: whatever has to be waited for parks it.
+package serve
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+)
+
+// Hub is what all connections of a proxy share. Its fields are set before the first connection.
+type Hub struct {
+	Log        *zap.Logger
+	Pools      *pool.Registry
+	Keys       *cancelkeys.Registry[*Conn]
+	Statements *statement.Registry
+	MockSecret string // salts of unknown users are made from it
+	// Current returns the configuration in force; nil before there is one.
+	Current func() *snapshot.Snapshot
+	// Draining says that the proxy is about to stop: sessions end at the end of their transaction.
+	Draining func() bool
+	// LoginTimeout is how long a client may take to log in.
+	LoginTimeout time.Duration
+}
+
+// Local is what the connections of one loop share.
+type Local struct {
+	hub    *Hub
+	shared session.Shared
+	conns  []*Conn
+	Meter  meter.Loop
+	bufs   [][]byte // for bytes that outlive a park
+}
+
+// NewLocal makes the Local of l.
+func NewLocal(h *Hub, l *reactor.Loop) *Local {
+	lo := &Local{hub: h}
+	lo.shared = session.Shared{Registry: h.Statements, Meter: &lo.Meter, Scratch: &l.Scratch}
+	l.Local = lo
+	return lo
+}
+
+// Each calls yield for each connection. It is called on the loop's thread.
+func (lo *Local) Each(yield func(*Conn)) {
+	for _, c := range lo.conns {
+		yield(c)
+	}
+}
+
+// maxKept is the largest buffer that is kept for the next who needs one.
+const maxKept = 128 << 10
+
+// copyOf copies p into a buffer that outlives parks. It is given back with done.
+func (lo *Local) copyOf(p []byte) []byte {
+	var b []byte
+	if n := len(lo.bufs); n > 0 {
+		b, lo.bufs = lo.bufs[n-1], lo.bufs[:n-1]
+	}
+	return append(b[:0], p...)
+}
+
+func (lo *Local) done(b []byte) {
+	if cap(b) > 0 && cap(b) <= maxKept && len(lo.bufs) < 256 {
+		lo.bufs = append(lo.bufs, b)
+	}
+}

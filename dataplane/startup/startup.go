@@ -1,0 +1,223 @@
+// Package startup reads what a client says before it is asked who it is: requests for encryption, the StartupMessage, a CancelRequest. It never does I/O: bytes go in, bytes to send come out.
+package startup
+
+import (
+	"strings"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// Machine reads the packets of one client. The zero Machine is ready.
+type Machine struct {
+	buf     []byte // received, not yet dealt with
+	refused [2]bool
+}
+
+// Start is a StartupMessage that is understood.
+type Start struct {
+	User     string
+	Database string
+	// LongKey says that the client speaks protocol 3.2, in which cancel keys may be long.
+	LongKey bool
+	// Settings are the parameters that the client sets, options included.
+	Settings []settings.Pair
+}
+
+// Cancel is a CancelRequest.
+type Cancel struct {
+	PID    uint32
+	Secret []byte
+}
+
+// Outcome is what a step came to. Of the pointers at most one is set; none says that more has to come.
+type Outcome struct {
+	Reply  []byte // to be sent first
+	Start  *Start
+	Cancel *Cancel
+	Err    *pgerr.Error
+}
+
+// Step takes in what arrived. The bytes are copied where they are needed longer.
+func (m *Machine) Step(p []byte) (o Outcome) {
+	m.buf = append(m.buf, p...)
+	for {
+		n, err := pgwire.StartupSize(m.buf)
+		if err != nil {
+			o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
+			return o
+		}
+		if n == 0 || len(m.buf) < n {
+			return o
+		}
+		packet := m.buf[:n]
+		code := pgwire.StartupCode(packet)
+		switch code {
+		case pgwire.SSLCode, pgwire.GSSENCCode:
+			if len(m.buf) > n || n != 8 {
+				o.Err = pgerr.New(pgerr.InjectedBytes)
+				return o
+			}
+			i := code - pgwire.SSLCode
+			if m.refused[i] {
+				o.Err = pgerr.New(pgerr.InvalidStartup, "encryption was asked for twice")
+				return o
+			}
+			m.refused[i] = true
+			o.Reply = append(o.Reply, 'N')
+			m.buf = m.buf[:0]
+			return o
+		case pgwire.CancelCode:
+			pid, secret, err := pgwire.ReadCancel(packet)
+			if err != nil {
+				o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
+				return o
+			}
+			o.Cancel = &Cancel{pid, append([]byte(nil), secret...)}
+			return o
+		}
+		o.Start, o.Reply, o.Err = start(packet, code, o.Reply)
+		m.buf = m.buf[n:]
+		return o
+	}
+}
+
+// Message returns the body of the next message of type t, without its header, once it is whole. Before
+// the client is known a message may have 64 KiB, as in PostgreSQL.
+func (m *Machine) Message(p []byte, t byte) (body []byte, ok bool, err *pgerr.Error) {
+	m.buf = append(m.buf, p...)
+	if len(m.buf) == 0 {
+		return nil, false, nil
+	}
+	if m.buf[0] != t {
+		return nil, false, pgerr.New(pgerr.ProtocolViolation, "expected a password response")
+	}
+	if len(m.buf) < pgwire.HeaderSize {
+		return nil, false, nil
+	}
+	n := pgwire.Body(m.buf)
+	if n < 0 || n > 65535 {
+		return nil, false, pgerr.New(pgerr.ProtocolViolation, "invalid password packet size")
+	}
+	if len(m.buf) < pgwire.HeaderSize+n {
+		return nil, false, nil
+	}
+	body = m.buf[pgwire.HeaderSize : pgwire.HeaderSize+n]
+	m.buf = m.buf[pgwire.HeaderSize+n:]
+	return body, true, nil
+}
+
+// Rest returns what came behind the last packet, and ends the machine.
+func (m *Machine) Rest() []byte {
+	p := m.buf
+	m.buf = nil
+	return p
+}
+
+// start understands a StartupMessage.
+func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.Error) {
+	major, minor := version>>16, version&0xffff
+	if major != 3 {
+		return nil, reply, pgerr.New(pgerr.UnsupportedProtocol, major, minor)
+	}
+	ps, err := pgwire.ReadStartup(packet)
+	if err != nil {
+		return nil, reply, pgerr.New(pgerr.InvalidStartup, err.Error())
+	}
+	s := &Start{LongKey: minor >= 2}
+	var unknown []string
+	for _, p := range ps {
+		switch {
+		case p.Name == "user":
+			s.User = p.Value
+		case p.Name == "database":
+			s.Database = p.Value
+		case p.Name == "options":
+			set, perr := options(p.Value)
+			if perr != nil {
+				return nil, reply, perr
+			}
+			s.Settings = append(s.Settings, set...)
+		case p.Name == "replication":
+			if !isFalse(p.Value) {
+				return nil, reply, pgerr.New(pgerr.Replication)
+			}
+		case strings.HasPrefix(p.Name, "_pq_."):
+			unknown = append(unknown, p.Name)
+		default:
+			s.Settings = append(s.Settings, settings.Pair{Name: p.Name, Value: p.Value})
+		}
+	}
+	if minor > 2 || len(unknown) > 0 {
+		reply = pgwire.AppendNegotiate(reply, min(version, pgwire.Version32), unknown)
+	}
+	if s.User == "" {
+		return nil, reply, pgerr.New(pgerr.NoUserName)
+	}
+	if s.Database == "" {
+		s.Database = s.User
+	}
+	return s, reply, nil
+}
+
+// isFalse reads a boolean as PostgreSQL does where it says no.
+func isFalse(v string) bool {
+	switch strings.ToLower(v) {
+	case "", "0", "f", "fa", "fal", "fals", "false", "n", "no", "of", "off":
+		return true
+	}
+	return false
+}
+
+// options reads the command-line switches that set parameters: -c name=value and --name=value.
+func options(v string) ([]settings.Pair, *pgerr.Error) {
+	var set []settings.Pair
+	args := split(v)
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "-c" && i+1 < len(args):
+			i++
+			a = args[i]
+		case strings.HasPrefix(a, "-c"):
+			a = a[2:]
+		case strings.HasPrefix(a, "--"):
+			a = a[2:]
+		default:
+			return nil, pgerr.New(pgerr.InvalidStartup, "command-line argument "+a+" in options is not one that sets a parameter")
+		}
+		name, value, ok := strings.Cut(a, "=")
+		if !ok || name == "" {
+			return nil, pgerr.New(pgerr.InvalidStartup, "-c "+a+" in options requires a value")
+		}
+		set = append(set, settings.Pair{Name: strings.ReplaceAll(name, "-", "_"), Value: value})
+	}
+	return set, nil
+}
+
+// split cuts options at white space; a backslash takes the next character as it is.
+func split(v string) (args []string) {
+	var b strings.Builder
+	in := false
+	for i := 0; i < len(v); i++ {
+		switch ch := v[i]; {
+		case ch == ' ' || ch >= '\t' && ch <= '\r':
+			if in {
+				args, in = append(args, b.String()), false
+				b.Reset()
+			}
+			continue
+		case ch == '\\' && i+1 < len(v):
+			i++
+			b.WriteByte(v[i])
+		default:
+			b.WriteByte(ch)
+		}
+		in = true
+	}
+	if in {
+		args = append(args, b.String())
+	}
+	return args
+}

@@ -1,0 +1,49 @@
+// Package meter is what loops count: plain integers, each owned by one loop and summed when somebody asks. It never locks.
+package meter
+
+// WaitBounds are the upper bounds of the queue-wait histogram, in seconds.
+var WaitBounds = [...]float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30}
+
+// Loop is what one loop has counted since it began.
+type Loop struct {
+	Queries    uint64 // Query, Execute and FunctionCall messages
+	Errors     uint64 // ErrorResponses of servers that went to clients
+	Refused    uint64 // ErrorResponses that the proxy made
+	Logins     uint64
+	Cancels    uint64
+	Panics     uint64
+	FromClient uint64 // bytes
+	ToClient   uint64
+
+	Waits   [len(WaitBounds) + 1]uint64 // waits for a server connection, by bound; the last is beyond all
+	WaitSum float64                     // seconds
+}
+
+// Wait counts a wait of the given nanoseconds.
+func (m *Loop) Wait(ns int64) {
+	sec := float64(ns) / 1e9
+	m.WaitSum += sec
+	for i, b := range WaitBounds {
+		if sec <= b {
+			m.Waits[i]++
+			return
+		}
+	}
+	m.Waits[len(WaitBounds)]++
+}
+
+// Add adds what o has counted.
+func (m *Loop) Add(o *Loop) {
+	m.Queries += o.Queries
+	m.Errors += o.Errors
+	m.Refused += o.Refused
+	m.Logins += o.Logins
+	m.Cancels += o.Cancels
+	m.Panics += o.Panics
+	m.FromClient += o.FromClient
+	m.ToClient += o.ToClient
+	m.WaitSum += o.WaitSum
+	for i, n := range o.Waits {
+		m.Waits[i] += n
+	}
+}

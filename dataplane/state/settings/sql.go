@@ -1,0 +1,96 @@
+package settings
+
+import "github.com/heliosproxy/heliosproxy/pkg/sqltext"
+
+// AppendChange appends the SQL that brings a server connection from one set to another, as statements
+// with semicolons between them. What says who one is comes off first and goes on last, because it
+// decides what else may be set. Values go through set_config, which takes them as current_setting
+// spells them, lists included, and NULL as the default; its schema is written out, since search_path
+// is not ours.
+func AppendChange(dst []byte, from, to Set) []byte {
+	var who, what bool
+	Differences(from, to, func(n, _ string, _ bool) {
+		who = who || isWho(n)
+		what = what || !isWho(n)
+	})
+	if who {
+		dst = append(dst, "RESET SESSION AUTHORIZATION;RESET ROLE;"...)
+	}
+	if what {
+		dst = appendSelect(dst, from, to, false)
+		dst = append(dst, ';')
+	}
+	if who {
+		for _, n := range [...]string{sessionAuthorization, role} {
+			if v, ok := to.Get(n); ok {
+				dst = append(dst, "SELECT "...)
+				dst = appendSetConfig(dst, n, v, true)
+				dst = append(dst, ';')
+			}
+		}
+	}
+	return dst
+}
+
+// AppendSelect appends one SELECT that changes from to to, for the extended protocol, where a message
+// holds one statement.
+func AppendSelect(dst []byte, from, to Set) []byte { return appendSelect(dst, from, to, true) }
+
+func appendSelect(dst []byte, from, to Set, who bool) []byte {
+	sep := "SELECT "
+	Differences(from, to, func(n, v string, in bool) {
+		if isWho(n) && !who {
+			return
+		}
+		dst = append(dst, sep...)
+		dst = appendSetConfig(dst, n, v, in)
+		sep = ","
+	})
+	return dst
+}
+
+// AppendRestore appends a DO statement that gives the named parameters the values of to, in one
+// statement whatever their number; reset comes before them. local is for the transaction alone.
+func AppendRestore(dst []byte, reset string, to Set, local bool) []byte {
+	body := append([]byte(nil), "BEGIN "...)
+	body = append(body, reset...)
+	for n, v := range to.All() {
+		body = append(body, "PERFORM pg_catalog.set_config("...)
+		body = sqltext.QuoteLiteral(body, n)
+		body = append(body, ',')
+		body = sqltext.QuoteLiteral(body, v)
+		if local {
+			body = append(body, ",true);"...)
+		} else {
+			body = append(body, ",false);"...)
+		}
+	}
+	body = append(body, "END"...)
+	dst = append(dst, "DO LANGUAGE plpgsql "...)
+	return sqltext.QuoteLiteral(dst, string(body))
+}
+
+// AppendAsk appends a query for the present values of names: a row for each with name, value (NULL
+// where there is no such parameter) and whether that is the default.
+func AppendAsk(dst []byte, names []string) []byte {
+	dst = append(dst, "SELECT n,pg_catalog.current_setting(n,true),(SELECT s.setting IS NOT DISTINCT FROM s.reset_val FROM pg_catalog.pg_settings s WHERE pg_catalog.lower(s.name)=n) FROM pg_catalog.unnest(ARRAY["...)
+	for i, n := range names {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = sqltext.QuoteLiteral(dst, n)
+	}
+	return append(dst, "]::pg_catalog.text[]) n"...)
+}
+
+// appendSetConfig appends a call that sets name: to value, or, where in is false, to its default.
+func appendSetConfig(dst []byte, name, value string, in bool) []byte {
+	dst = append(dst, "pg_catalog.set_config("...)
+	dst = sqltext.QuoteLiteral(dst, name)
+	if !in {
+		return append(dst, ",NULL,false)"...)
+	}
+	dst = append(dst, ',')
+	dst = sqltext.QuoteLiteral(dst, value)
+	return append(dst, ",false)"...)
+}
