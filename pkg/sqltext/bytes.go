@@ -23,7 +23,7 @@ func classes() (t [256]uint8) {
 	set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", isLetter)
 	set("0123456789", isDigit)
 	set(`'"$;-/`, isStop)
-	set("_ybwpYBWP", isHint)
+	set("_ybwpYBWP&", isHint)
 	for c := 0x80; c < 0x100; c++ {
 		t[c] |= isLetter
 	}
@@ -88,6 +88,13 @@ func findWords(text []byte) (found Flags) {
 		case 'b':
 			if at(text, i-3, "allballs") {
 				found |= FlagTimeWords
+			}
+		case '&':
+			switch {
+			case at(text, i-1, `u&"`):
+				found |= FlagUnfollowable // U&"set\005fconfig"
+			case at(text, i-1, "u&'"):
+				found |= FlagTimeWords // U&'\006eow'
 			}
 		case 'p':
 			if at(text, i-3, "temp") {

@@ -80,9 +80,6 @@ func (l *lexer) findEnd(start int) (semicolon, end int) {
 			i = l.skipPrefixed(bound, i)
 			bound = i
 		case '"':
-			if i-2 >= bound && text[i-1] == '&' && toLower(text[i-2]) == 'u' {
-				l.found |= FlagUnfollowable // U&"set\005fconfig"
-			}
 			i = l.skipQuoted(i)
 			bound = i
 		case '$':

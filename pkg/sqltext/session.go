@@ -214,7 +214,7 @@ func (p *sessionParser) setSpecial() bool {
 	case "search_path":
 		return p.tok.kind == tokString && p.value("")
 	case "role", "xmloption":
-		return p.value("")
+		return !p.isWord(p.tok, "default") && p.value("")
 	}
 	return p.value("default")
 }
@@ -271,7 +271,10 @@ func (p *sessionParser) isIdentifier() bool {
 	case p.found&FlagUnfollowable != 0: // perhaps its own quote is missing
 		return false
 	case p.tok.kind == tokQuoted:
-		text = text[1 : len(text)-1]
+		if text[0] != '"' { // U&"…"
+			return false
+		}
+		text = unquote(text)
 		return len(text) > 0 && len(text) <= maxName && bytes.IndexByte(text, '"') < 0
 	case p.tok.kind == tokWord:
 		for _, c := range text {

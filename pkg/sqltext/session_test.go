@@ -82,7 +82,7 @@ var sessions = []struct{ text, want string }{
 	{`set U&"a" = 1`, "no"}, {"set ä = 1", "no"}, {"set x = 'a", "no"}, {`set "`, "no"}, {`set "x = 1`, "no"},
 	{"set " + strings.Repeat("a", 64) + " = 1", "no"}, {`set "` + strings.Repeat("a", 64) + `" = 1`, "no"},
 	{`set "` + strings.Repeat("A", 60) + `".abc = 1`, "no"},
-	{"set time = 1", "1 time [time]=[1]"}, {"set time zone", "no"}, {"set time 1", "no"}, {"set role", "no"}, {"set schema x", "no"}, {"set catalog 'x'", "no"},
+	{"set time = 1", "1 time [time]=[1]"}, {"set time zone", "no"}, {"set time 1", "no"}, {"set role", "no"}, {"set role default", "no"}, {"set schema x", "no"}, {"set catalog 'x'", "no"},
 	{"set session authorization", "no"}, {"set transaction", "no"}, {"set transaction read", "no"}, {"set transaction read only,", "no"},
 	{"set transaction isolation level chaos", "no"}, {"set transaction isolation serializable", "no"}, {"set transaction isolation level repeatable", "no"},
 	{"set transaction not read only", "no"}, {"set transaction snapshot", "no"}, {"set transaction x", "no"},

@@ -65,7 +65,6 @@ func (l *lexer) prefixed(i int) (tokenKind, int) {
 			return tokString, l.skipUnicode(i + 2)
 		}
 		if len(rest) > 2 && rest[1] == '&' && rest[2] == '"' {
-			l.found |= FlagUnfollowable // U&"set\005fconfig"
 			return tokQuoted, l.skipQuoted(i + 2)
 		}
 	}
@@ -74,7 +73,6 @@ func (l *lexer) prefixed(i int) (tokenKind, int) {
 
 // skipUnicode skips the literal of U&'…', i at its quote. PostgreSQL refuses it without standard_conforming_strings.
 func (l *lexer) skipUnicode(i int) int {
-	l.found |= FlagTimeWords // U&'\006eow'
 	if !l.std {
 		l.found |= FlagUnfollowable
 	}
