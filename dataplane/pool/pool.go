@@ -33,6 +33,7 @@ const retry = time.Second
 // Pool is the connections of one key. Its methods are for the threads of loops.
 type Pool struct {
 	Key
+	Name    string // the key in one string
 	target  atomic.Pointer[backend.Target]
 	profile atomic.Pointer[Profile]
 	loops   []*reactor.Loop
@@ -59,7 +60,7 @@ type local struct {
 }
 
 func newPool(k Key, loops []*reactor.Loop) *Pool {
-	p := &Pool{Key: k, loops: loops, locals: make([]local, len(loops))}
+	p := &Pool{Key: k, Name: k.Node + "\x00" + k.Database + "\x00" + k.User, loops: loops, locals: make([]local, len(loops))}
 	p.Learnt.init()
 	for i := range p.locals {
 		lo := &p.locals[i]

@@ -108,7 +108,7 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	c.SetDeadline(0)
 	c.waiter.Alive = c.alive
 	c.session = session.New(&c.local.shared, c, &c.snap.Limits, settings.Of(start.Settings...))
-	c.session.Keeps = r.Keeps
+	c.session.Keeps, c.session.Pool = r.Keeps, c.pool.Name
 
 	params, known := c.pool.Learnt.Reported(c.session.Startup)
 	if !known || r.Keeps {

@@ -173,6 +173,7 @@ func (c *Conn) renew() error {
 	c.snap = snap
 	c.session.Limits = &snap.Limits
 	c.pool = c.hub.Pools.Get(r.Target, r.Profile)
+	c.session.Pool = c.pool.Name
 	return nil
 }
 

@@ -55,6 +55,14 @@ func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error
 			s.drop = pgwire.HeaderSize + n // what PostgreSQL ignores outside of COPY
 			continue
 		}
+		if t == pgwire.Parse {
+			if took, ok := s.prepareHere(p, n); ok {
+				reply = append(reply, pgwire.ParseComplete, 0, 0, 0, 4)
+				reply = pgwire.AppendReady(reply, s.Status)
+				p = p[took:]
+				continue
+			}
+		}
 		s.first = query.Query{Opaque: n > s.Limits.TextBytes, StdStrings: s.stdStrings()}
 		if (t == pgwire.Query || t == pgwire.Parse) && !s.first.Opaque {
 			if len(p) < pgwire.HeaderSize+n {

@@ -100,7 +100,12 @@ func (s *Session) answer(c *composer, p []byte, i, end int, srv *serverstate.Ser
 	hidden := e != nil && e.hidden
 	body := p[i+pgwire.HeaderSize : end]
 	switch p[i] {
-	case pgwire.ParseComplete, pgwire.BindComplete, pgwire.CloseComplete:
+	case pgwire.ParseComplete:
+		if e != nil && e.st != nil {
+			e.st.Accepted.Store(true)
+		}
+		s.pop()
+	case pgwire.BindComplete, pgwire.CloseComplete:
 		s.pop()
 	case pgwire.NoData:
 		if e != nil && e.kind == describe {

@@ -43,6 +43,8 @@ type Session struct {
 	// Keeps says that the session keeps its server connection between transactions: pool mode session.
 	// The server then has the client's own statements and settings, and the machine changes nothing of them.
 	Keeps bool
+	// Pool is where the session's statements are prepared, as statement.Key has it.
+	Pool string
 	// Startup is what the client asked for when it logged in: what RESET goes back to.
 	Startup settings.Set
 	// Want is what is set in the session now, outside a transaction that changes it.

@@ -62,16 +62,15 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 		s.refuse(c, pgerr.New(pgerr.StatementBytes, s.Limits.StatementBytes))
 		return end - i, true, nil
 	}
-	st := statement.Statement{Key: statement.Key{Body: string(rest), Planner: s.Want.Planner()}, Effects: effects}
-	own := s.Dirty() || srv.Tainted || q.Facts.Flags&sqltext.FlagTimeWords != 0
-	shared := (*statement.Statement)(nil)
-	if own {
-		shared = s.shared.Registry.Own(st)
+	key := s.keyOf(rest)
+	var shared *statement.Statement
+	if s.Dirty() || srv.Tainted || q.Facts.Flags&sqltext.FlagTimeWords != 0 {
+		shared = s.shared.Registry.Own(key, effects)
 		if s.Dirty() || srv.Tainted { // nobody knows the settings that it is parsed under: it stays where it is
 			s.pin("\x00" + shared.Name)
 		}
 	} else {
-		shared = s.shared.Registry.Shared(st)
+		shared = s.shared.Registry.Shared(key, effects)
 	}
 	s.add(string(name), shared)
 	if srv.Held.Has(shared) && s.Status != pgwire.InFailed {
@@ -82,6 +81,40 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	c.dst = pgwire.AppendParse(c.dst, shared.Name, rest)
 	s.queue.push(expect{kind: parse, st: shared, name: string(name)})
 	return end - i, true, nil
+}
+
+// keyOf is the key of a statement that is parsed now; body is what follows the name.
+func (s *Session) keyOf(body []byte) statement.Key {
+	return statement.Key{Pool: s.Pool, Body: string(body), Planner: s.Want.Planner()}
+}
+
+// prepareHere answers a Parse with nothing but its Sync behind it, at the beginning of p, for a session without a
+// server connection. A statement that a server has parsed for another session need not be parsed again
+// before it is used; and a client that waits for this answer while its other connections hold all server
+// connections in transactions would wait for ever.
+func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
+	end := pgwire.HeaderSize + n
+	took = end + pgwire.HeaderSize
+	if s.Keeps || len(p) < took || p[end] != pgwire.Sync || pgwire.Body(p[end:]) != 0 || n > s.Limits.TextBytes {
+		return 0, false
+	}
+	name, rest, ok := pgwire.CString(p[pgwire.HeaderSize:end])
+	if !ok || len(name) == 0 || s.statements[string(name)] != nil || len(s.statements) >= s.Limits.Statements || s.bytes+len(rest) > s.Limits.StatementBytes {
+		return 0, false
+	}
+	text, _, ok := pgwire.CString(rest)
+	if !ok {
+		return 0, false
+	}
+	st := s.shared.Registry.Find(s.keyOf(rest))
+	if st == nil || !st.Accepted.Load() {
+		return 0, false
+	}
+	if _, v := s.decide(text); v.Action != query.Continue {
+		return 0, false
+	}
+	s.add(string(name), st)
+	return took, true
 }
 
 // decide asks the pipeline about the statement with the given text, unless that was done already, when

@@ -15,6 +15,7 @@ import (
 // Key is what makes two prepared statements the same: text and parameter types, and the settings under
 // which the text was parsed.
 type Key struct {
+	Pool    string // where it is prepared: its objects are those of one database
 	Body    string // of a Parse message behind the name: text, NUL, number of types, types
 	Planner settings.Set
 }
@@ -26,6 +27,9 @@ type Statement struct {
 	Name    string   // at servers
 	Private bool     // of one session, and of one Parse
 	Effects *Effects // of executing it on the session; nil for most
+
+	// Accepted says that a server has parsed it. Any thread may set it.
+	Accepted atomic.Bool
 }
 
 // Effects are what executing a text does to the session, beyond the database. They are immutable.
@@ -75,23 +79,29 @@ func (r *Registry) Prefix() string { return r.prefix }
 // Serial returns a number that no other call returns.
 func (r *Registry) Serial() uint64 { return r.serial.Add(1) }
 
-// Shared returns the statement with st's key, which is st itself, named, if there was none.
-func (r *Registry) Shared(st Statement) *Statement {
+// Shared returns the statement with the key, made with those effects if there was none.
+func (r *Registry) Shared(k Key, fx *Effects) *Statement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if have := r.shared[st.Key].Value(); have != nil {
+	if have := r.shared[k].Value(); have != nil {
 		return have
 	}
-	made := r.name(st)
-	r.shared[st.Key] = weak.Make(made)
-	runtime.AddCleanup(made, r.forget, st.Key)
+	made := &Statement{Key: k, Name: r.name(), Effects: fx}
+	r.shared[k] = weak.Make(made)
+	runtime.AddCleanup(made, r.forget, k)
 	return made
 }
 
-// Own returns st, named, as a statement that nobody else will find.
-func (r *Registry) Own(st Statement) *Statement {
-	st.Private = true
-	return r.name(st)
+// Find returns the statement with the key, nil where there is none.
+func (r *Registry) Find(k Key) *Statement {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shared[k].Value()
+}
+
+// Own returns a statement that nobody else will find.
+func (r *Registry) Own(k Key, fx *Effects) *Statement {
+	return &Statement{Key: k, Name: r.name(), Effects: fx, Private: true}
 }
 
 // Len returns how many shared statements there are.
@@ -101,10 +111,7 @@ func (r *Registry) Len() int {
 	return len(r.shared)
 }
 
-func (r *Registry) name(st Statement) *Statement {
-	st.Name = r.prefix + strconv.FormatUint(r.serial.Add(1), 10)
-	return &st
-}
+func (r *Registry) name() string { return r.prefix + strconv.FormatUint(r.serial.Add(1), 10) }
 
 // forget drops the entry of a statement that nobody holds, unless a new one has taken its place.
 func (r *Registry) forget(k Key) {
