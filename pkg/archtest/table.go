@@ -34,8 +34,10 @@ func edges() []edge {
 		{"dataplane/...", libraries, "everybody may use the libraries"},
 
 		{"dataplane/pipeline/...", "dataplane/pipeline", "a stage implements the pipeline's interface"},
-		{"dataplane/pool dataplane/relay dataplane/probe dataplane/lookup dataplane/listen dataplane/continuity", "dataplane/backend",
-			"these hold server connections"},
+		{
+			"dataplane/pool dataplane/relay dataplane/probe dataplane/lookup dataplane/listen dataplane/continuity", "dataplane/backend",
+			"these hold server connections",
+		},
 		{"dataplane/continuity", "dataplane/relay", "a replay is relayed"},
 
 		{"controlplane/...", "controlplane/...", "the control plane's own order comes with the control plane"},

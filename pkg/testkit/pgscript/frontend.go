@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // Codes that stand where a start-up message has its protocol version.
 const (
-	Version30 uint32 = 3<<16 | 0
+	Version30 uint32 = 3 << 16
 	Version32 uint32 = 3<<16 | 2
 
 	cancelCode uint32 = 1234<<16 | 5678

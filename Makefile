@@ -1,0 +1,88 @@
+# HeliosProxy: `make help` lists what can be made.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN     := bin
+LINT    := go tool -modfile=$(CURDIR)/scripts/tools/lint/go.mod
+BUF     := go tool -modfile=scripts/tools/buf/go.mod buf
+# Go source that people write and that is under version control or about to be.
+SOURCES := $(shell git ls-files --cached --others --exclude-standard '*.go' ':!proto/gen')
+
+FUZZTIME ?= 60s
+ARGS     ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/heliosproxy
+	go build -trimpath -o $(BIN)/heliosproxy ./deploy/standalone
+
+.PHONY: quickstart
+quickstart: build ## Run a proxy in front of a new PostgreSQL and show it at work (ARGS=--once: end by itself)
+	scripts/quickstart.sh $(ARGS)
+
+.PHONY: test
+test: build ## Run all tests, with the race detector and real PostgreSQL servers (less than 15 minutes)
+	go test -race -timeout 14m ./...
+	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy go test -short -timeout 10m ./...
+
+.PHONY: e2e
+e2e: build ## Run the scenarios against the built program in full length
+	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy go test -v -count=1 -timeout 60m ./... $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (60s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## Measure against PgBouncer (ARGS: see deploy/bench/bench.py run --help; BEFORE=program compares two of ours)
+	python3 deploy/bench/bench.py run $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
+
+.PHONY: verify
+verify: verify-format verify-vet verify-static verify-laws verify-modules ## Check everything that needs no server: format, vet, staticcheck, the laws, go.mod
+
+.PHONY: verify-format
+verify-format: ## Check that gofumpt would change nothing
+	@unformatted=$$($(LINT) gofumpt -l $(SOURCES)); \
+	if [ -n "$$unformatted" ]; then echo "run make format, for:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: verify-vet
+verify-vet: ## Run go vet
+	go vet ./...
+	cd deploy/e2e && go vet ./...
+
+.PHONY: verify-static
+verify-static: ## Run staticcheck
+	$(LINT) staticcheck ./...
+	cd deploy/e2e && $(LINT) staticcheck ./...
+
+.PHONY: verify-laws
+verify-laws: ## Check the laws of ARCHITECTURE.md
+	go test -count=1 ./pkg/archtest
+
+.PHONY: verify-modules
+verify-modules: ## Check that go.mod and go.sum are tidy
+	go mod tidy -diff
+	cd deploy/e2e && go mod tidy -diff
+
+.PHONY: verify-proto
+verify-proto: ## Check that the generated code is what the protos give (builds buf: some minutes the first time)
+	$(BUF) lint
+	$(BUF) generate -o .cache/verify-proto
+	diff -r proto/gen/go .cache/verify-proto/proto/gen/go
+
+.PHONY: format
+format: ## Format all Go source
+	$(LINT) gofumpt -w $(SOURCES)
+
+.PHONY: proto
+proto: ## Generate proto/gen/go
+	$(BUF) generate
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN) .cache
