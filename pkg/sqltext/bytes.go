@@ -6,7 +6,7 @@ const (
 	isLetter                   // begins an identifier: a letter, '_' or not ASCII
 	isDigit
 	isStop // findEnd must look at it
-	isHint // findWords must look at it
+	isHint // findWord must look at it
 	isWord = isLetter | isDigit
 )
 
@@ -23,7 +23,7 @@ func classes() (t [256]uint8) {
 	set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", isLetter)
 	set("0123456789", isDigit)
 	set(`'"$;-/`, isStop)
-	set("_ybwpYBWP&", isHint)
+	set("gybwpGYBWP&", isHint)
 	for c := 0x80; c < 0x100; c++ {
 		t[c] |= isLetter
 	}
@@ -31,6 +31,21 @@ func classes() (t [256]uint8) {
 }
 
 func is(c, bits uint8) bool { return class[c]&bits != 0 }
+
+// find returns the offset of the first byte at or behind i whose class has bit, or the length of the text.
+func find(text []byte, i int, bit uint8) int {
+	for len(text)-i >= 4 {
+		four := text[i : i+4 : i+4]
+		if (class[four[0]]|class[four[1]]|class[four[2]]|class[four[3]])&bit != 0 {
+			break
+		}
+		i += 4
+	}
+	for i < len(text) && class[text[i]]&bit == 0 {
+		i++
+	}
+	return i
+}
 
 func toLower(c byte) byte {
 	if c-'A' < 26 {
@@ -55,52 +70,4 @@ func equalFold(b []byte, lower string) bool {
 // at reports whether lower stands in text at i, which may be outside it.
 func at(text []byte, i int, lower string) bool {
 	return i >= 0 && i+len(lower) <= len(text) && equalFold(text[i:i+len(lower)], lower)
-}
-
-// findWords searches the bytes of a text for words, wherever they stand: in strings, comments, other words. It looks at
-// the rarest byte of each.
-func findWords(text []byte) (found Flags) {
-	for i, c := range text {
-		if !is(c, isHint) {
-			continue
-		}
-		switch toLower(c) {
-		case '_':
-			switch {
-			case at(text, i-3, "set_config"):
-				found |= FlagSetConfig
-			case at(text, i-2, "pg_settings"):
-				found |= flagSettings
-			case at(text, i-2, "pg_temp"):
-				found |= FlagCreateTemp
-			}
-		case 'y':
-			switch {
-			case at(text, i-4, "today"), at(text, i-8, "yesterday"):
-				found |= FlagTimeWords
-			case at(text, i-7, "advisory"):
-				found |= FlagAdvisory
-			}
-		case 'w':
-			if at(text, i-2, "now") || at(text, i-7, "tomorrow") {
-				found |= FlagTimeWords
-			}
-		case 'b':
-			if at(text, i-3, "allballs") {
-				found |= FlagTimeWords
-			}
-		case '&':
-			switch {
-			case at(text, i-1, `u&"`):
-				found |= FlagUnfollowable // U&"set\005fconfig"
-			case at(text, i-1, "u&'"):
-				found |= FlagTimeWords // U&'\006eow'
-			}
-		case 'p':
-			if at(text, i-3, "temp") {
-				found |= flagTemp
-			}
-		}
-	}
-	return found
 }

@@ -10,7 +10,9 @@ func (l *lexer) findCreateEnd(start int) (semicolon, end int) {
 	default:
 		return l.findEnd(start)
 	}
-	return l.findNestedEnd(object)
+	semicolon, end = l.findNestedEnd(object)
+	l.findWords(start, semicolon)
+	return semicolon, end
 }
 
 // createObject returns the token that says what a CREATE makes.

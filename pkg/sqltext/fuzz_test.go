@@ -1,7 +1,9 @@
 package sqltext
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -74,6 +76,29 @@ func faultOf(text []byte, stdStrings bool, next func(*Scanner) (Statement, bool)
 		return fmt.Sprintf("Classify says %+v, Scanner %d, %d", sum, n, first)
 	case !s.Followable() && sum.Flags&FlagUnfollowable == 0:
 		return "Classify follows what Scanner does not"
+	default:
+		return wordFault(text, sum.Flags)
+	}
+}
+
+// wordFault compares the flags of words with a search for each.
+func wordFault(text []byte, flags Flags) string {
+	lower := string(bytes.Map(func(r rune) rune {
+		if r < 0x80 {
+			return rune(toLower(byte(r)))
+		}
+		return r
+	}, text))
+	for word, flag := range map[string]Flags{
+		"set_config": FlagSetConfig, "advisory": FlagAdvisory, "pg_temp": FlagCreateTemp, "now": FlagTimeWords, "today": FlagTimeWords,
+		"tomorrow": FlagTimeWords, "yesterday": FlagTimeWords, "allballs": FlagTimeWords, "u&'": FlagTimeWords, `u&"`: FlagUnfollowable,
+	} {
+		if strings.Contains(lower, word) && flags&flag == 0 {
+			return fmt.Sprintf("%q is not found", word)
+		}
+	}
+	if flags&FlagAdvisory != 0 && !strings.Contains(lower, "advisory") {
+		return "a word is found that is not there"
 	}
 	return ""
 }
@@ -115,6 +140,8 @@ func FuzzScanner(f *testing.F) {
 	for _, tt := range sessions {
 		f.Add([]byte(tt.text), true)
 	}
+	f.Add([]byte(`/* Set_Config */ select 'NOW' /* advisory */ as "today", $$ pg_temp $$, 'tomorrow' -- yesterday
+; create rule r as on insert to t do (select 'allballs'; select U&"a", u&'b')`), true)
 	f.Fuzz(func(t *testing.T, text []byte, stdStrings bool) {
 		if fault := faultOf(text, stdStrings, (*Scanner).Next); fault != "" {
 			t.Errorf("%q: %s", text, fault)
@@ -169,5 +196,8 @@ func TestPlantedFaults(t *testing.T) {
 		if faultOf([]byte(tt.text), true, tt.next) == "" {
 			t.Errorf("%s: not found", name)
 		}
+	}
+	if wordFault([]byte("select 'NOW'"), 0) == "" {
+		t.Error("a search that skips strings is not found")
 	}
 }

@@ -7,7 +7,7 @@ import "bytes"
 type lexer struct {
 	text  []byte
 	std   bool  // standard_conforming_strings
-	found Flags // FlagUnfollowable, FlagTimeWords
+	found Flags // what [Classify] tells but for the statements' leading words
 }
 
 // literal is how the inside of a string literal is read.

@@ -26,7 +26,9 @@ func (s *Scanner) Followable() bool { return s.lex.found&FlagUnfollowable == 0 }
 func (s *Scanner) Next() (Statement, bool) {
 	text := s.lex.text
 	for {
-		s.pos = s.lex.skipSpace(s.pos)
+		from := s.pos
+		s.pos = s.lex.skipSpace(from)
+		s.lex.findWords(from, s.pos)
 		if s.pos >= len(text) {
 			return Statement{}, false
 		}
@@ -42,7 +44,7 @@ func (s *Scanner) Next() (Statement, bool) {
 	} else {
 		semicolon, st.End = s.lex.findEnd(from)
 	}
-	s.pos = semicolon + 1
+	s.pos = min(semicolon+1, len(text))
 	return st, true
 }
 
@@ -66,37 +68,33 @@ func (l *lexer) findEnd(start int) (semicolon, end int) {
 	text := l.text
 	bound := start // the last such form ended here: nothing before it belongs to the token under the cursor
 	trim := trimmer{text, start, start}
-	i := start
-	for i < len(text) {
-		c := text[i]
-		if !is(c, isStop) {
-			i++
-			continue
-		}
-		switch c {
+	for i := find(text, start, isStop|isHint); i < len(text); i = find(text, i, isStop|isHint) {
+		from := i
+		switch text[i] {
 		case ';':
 			return i, trim.end(i)
 		case '\'':
 			i = l.skipPrefixed(bound, i)
-			bound = i
 		case '"':
 			i = l.skipQuoted(i)
-			bound = i
 		case '$':
 			i = l.skipDollarOrWord(bound, i)
-			bound = i
-		default:
+		case '-', '/':
 			switch {
 			case l.isLineComment(i):
 				i = trim.comment(i, l.skipLine(i))
-				bound = i
 			case l.isBlockComment(i):
 				i = trim.comment(i, l.skipBlock(i))
-				bound = i
 			default:
 				i++
 			}
+		default:
+			l.found |= wordAt(text, i)
+			i++
+			continue
 		}
+		bound = i
+		l.findWords(from+1, i)
 	}
 	return len(text), trim.end(len(text))
 }

@@ -33,7 +33,8 @@ const (
 
 	flagTemp     // the word temp
 	flagSettings // the word pg_settings
-	private      = flagTemp | flagSettings
+	flagHidden   // a name whose escapes may hide one of these
+	private      = flagTemp | flagSettings | flagHidden
 )
 
 // Summary is what [Classify] tells of a text.
@@ -45,8 +46,7 @@ type Summary struct {
 
 // Classify reads a whole text. stdStrings is the session's standard_conforming_strings.
 func Classify(text []byte, stdStrings bool) Summary {
-	sum := Summary{Flags: findWords(text)}
-	words := sum.Flags
+	var sum Summary
 	var s Scanner
 	s.Reset(text, stdStrings)
 	for {
@@ -57,14 +57,18 @@ func Classify(text []byte, stdStrings bool) Summary {
 		if sum.Statements++; sum.Statements == 1 {
 			sum.First = st.Verb
 		}
-		if words&flagSettings != 0 && st.Verb != VerbSelect {
+		if s.lex.found&flagSettings != 0 && st.Verb != VerbSelect {
 			sum.Flags |= FlagSetConfig
 		}
-		if st.Verb > lastPlain || words&flagTemp != 0 {
+		if st.Verb > lastPlain || s.lex.found&flagTemp != 0 {
 			sum.Flags |= statementFlags(text[st.Start:st.End], stdStrings, st.Verb)
 		}
 	}
-	sum.Flags = (sum.Flags | s.lex.found) &^ private
+	sum.Flags |= s.lex.found
+	if sum.Flags&flagHidden != 0 {
+		sum.Flags |= FlagUnfollowable
+	}
+	sum.Flags &^= private
 	return sum
 }
 

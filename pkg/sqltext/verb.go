@@ -62,12 +62,12 @@ const longestVerb = len("deallocate")
 
 // verbOf returns the verb of a word in any case.
 func verbOf(word []byte) Verb {
-	var lower [longestVerb]byte
+	var lower [16]byte
 	if len(word) > longestVerb {
 		return VerbOther
 	}
 	for i, c := range word {
-		lower[i] = toLower(c)
+		lower[i&15] = c | 0x20 // a letter of a verb comes of nothing but that letter
 	}
 	switch string(lower[:len(word)]) {
 	case "select":
