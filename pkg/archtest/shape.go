@@ -19,7 +19,7 @@ func bannedNames() []string {
 	return []string{"util", "utils", "common", "helper", "helpers", "misc", "base", "core", "shared", "manager"}
 }
 
-// Comments: every package has exactly one comment, and it begins with the package's name.
+// Comments is the law that every package has exactly one comment, and it begins with the package's name.
 func Comments(t *Tree) []Violation {
 	var out []Violation
 	for _, p := range t.Packages {
@@ -54,7 +54,7 @@ func Comments(t *Tree) []Violation {
 	return out
 }
 
-// Names: a package's name says what is inside.
+// Names is the law that a package's name says what is inside.
 func Names(t *Tree) []Violation {
 	var out []Violation
 	for _, p := range t.Packages {
@@ -65,7 +65,7 @@ func Names(t *Tree) []Violation {
 	return out
 }
 
-// Sizes: files, packages and mains are small.
+// Sizes is the law that files, packages and mains are small.
 func Sizes(t *Tree) []Violation {
 	var out []Violation
 	for _, p := range t.Packages {
@@ -91,7 +91,7 @@ func Sizes(t *Tree) []Violation {
 	return out
 }
 
-// Inits: nothing happens before main.
+// Inits is the law that nothing happens before main.
 func Inits(t *Tree) []Violation {
 	var out []Violation
 	t.eachFile(func(_ *Package, f *File) {
@@ -104,7 +104,7 @@ func Inits(t *Tree) []Violation {
 	return out
 }
 
-// Sleeps: a unit test waits for what it waits for, never for the clock. Tests of running programs may.
+// Sleeps is the law that a unit test waits for what it waits for, never for the clock. Tests of running programs may.
 func Sleeps(t *Tree) []Violation {
 	var out []Violation
 	t.eachFile(func(p *Package, f *File) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Walks: code that runs in a coroutine of an event loop never blocks the thread. It parks instead; what must block is given to
+// Walks is the law that code that runs in a coroutine of an event loop never blocks the thread. It parks instead; what must block is given to
 // a goroutine by the reactor, and the result comes back through the loop's inbox.
 func Walks(t *Tree) []Violation {
 	var out []Violation
