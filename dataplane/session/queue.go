@@ -25,6 +25,7 @@ const (
 type expect struct {
 	kind    kind
 	hidden  bool // the proxy's own message: its answer is not for the client
+	again   bool // a Parse of what the server connection has already
 	ordinal uint16
 	st      *statement.Statement // prepared, closed
 	name    string               // the client's name for it

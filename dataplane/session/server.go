@@ -299,7 +299,9 @@ func (s *Session) undo(e *expect, srv *serverstate.Server) {
 	case e.kind == parse && e.hidden:
 		srv.Held.Unnamed = 0
 	case e.kind == parse:
-		srv.Held.Remove(e.st)
+		if !e.again {
+			srv.Held.Remove(e.st)
+		}
 		if s.statements[e.name] == e.st {
 			s.forget(e.name)
 		}

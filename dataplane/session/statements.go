@@ -73,8 +73,16 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 		shared = s.shared.Registry.Shared(key, effects)
 	}
 	s.add(string(name), shared)
-	if srv.Held.Has(shared) && s.Status != pgwire.InFailed {
-		s.queue.push(expect{kind: virtual, st: shared, name: string(name)})
+	if srv.Held.Has(shared) {
+		if s.Status != pgwire.InFailed {
+			s.queue.push(expect{kind: virtual, st: shared, name: string(name)})
+			return end - i, true, nil
+		}
+		again := s.shared.Registry.Prefix() + "again" // in a failed transaction the server decides whether it may be parsed
+		s.closeStale(c, srv)
+		c.dst = pgwire.AppendParse(c.dst, again, rest)
+		s.queue.push(expect{kind: parse, again: true, st: shared, name: string(name)})
+		srv.Held.Stale = append(srv.Held.Stale, again)
 		return end - i, true, nil
 	}
 	s.hold(c, shared, srv)
@@ -164,7 +172,7 @@ func (s *Session) parseUnnamed(rest []byte, effects *statement.Effects, srv *ser
 // very name, which is made to be taken at the server too. Any other error of the text comes first, as it
 // would there. The name is closed again in the next unit.
 func (s *Session) parseTaken(c *composer, name, rest []byte, srv *serverstate.Server) {
-	s.judged = false
+	s.closeStale(c, srv)
 	c.dst = pgwire.AppendParse(c.dst, string(name), []byte{0, 0, 0})
 	s.queue.push(expect{kind: parse, hidden: true})
 	c.dst = pgwire.AppendParse(c.dst, string(name), rest)
