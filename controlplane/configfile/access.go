@@ -1,0 +1,113 @@
+package configfile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// buildListeners makes the doors, after the users, and says who cannot pass them or passes too easily.
+func (r *reader) buildListeners() {
+	s := r.settings
+	auth := r.authMethod()
+	tcp := s.text("proxy.listen_address")
+	r.set.Listeners[defaultName] = &heliosv1.Listener{Name: defaultName, Address: tcp, Auth: auth}
+	at := s.at("proxy.listen_address")
+	r.origins[origin{resource.KindListener, defaultName, "address"}] = at
+	if strings.HasPrefix(tcp, "unix:") {
+		r.fail(at.line, at.key, "is for TCP; proxy.unix_socket_dir is for a unix socket")
+	}
+	if s.has("proxy.unix_socket_dir") {
+		// Of an address that is refused the port does not matter.
+		address, _ := resource.ParseAddress(tcp)
+		r.set.Listeners[unixName] = &heliosv1.Listener{
+			Name: unixName, Auth: auth,
+			Address: "unix:" + socketPath(s.text("proxy.unix_socket_dir"), address.TCP.Port()),
+		}
+		r.origins[origin{resource.KindListener, unixName, "address"}] = s.at("proxy.unix_socket_dir")
+	}
+	r.warnOfAccess(auth)
+}
+
+// socketPath is where libpq looks for a socket in a directory. A relative one stays relative, to be refused.
+func socketPath(dir string, port uint16) string {
+	return fmt.Sprintf("%s/.s.PGSQL.%d", strings.TrimSuffix(dir, "/"), port)
+}
+
+func (r *reader) authMethod() heliosv1.AuthMethod {
+	methods := map[string]heliosv1.AuthMethod{
+		"trust":    heliosv1.AuthMethod_AUTH_METHOD_TRUST,
+		"password": heliosv1.AuthMethod_AUTH_METHOD_PASSWORD,
+		"md5":      heliosv1.AuthMethod_AUTH_METHOD_MD5,
+		"scram":    heliosv1.AuthMethod_AUTH_METHOD_SCRAM,
+	}
+	if !r.settings.has("auth.mode") && len(r.lists["users"]) > 0 {
+		return heliosv1.AuthMethod_AUTH_METHOD_SCRAM
+	}
+	return methods[r.settings.text("auth.mode")]
+}
+
+func (r *reader) warnOfAccess(auth heliosv1.AuthMethod) {
+	mode := r.settings.at("auth.mode")
+	listen := r.settings.at("proxy.listen_address")
+	address, err := resource.ParseAddress(r.settings.text("proxy.listen_address"))
+	far := err == nil && !address.Local()
+	switch {
+	case auth == heliosv1.AuthMethod_AUTH_METHOD_TRUST && far:
+		r.warn(mode.line, mode.key, "trust lets in everybody who reaches %s, under any name and without a password", address)
+	case auth == heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED && far:
+		r.warn(listen.line, listen.key, "clients from other machines are refused until auth.mode or [[users]] say who may log in")
+	case r.settings.has("auth.mode") && auth != heliosv1.AuthMethod_AUTH_METHOD_TRUST && len(r.lists["users"]) == 0:
+		r.warn(mode.line, mode.key, "there are no [[users]], so nobody can log in")
+	}
+}
+
+// buildUsers makes the users and says which of them cannot log in, here or at the server.
+func (r *reader) buildUsers() {
+	auth := r.authMethod()
+	for _, s := range r.lists["users"] {
+		name := s.text("users.name")
+		if !unique(r, resource.KindUser, name, s, "users.name", r.set.Users) {
+			continue
+		}
+		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user")}
+		if s.has("users.password") {
+			user.Secret = &heliosv1.Secret{Value: s.text("users.password")}
+		}
+		if s.has("users.server_password") {
+			user.ServerPassword = &heliosv1.Secret{Value: s.text("users.server_password")}
+		}
+		r.set.Users[name] = user
+		r.from(resource.KindUser, name, s, "users.", map[string]string{
+			"name": "name", "secret": "password", "server_user": "server_user", "server_password": "server_password",
+		})
+		r.warnOfSecret(s, user, auth)
+	}
+}
+
+func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.AuthMethod) {
+	at := s.at("users.password")
+	warn := func(format string) { r.warn(at.line, at.key, format, user.GetName()) }
+	form, err := resource.FormOf(user.GetSecret().GetValue())
+	if err != nil || user.GetName() == "" {
+		return // refused by validation
+	}
+	trust := auth == heliosv1.AuthMethod_AUTH_METHOD_TRUST
+	switch {
+	case form == resource.SecretNone && !trust:
+		warn("%s has no password and cannot log in")
+	case form == resource.SecretMD5 && auth == heliosv1.AuthMethod_AUTH_METHOD_SCRAM:
+		warn("an md5 hash does not answer SCRAM: %s cannot log in unless auth.mode is md5 or password")
+	}
+	if user.GetServerPassword().GetValue() != "" {
+		return
+	}
+	switch form {
+	case resource.SecretSCRAM:
+		warn("a verifier opens no server that asks for a password; set server_password for %s")
+	case resource.SecretMD5:
+		warn("an md5 hash opens only servers that ask for md5; set server_password for %s")
+	}
+}

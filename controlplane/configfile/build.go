@@ -1,0 +1,220 @@
+package configfile
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+const (
+	// defaultName is that of the one cluster, pool profile, limits and TCP listener of a file.
+	defaultName = "default"
+	// unixName is that of the listener at a unix socket.
+	unixName = "unix"
+)
+
+// origin is a field of a resource; an empty one is the resource as a whole.
+type origin struct {
+	kind        resource.Kind
+	name, field string
+}
+
+// build makes the resources, defaults filled in, and notes from where in the file each field comes.
+func (r *reader) build() {
+	r.origins = map[origin]place{}
+	r.set = &resource.Set{
+		Clusters:     map[string]*heliosv1.Cluster{defaultName: {Name: defaultName}},
+		Nodes:        map[string]*heliosv1.Node{},
+		PoolProfiles: map[string]*heliosv1.PoolProfile{},
+		Listeners:    map[string]*heliosv1.Listener{},
+		Databases:    map[string]*heliosv1.Database{},
+		Users:        map[string]*heliosv1.User{},
+	}
+	r.origins[origin{resource.KindCluster, defaultName, ""}] = place{1, "nodes"}
+	r.buildNodes()
+	r.buildPool(defaultName, r.settings, "pool.")
+	r.buildDatabases()
+	r.buildUsers()
+	r.buildListeners()
+	r.buildLimits()
+	r.buildBootstrap()
+}
+
+// from notes the keys that the fields of a resource come from.
+func (r *reader) from(kind resource.Kind, name string, s *section, prefix string, fields map[string]string) {
+	for field, key := range fields {
+		r.origins[origin{kind, name, field}] = s.at(prefix + key)
+	}
+}
+
+// unique says whether an element of a list has a name, and for itself; else it reports.
+func unique[R any](r *reader, kind resource.Kind, name string, s *section, key string, all map[string]R) bool {
+	at := s.at(key)
+	if name == "" {
+		r.fail(at.line, at.key, "missing")
+		return false
+	}
+	if _, taken := all[name]; taken {
+		r.fail(at.line, at.key, "%q is in line %d already", name, r.origins[origin{kind, name, "name"}].line)
+		return false
+	}
+	return true
+}
+
+func (r *reader) buildNodes() {
+	roles := map[string]heliosv1.NodeRole{
+		"primary": heliosv1.NodeRole_NODE_ROLE_PRIMARY,
+		"standby": heliosv1.NodeRole_NODE_ROLE_STANDBY,
+		"replica": heliosv1.NodeRole_NODE_ROLE_STANDBY,
+	}
+	for i, s := range r.lists["nodes"] {
+		if i == 0 {
+			r.origins[origin{resource.KindCluster, defaultName, ""}] = place{s.line, "nodes"}
+		}
+		host, port := s.text("nodes.host"), s.int("nodes.port")
+		name, key := s.text("nodes.name"), "nodes.name"
+		switch {
+		case s.has("nodes.name"):
+		case host == "":
+			name = fmt.Sprintf("nodes[%d]", i) // the host is missing, which validation says
+		default:
+			name, key = net.JoinHostPort(host, strconv.FormatInt(port, 10)), "nodes.host"
+		}
+		if !unique(r, resource.KindNode, name, s, key, r.set.Nodes) {
+			continue
+		}
+		r.set.Nodes[name] = &heliosv1.Node{
+			Name: name, Cluster: defaultName, Host: host, Port: uint32(port),
+			Role:    roles[s.text("nodes.role")],
+			Weight:  proto.Uint32(uint32(s.int("nodes.weight"))),
+			Enabled: proto.Bool(s.bool("nodes.enabled")),
+			Sync:    s.bool("nodes.sync"),
+		}
+		r.from(resource.KindNode, name, s, "nodes.", map[string]string{"host": "host", "port": "port", "role": "role"})
+		r.origins[origin{resource.KindNode, name, "name"}] = s.at(key)
+		if r.set.Nodes[name].Role == heliosv1.NodeRole_NODE_ROLE_STANDBY {
+			at := s.at("nodes.role")
+			r.warn(at.line, at.key, "standby nodes are not used yet, every statement goes to the primary")
+		}
+	}
+}
+
+// buildPool makes a pool profile of the keys with the prefix in s, and of those of [pool].
+func (r *reader) buildPool(name string, s *section, prefix string) {
+	modes := map[string]heliosv1.PoolMode{
+		"session":     heliosv1.PoolMode_POOL_MODE_SESSION,
+		"transaction": heliosv1.PoolMode_POOL_MODE_TRANSACTION,
+		statement:     heliosv1.PoolMode_POOL_MODE_TRANSACTION,
+	}
+	mode, ok := s.get(prefix + "mode").(string)
+	if !ok {
+		mode = r.settings.text("pool.mode")
+	} else if mode == statement {
+		at := s.at(prefix + "mode")
+		r.warn(at.line, at.key, "statement is not in this release, transaction is used")
+	}
+	number := func(key string) int64 {
+		if n, ok := s.get(prefix + key).(int64); ok {
+			return n
+		}
+		return r.settings.int("pool." + key)
+	}
+	r.set.PoolProfiles[name] = &heliosv1.PoolProfile{
+		Name:           name,
+		Mode:           modes[mode],
+		MaxConnections: uint32(number("max_connections")),
+		IdleTimeout:    durationpb.New(seconds(number("idle_timeout_secs"))),
+		AcquireTimeout: durationpb.New(seconds(number("acquire_timeout_secs"))),
+		ConnectTimeout: durationpb.New(seconds(number("connect_timeout_secs"))),
+	}
+	r.from(resource.KindPoolProfile, name, s, prefix, map[string]string{
+		"mode": "mode", "max_connections": "max_connections", "idle_timeout": "idle_timeout_secs",
+		"acquire_timeout": "acquire_timeout_secs", "connect_timeout": "connect_timeout_secs",
+	})
+}
+
+func (r *reader) buildDatabases() {
+	for _, s := range r.lists["databases"] {
+		name := s.text("databases.name")
+		if !unique(r, resource.KindDatabase, name, s, "databases.name", r.set.Databases) {
+			continue
+		}
+		profile := defaultName
+		for _, k := range poolKeys() {
+			if s.has("databases." + k.name) {
+				profile = "database " + name
+			}
+		}
+		if profile != defaultName {
+			r.buildPool(profile, s, "databases.pool.")
+		}
+		r.set.Databases[name] = &heliosv1.Database{
+			Name: name, Cluster: defaultName, ServerName: s.text("databases.server_name"), PoolProfile: profile,
+		}
+		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
+			"name": "name", "server_name": "server_name", "pool_profile": "pool",
+		})
+	}
+	if len(r.lists["databases"]) == 0 {
+		r.set.Databases[resource.AnyDatabase] = &heliosv1.Database{
+			Name: resource.AnyDatabase, Cluster: defaultName, PoolProfile: defaultName,
+		}
+	}
+}
+
+func (r *reader) buildLimits() {
+	s := r.settings
+	r.set.Limits = &heliosv1.Limits{
+		Name:                  resource.LimitsName,
+		MaxPreparedStatements: uint32(s.int("limits.max_prepared_statements")),
+		MaxPreparedPerServer:  uint32(s.int("limits.max_prepared_per_server")),
+		MaxPreparedBytes:      uint64(s.int("limits.max_prepared_bytes")),
+		MaxStatementBytes:     uint64(s.int("limits.max_statement_bytes")),
+	}
+}
+
+func (r *reader) buildBootstrap() {
+	s := r.settings
+	at := s.at("proxy.admin_address")
+	admin, err := resource.ParseAddress(s.text("proxy.admin_address"))
+	if err == nil && admin.Path != "" {
+		err = errors.New("HTTP is served over TCP only, not at a unix socket")
+	}
+	if listen := r.set.Listeners[defaultName].GetAddress(); err == nil && admin.TCP.Port() != 0 && admin.String() == listen {
+		err = fmt.Errorf("%s is where PostgreSQL clients connect", listen)
+	}
+	if err != nil {
+		r.fail(at.line, at.key, "%s", err)
+	}
+	r.bootstrap = Bootstrap{
+		AdminAddress: s.text("proxy.admin_address"),
+		AdminToken:   Secret(s.text("proxy.admin_token")),
+		Loops:        int(s.int("proxy.loops")),
+		DrainTimeout: seconds(s.int("proxy.drain_timeout_secs")),
+	}
+}
+
+// validate turns what is wrong with the resources into findings.
+func (r *reader) validate() {
+	var invalid *resource.InvalidError
+	if !errors.As(r.set.Validate(), &invalid) {
+		return
+	}
+	for _, p := range invalid.Problems {
+		at, ok := r.origins[origin{p.Kind, p.Name, p.Field}]
+		if !ok {
+			at = place{1, fmt.Sprintf("%s %q", p.Kind, p.Name)}
+		}
+		r.fail(at.line, at.key, "%s", p.Reason)
+	}
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

@@ -1,0 +1,160 @@
+package configfile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// node is one value of a document. It is a table, a list of tables, or neither.
+type node struct {
+	line  int
+	value any // as go-toml gives it; nil for tables and lists of tables
+	table map[string]*node
+	list  []*node
+}
+
+// syntaxError is a place that is not TOML.
+type syntaxError struct {
+	line    int
+	message string
+}
+
+func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.message) }
+
+// parseDocument reads the TOML of text. Lines are those of the file. Its error is a [*syntaxError].
+func parseDocument(text *expanded) (*node, error) {
+	var values map[string]any
+	if err := toml.Unmarshal(text.data, &values); err != nil {
+		var at *toml.DecodeError
+		if !errors.As(err, &at) {
+			return nil, &syntaxError{1, err.Error()}
+		}
+		line, _ := at.Position()
+		return nil, &syntaxError{text.line(line), strings.TrimPrefix(at.Error(), "toml: ")}
+	}
+	l := locator{text: text, lines: map[string]int{}, lists: map[string]int{}}
+	if err := l.locate(); err != nil {
+		return nil, &syntaxError{1, err.Error()}
+	}
+	return l.tree("", values), nil
+}
+
+// locator finds the line of every key. A path is dotted, with the index of an element: nodes[1].role.
+type locator struct {
+	text   *expanded
+	parser unstable.Parser
+	lines  map[string]int
+	lists  map[string]int // length so far of each list of tables
+}
+
+// locate walks the text, which is known to be valid.
+func (l *locator) locate() error {
+	l.parser.Reset(l.text.data)
+	var at string // the table whose keys come
+	for l.parser.NextExpression() {
+		switch e := l.parser.Expression(); e.Kind {
+		case unstable.Table:
+			at = l.enter("", e.Key())
+		case unstable.ArrayTable:
+			at = l.enter("", e.Key())
+			// Entering gave the list, or its last element if it has some.
+			if n := l.lists[l.unindexed(at)]; n > 0 {
+				at = l.unindexed(at)
+			}
+			l.lists[at]++
+			element := fmt.Sprintf("%s[%d]", at, l.lists[at]-1)
+			it := e.Key()
+			it.Next()
+			l.lines[element] = l.line(it.Node())
+			at = element
+		case unstable.KeyValue:
+			l.value(l.enter(at, e.Key()), e.Value())
+		}
+	}
+	return l.parser.Error()
+}
+
+// unindexed returns the list of which path is the last element, or path.
+func (l *locator) unindexed(path string) string {
+	for i := len(path) - 1; i > 0 && path[len(path)-1] == ']'; i-- {
+		if path[i] == '[' {
+			return path[:i]
+		}
+	}
+	return path
+}
+
+// line is the line of the file in which a key stands.
+func (l *locator) line(key *unstable.Node) int {
+	return l.text.line(l.parser.Shape(key.Raw).Start.Line)
+}
+
+// enter follows a dotted key from a path, through the last element of lists, and notes lines on the way.
+func (l *locator) enter(at string, key unstable.Iterator) string {
+	for key.Next() {
+		at = join(at, string(key.Node().Data))
+		if n := l.lists[at]; n > 0 {
+			at = fmt.Sprintf("%s[%d]", at, n-1)
+		}
+		if _, seen := l.lines[at]; !seen {
+			l.lines[at] = l.line(key.Node())
+		}
+	}
+	return at
+}
+
+// value notes the lines within a value.
+func (l *locator) value(at string, v *unstable.Node) {
+	children := v.Children()
+	switch v.Kind {
+	case unstable.InlineTable:
+		for children.Next() {
+			kv := children.Node()
+			l.value(l.enter(at, kv.Key()), kv.Value())
+		}
+	case unstable.Array:
+		for i := 0; children.Next(); i++ {
+			element := fmt.Sprintf("%s[%d]", at, i)
+			l.lines[element] = l.lines[at]
+			l.value(element, children.Node())
+		}
+	}
+}
+
+// tree joins values and lines.
+func (l *locator) tree(at string, value any) *node {
+	n := &node{line: max(l.lines[at], 1)}
+	switch v := value.(type) {
+	case map[string]any:
+		n.table = make(map[string]*node, len(v))
+		for name, child := range v {
+			n.table[name] = l.tree(join(at, name), child)
+		}
+	case []any:
+		for i, child := range v {
+			element := l.tree(fmt.Sprintf("%s[%d]", at, i), child)
+			if element.table == nil {
+				return &node{line: n.line, value: value}
+			}
+			n.list = append(n.list, element)
+		}
+		if len(v) == 0 {
+			n.value = value
+		}
+	default:
+		n.value = value
+	}
+	return n
+}
+
+// join is a dotted key.
+func join(at, name string) string {
+	if at == "" {
+		return name
+	}
+	return at + "." + name
+}

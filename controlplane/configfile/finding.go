@@ -1,0 +1,67 @@
+package configfile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Severity says whether the proxy can start nevertheless.
+type Severity int
+
+// The severities.
+const (
+	Warning Severity = iota
+	Error
+)
+
+// Finding is one thing to know about a file.
+type Finding struct {
+	File     string
+	Line     int    // from 1
+	Key      string // as the file spells it, dotted; "toml" for syntax, ${NAME} for a variable
+	Sentence string // without capital and full stop; never holds a secret
+	Severity Severity
+}
+
+// String is `FILE:LINE: KEY: sentence`.
+func (f Finding) String() string {
+	return fmt.Sprintf("%s:%d: %s: %s", f.File, f.Line, f.Key, f.Sentence)
+}
+
+// Findings are those of one file, by line.
+type Findings []Finding
+
+// Failed says whether one of them is an error.
+func (f Findings) Failed() bool {
+	return slices.ContainsFunc(f, func(f Finding) bool { return f.Severity == Error })
+}
+
+// report collects findings.
+type report struct {
+	file string
+	all  Findings
+}
+
+func (r *report) fail(line int, key, format string, args ...any) {
+	r.add(Error, line, key, format, args...)
+}
+
+func (r *report) warn(line int, key, format string, args ...any) {
+	r.add(Warning, line, key, format, args...)
+}
+
+// add keeps the first error about a key in a line: what follows from it is no news.
+func (r *report) add(severity Severity, line int, key, format string, args ...any) {
+	for _, f := range r.all {
+		if f.Line == line && f.Key == key && f.Severity == Error {
+			return
+		}
+	}
+	r.all = append(r.all, Finding{r.file, line, key, fmt.Sprintf(format, args...), severity})
+}
+
+func (r *report) sorted() Findings {
+	slices.SortStableFunc(r.all, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	return r.all
+}

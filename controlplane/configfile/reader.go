@@ -1,0 +1,217 @@
+package configfile
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+)
+
+// reader turns a document into a [File] and its findings.
+type reader struct {
+	report
+	schema    *schema
+	root      *node
+	settings  *section
+	lists     map[string][]*section
+	set       *resource.Set
+	bootstrap Bootstrap
+	origins   map[origin]place
+}
+
+// section is the keys that have an effect of one element of a list, or of everything else.
+type section struct {
+	schema *schema
+	line   int
+	values map[string]setting // by our spelling
+}
+
+// setting is one key of a file. Its value is nil if it is not what the key takes, which was reported.
+type setting struct {
+	place
+	value any // string, int64 or bool
+}
+
+// place is where something stands in the file.
+type place struct {
+	line int
+	key  string // as the file spells it
+}
+
+// read does everything from the document on.
+func (r *reader) read(root *node) {
+	r.root = root
+	r.settings = r.section(1)
+	r.lists = map[string][]*section{}
+	r.checkAliases()
+	r.table(root, "", r.settings)
+	r.build()
+	r.validate()
+}
+
+func (r *reader) section(line int) *section {
+	return &section{schema: r.schema, line: line, values: map[string]setting{}}
+}
+
+// checkAliases refuses two spellings that say two things.
+func (r *reader) checkAliases() {
+	for _, alias := range slices.Sorted(maps.Keys(r.schema.aliases)) {
+		own := r.schema.aliases[alias]
+		a, b := r.root.find(alias), r.root.find(own)
+		if a == nil || b == nil || reflect.DeepEqual(a.value, b.value) {
+			continue
+		}
+		if a.line < b.line {
+			a, b, alias, own = b, a, own, alias
+		}
+		r.fail(a.line, alias, "differs from %s in line %d, which is the same setting", own, b.line)
+	}
+}
+
+// find returns the node at a dotted key of tables, or nil.
+func (n *node) find(name string) *node {
+	for part := range strings.SplitSeq(name, ".") {
+		if n = n.table[part]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+// table reads the keys of one table into a section.
+func (r *reader) table(t *node, at string, into *section) {
+	for _, part := range slices.Sorted(maps.Keys(t.table)) {
+		r.key(t.table[part], join(at, part), into)
+	}
+}
+
+// key reads one key: a door, a table, a list of tables, a later feature's, ours, or unknown.
+func (r *reader) key(n *node, name string, into *section) {
+	if d, ok := r.schema.doors[name]; ok && !r.switchedOff(d, n) {
+		advice := "remove it"
+		if d.off != "" {
+			advice += " or set " + d.off + " = false"
+		}
+		r.fail(n.line, name, "not in this release, %s; %s", d.instead, advice)
+		return
+	}
+	own := r.schema.canonical(name)
+	if instead, ok := r.schema.instead(own); ok {
+		r.warn(n.line, name, "not in this release, %s", instead)
+		return
+	}
+	isList := slices.Contains(r.schema.lists, name)
+	k, isKey := r.schema.keys[own]
+	switch {
+	case isList && n.list != nil:
+		for _, element := range n.list {
+			s := r.section(element.line)
+			r.table(element, name, s)
+			r.lists[name] = append(r.lists[name], s)
+		}
+	case isList:
+		r.fail(n.line, name, "is a list of tables: write [[%s]]", name)
+	case r.schema.tables[name] && n.table != nil:
+		r.table(n, name, into)
+	case isKey:
+		into.values[own] = setting{place{n.line, name}, r.value(k, n, name)}
+	case r.schema.tables[name]:
+		r.fail(n.line, name, "is a table: write [%s]", name)
+	case r.schema.doors[name].name != "": // an empty list
+	default:
+		r.fail(n.line, name, "unknown key; the nearest known one is %s", r.schema.nearest(name))
+	}
+}
+
+// switchedOff says whether a door asks for nothing.
+func (r *reader) switchedOff(d door, n *node) bool {
+	if d.off == "" {
+		empty, ok := n.value.([]any)
+		return ok && len(empty) == 0
+	}
+	off := r.root.find(d.off)
+	return off != nil && off.value == false
+}
+
+// value checks one value against its key and returns it, or nil after a report.
+func (r *reader) value(k key, n *node, name string) any {
+	switch v := n.value.(type) {
+	case string:
+		if k.kind != text {
+			break
+		}
+		if k.words != nil && !slices.Contains(k.words, v) {
+			r.fail(n.line, name, "%s", r.wrongWord(k, v))
+			return nil
+		}
+		return v
+	case int64:
+		if k.kind != integer {
+			break
+		}
+		if v < k.min || v > k.max {
+			r.fail(n.line, name, "%d is not between %d and %d", v, k.min, k.max)
+			return nil
+		}
+		return v
+	case bool:
+		if k.kind == boolean {
+			return v
+		}
+	}
+	r.fail(n.line, name, "want %s", [...]string{"a text in quotes", "a whole number", "true or false"}[k.kind])
+	return nil
+}
+
+// wrongWord says why a text is none of a key's words.
+func (r *reader) wrongWord(k key, v string) string {
+	if k.name == "auth.mode" && v == "passthrough" {
+		return "passthrough is not in this release, nobody would be asked for a password; set " + orList(k.words)
+	}
+	return fmt.Sprintf("%q is not %s", v, orList(k.words))
+}
+
+func orList(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// has says whether the file sets a key rightly.
+func (s *section) has(name string) bool { return s.values[name].value != nil }
+
+// at is where a key stands, or where it would stand.
+func (s *section) at(name string) place {
+	if v, ok := s.values[name]; ok {
+		return v.place
+	}
+	return place{s.line, name}
+}
+
+func (s *section) text(name string) string {
+	v, _ := s.get(name).(string)
+	return v
+}
+
+func (s *section) int(name string) int64 {
+	v, _ := s.get(name).(int64)
+	return v
+}
+
+func (s *section) bool(name string) bool {
+	v, _ := s.get(name).(bool)
+	return v
+}
+
+// get is the value that the file or else the table of keys gives.
+func (s *section) get(name string) any {
+	if v := s.values[name]; v.value != nil {
+		return v.value
+	}
+	return s.schema.keys[name].def
+}

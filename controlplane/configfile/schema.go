@@ -1,0 +1,125 @@
+package configfile
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// schema is the tables of keys, by name.
+type schema struct {
+	keys    map[string]key
+	aliases map[string]string
+	laters  map[string]string // what happens instead
+	doors   map[string]door
+	lists   []string
+	tables  map[string]bool // every table that has known keys
+}
+
+func newSchema() *schema {
+	s := &schema{
+		keys:    map[string]key{},
+		aliases: aliases(),
+		laters:  map[string]string{},
+		doors:   map[string]door{},
+		lists:   lists(),
+		tables:  map[string]bool{},
+	}
+	for _, k := range keys() {
+		s.keys[k.name] = k
+	}
+	for _, l := range laters() {
+		for name := range strings.FieldsSeq(l.keys) {
+			s.laters[join(l.table, name)] = l.instead
+		}
+	}
+	for _, d := range doors() {
+		s.doors[d.name] = d
+	}
+	for name := range s.names() {
+		for i := range len(name) {
+			if name[i] == '.' {
+				s.tables[name[:i]] = true
+			}
+		}
+	}
+	return s
+}
+
+// names yields every known key in every spelling, wildcards without the star.
+func (s *schema) names() map[string]bool {
+	all := map[string]bool{}
+	for name := range s.keys {
+		all[name] = true
+	}
+	for name := range s.aliases {
+		all[name] = true
+	}
+	for name := range s.laters {
+		all[strings.TrimSuffix(name, "*")] = true
+	}
+	for name := range s.doors {
+		all[name] = true
+	}
+	return all
+}
+
+// canonical returns our spelling of a key.
+func (s *schema) canonical(name string) string {
+	if own, ok := s.aliases[name]; ok {
+		return own
+	}
+	return name
+}
+
+// instead says what happens instead of a key that is not in this release.
+func (s *schema) instead(name string) (string, bool) {
+	if clause, ok := s.laters[name]; ok {
+		return clause, true
+	}
+	for i := len(name) - 1; i > 0 && name[i] != '.'; i-- {
+		if clause, ok := s.laters[name[:i]+"*"]; ok {
+			return clause, true
+		}
+	}
+	return "", false
+}
+
+// nearest returns the known key or table that an unknown one most likely means.
+func (s *schema) nearest(name string) string {
+	known := s.names()
+	maps.Copy(known, s.tables)
+	best, least := "", 0
+	for _, candidate := range slices.Sorted(maps.Keys(known)) {
+		d := distance(name, candidate)
+		if lastPart(name) == lastPart(candidate) {
+			d = min(d, 1) // the right key in the wrong table
+		}
+		if best == "" || d < least || d == least && len(candidate) < len(best) {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// distance is the number of bytes to insert, delete or replace that turn a into b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diagonal
+			if a[i] != b[j] {
+				d = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], d
+		}
+	}
+	return row[len(b)]
+}
