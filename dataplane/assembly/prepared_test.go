@@ -1,0 +1,217 @@
+package assembly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+func asPg(err error, pe **pgconn.PgError) bool { return errors.As(err, pe) }
+
+func prepare(t testing.TB, c *pgconn.PgConn, name, sql string) {
+	t.Helper()
+	if _, err := c.Prepare(context.Background(), name, sql, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func execute(t testing.TB, c *pgconn.PgConn, name string, args ...string) string {
+	t.Helper()
+	params := make([][]byte, len(args))
+	for i, a := range args {
+		params[i] = []byte(a)
+	}
+	r := c.ExecPrepared(context.Background(), name, params, nil, nil).Read()
+	if r.Err != nil {
+		return r.Err.Error()
+	}
+	return string(r.Rows[0][0])
+}
+
+// TestStatementKey has statements whose text means something else under other settings.
+func TestStatementKey(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+	const sql = "SELECT extract(epoch FROM timestamptz '01.02.2020 00:00')::bigint"
+	a := connect(t, addr, "postgres", "TimeZone", "Asia/Tokyo", "DateStyle", "German")
+	b := connect(t, addr, "postgres", "TimeZone", "America/New_York", "DateStyle", "ISO, MDY")
+	prepare(t, a, "s", sql)
+	prepare(t, b, "s", sql)
+	at := func(y int, m time.Month, d, h int) string {
+		return strconv.FormatInt(time.Date(y, m, d, h, 0, 0, 0, time.UTC).Unix(), 10)
+	}
+	for range 2 {
+		if got, want := execute(t, a, "s"), at(2020, 1, 31, 15); got != want {
+			t.Errorf("Tokyo, German: %s, want %s", got, want)
+		}
+		if got, want := execute(t, b, "s"), at(2020, 1, 2, 5); got != want {
+			t.Errorf("New York, MDY: %s, want %s", got, want)
+		}
+	}
+	prepare(t, a, "n1", "SELECT 'now'::timestamptz::text")
+	first := execute(t, a, "n1")
+	<-time.After(1100 * time.Millisecond)
+	prepare(t, a, "n2", "SELECT 'now'::timestamptz::text")
+	if again, second := execute(t, a, "n1"), execute(t, a, "n2"); again != first || second == first {
+		t.Errorf("now: %s, again %s, prepared a second later %s", first, again, second)
+	}
+}
+
+// TestStatementMoves executes a statement on another server connection than it was parsed on, after the
+// session has changed a setting that parsing reads.
+func TestStatementMoves(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	const sql = "SELECT extract(epoch FROM timestamptz '2020-01-01 00:00')::bigint"
+	direct := connect(t, pg.Primary.Addr(), "postgres")
+	c, other := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	for _, x := range []*pgconn.PgConn{direct, c} {
+		prepare(t, x, "s", sql)
+	}
+	pid := ask(c, "SELECT pg_backend_pid()")
+	for _, x := range []*pgconn.PgConn{direct, c} {
+		want(t, x, "SET TimeZone = 'Asia/Tokyo'", "")
+	}
+	want(t, other, "BEGIN", "") // takes the connection that c has used last
+	if got := ask(other, "SELECT pg_backend_pid()"); got != pid {
+		t.Fatalf("the other session is on %s, not on %s", got, pid)
+	}
+	if got, want := execute(t, c, "s"), execute(t, direct, "s"); got != want {
+		t.Errorf("on a second server connection: %s, PostgreSQL says %s", got, want)
+	}
+	want(t, c, "SHOW TimeZone", "Asia/Tokyo")
+	if got := ask(c, "SELECT pg_backend_pid()"); got == pid {
+		t.Error("the session was not on a second server connection")
+	}
+	want(t, other, "COMMIT", "")
+}
+
+// TestManyStatements has 50 sessions with 100 statements each go through server connections that hold 100.
+func TestManyStatements(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3))
+	stop, most := make(chan struct{}), 0
+	var wg sync.WaitGroup
+	watcher := connect(t, addr, "postgres")
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if n, err := strconv.Atoi(ask(watcher, "SELECT count(*) FROM pg_prepared_statements")); err == nil {
+					most = max(most, n)
+				}
+			}
+		}
+	})
+	var sessions sync.WaitGroup
+	for s := range 50 {
+		c := connect(t, addr, "postgres")
+		sessions.Go(func() {
+			for i := range 100 {
+				name := fmt.Sprintf("s%d", i)
+				if _, err := c.Prepare(context.Background(), name, fmt.Sprintf("SELECT %d + $1::int", s*100+i), nil); err != nil {
+					t.Errorf("session %d: %v", s, err)
+					return
+				}
+			}
+			for i := range 100 {
+				r := c.ExecPrepared(context.Background(), fmt.Sprintf("s%d", i), [][]byte{[]byte("7")}, nil, nil).Read()
+				if r.Err != nil || string(r.Rows[0][0]) != strconv.Itoa(s*100+i+7) {
+					t.Errorf("session %d, statement %d: %v", s, i, r.Err)
+					return
+				}
+			}
+		})
+	}
+	sessions.Wait()
+	close(stop)
+	wg.Wait()
+	if most == 0 || most > 100 {
+		t.Errorf("a server connection held %d statements, want 1 to 100", most)
+	}
+}
+
+// TestStatementLimits runs into the bounds of one session.
+func TestStatementLimits(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set.Limits.MaxPreparedStatements, set.Limits.MaxPreparedBytes = 3, 100
+	_, addr := start(t, set)
+	c := connect(t, addr, "postgres")
+	for i := range 3 {
+		prepare(t, c, fmt.Sprintf("s%d", i), "SELECT 1")
+	}
+	_, err := c.Prepare(context.Background(), "more", "SELECT 2", nil)
+	var pe *pgconn.PgError
+	if !asPg(err, &pe) || pe.Code != "53400" {
+		t.Errorf("a fourth statement: %v", err)
+	}
+	want(t, c, "BEGIN", "")
+	if err := c.Deallocate(context.Background(), "s0"); err != nil {
+		t.Fatal(err)
+	}
+	long := fmt.Sprintf("SELECT '%0100d'", 1)
+	if _, err = c.Prepare(context.Background(), "long", long, nil); !asPg(err, &pe) || pe.Code != "53400" {
+		t.Errorf("too many bytes: %v", err)
+	}
+	want(t, c, "SELECT 1", "25P02 current transaction is aborted, commands ignored until end of transaction block")
+	want(t, c, "ROLLBACK", "")
+	prepare(t, c, "s3", "SELECT 3")
+	if got := execute(t, c, "s3"); got != "3" {
+		t.Errorf("after the refusals: %s", got)
+	}
+}
+
+// TestPgxPool runs pgx's pool as applications do.
+func TestPgxPool(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	pg.Primary.Exec(t, "CREATE TABLE acc (id int PRIMARY KEY, n int); INSERT INTO acc SELECT g, 0 FROM generate_series(1, 50) g")
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5))
+	cfg, err := pgxpool.ParseConfig(fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable&pool_max_conns=50", addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	p, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var wg sync.WaitGroup
+	for g := range 50 {
+		wg.Go(func() {
+			for i := range 40 {
+				err := pgx.BeginFunc(ctx, p, func(tx pgx.Tx) error {
+					if _, err := tx.Exec(ctx, "UPDATE acc SET n = n + $1 WHERE id = $2", 1, g+1); err != nil {
+						return err
+					}
+					var n int
+					return tx.QueryRow(ctx, "SELECT n FROM acc WHERE id = $1", g+1).Scan(&n)
+				})
+				var n int
+				if err == nil {
+					err = p.QueryRow(ctx, "SELECT n FROM acc WHERE id = $1", g+1).Scan(&n)
+				}
+				if err != nil || n != i+1 {
+					t.Errorf("goroutine %d: n is %d, want %d: %v", g, n, i+1, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
