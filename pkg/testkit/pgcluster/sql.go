@@ -16,6 +16,10 @@ import (
 // queryTimeout bounds what a helper asks a server, so that a frozen one fails the test and does not hang it.
 const queryTimeout = 60 * time.Second
 
+// OwnConnections is the application_name of this package's own connections, so that a test that counts connections can leave them
+// out.
+const OwnConnections = "pgcluster"
+
 // Name returns "primary", "standby1", …; it is also the server's cluster_name and a standby's application_name.
 func (s *Server) Name() string { return s.name }
 
@@ -46,7 +50,7 @@ func (s *Server) Connect(t testing.TB, database, user string) *pgx.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.DSN(database, user))
+	conn, err := pgx.Connect(ctx, s.DSN(database, user)+" application_name="+OwnConnections)
 	if err != nil {
 		t.Fatalf("connect to %s: %v", s.name, err)
 	}
@@ -84,7 +88,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 func (s *Server) query(text string) ([][]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
-	conn, err := pgconn.Connect(ctx, s.SocketDSN("postgres", "postgres"))
+	conn, err := pgconn.Connect(ctx, s.SocketDSN("postgres", "postgres")+" application_name="+OwnConnections)
 	if err != nil {
 		return nil, err
 	}
