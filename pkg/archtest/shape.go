@@ -19,7 +19,8 @@ func bannedNames() []string {
 	return []string{"util", "utils", "common", "helper", "helpers", "misc", "base", "core", "shared", "manager"}
 }
 
-// Comments is the law that every package has exactly one comment, and it begins with the package's name.
+// Comments is the law that every package has exactly one comment, and it begins with the package's name; a program's may
+// begin with what the program is called.
 func Comments(t *Tree) []Violation {
 	var out []Violation
 	for _, p := range t.Packages {
@@ -40,10 +41,7 @@ func Comments(t *Tree) []Violation {
 				out = append(out, Violation{"comments", t.place(doc), "a second comment for package " + p.Dir})
 			}
 			want := "Package " + p.Name + " "
-			if p.Name == "main" {
-				want = "Command "
-			}
-			if !strings.HasPrefix(doc.Text(), want) {
+			if p.Name != "main" && !strings.HasPrefix(doc.Text(), want) {
 				out = append(out, Violation{"comments", t.place(doc), fmt.Sprintf("the comment does not begin with %q", want)})
 			}
 		}
