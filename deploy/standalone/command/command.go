@@ -1,0 +1,142 @@
+// Package command is the command line of heliosproxy: what is asked, what is answered, with which exit code. It never knows how a data plane is built, only how one is started, given resources, drained and closed.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/version"
+)
+
+// The exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Program is heliosproxy with the outside world given to it.
+type Program struct {
+	Out, Err io.Writer
+	Signals  <-chan os.Signal // SIGHUP, SIGTERM and SIGINT
+	Start    func(Options) (DataPlane, error)
+}
+
+// Options are what a data plane starts with.
+type Options struct {
+	Log          *zap.Logger
+	NodeID       string
+	Loops        int // 0 lets it choose
+	AdminAddress string
+	AdminToken   string
+	Listen       map[string]string // addresses that go before those of listeners, by name
+}
+
+// DataPlane is one that runs.
+type DataPlane interface {
+	// Apply puts resources in force. After an error the old ones still are.
+	Apply(*resource.Set) error
+	// Addresses are where the listeners stand, by name.
+	Addresses() map[string]string
+	// Drain lets every session end with its transaction, until ctx ends.
+	Drain(context.Context) error
+	Close() error
+}
+
+// failed is an error after which the exit code is 1. What it has to say, if anything, was not printed yet.
+type failed struct{ error }
+
+func (f failed) Unwrap() error { return f.error }
+
+// errReported is a failure of which everything was printed.
+var errReported = errors.New("reported")
+
+// Main runs the program with the arguments after its name and returns the exit code.
+func (p Program) Main(args []string) int {
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	err := root.Execute()
+	var f failed
+	switch {
+	case err == nil:
+		return 0
+	case !errors.As(err, &f):
+		fmt.Fprintf(p.Err, "heliosproxy: %s\nRun 'heliosproxy --help' for usage.\n", err)
+		return exitUsage
+	case !errors.Is(err, errReported):
+		fmt.Fprintf(p.Err, "heliosproxy: %s\n", err)
+	}
+	return exitFailed
+}
+
+func (p Program) command() *cobra.Command {
+	var f flags
+	root := &cobra.Command{
+		Use:           "heliosproxy --config FILE",
+		Short:         "A pooling proxy for PostgreSQL",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(c); err != nil {
+				return err
+			}
+			return p.run(f)
+		},
+	}
+	f.register(root)
+	root.AddCommand(p.checkCommand(), &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(p.Out, version.Line())
+			return err
+		},
+	})
+	return root
+}
+
+func (p Program) checkCommand() *cobra.Command {
+	var config string
+	var strict bool
+	c := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Say what is wrong or without effect in a file, a line each",
+		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence.
+The exit code is 0 if the proxy would start with the file, else 1.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if config == "" {
+				return errNoConfig
+			}
+			_, findings, err := configfile.Load(config)
+			if err != nil {
+				return failed{err}
+			}
+			printFindings(p.Out, findings)
+			if findings.Failed() || strict && len(findings) > 0 {
+				return failed{errReported}
+			}
+			return nil
+		},
+	}
+	configFlag(c, &config)
+	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
+	return c
+}
+
+func printFindings(w io.Writer, findings configfile.Findings) {
+	for _, f := range findings {
+		fmt.Fprintln(w, f)
+	}
+}
