@@ -72,7 +72,8 @@ func (c *Conn) recover(t *reactor.Task) error {
 	if m.CopyIn {
 		end = pgwire.Append(end, pgwire.CopyFail, []byte("client was lost\x00"))
 	}
-	if m.Unsynced {
+	if m.Unsynced { // a Sync alone would commit what the client did not
+		end = pgwire.AppendNamed(end, pgwire.Describe, 'S', "the client was lost")
 		end = pgwire.AppendSync(end)
 		m.Owed++
 	}

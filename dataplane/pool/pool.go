@@ -142,7 +142,8 @@ func (p *Pool) hand(c *backend.Conn, w *Waiter) {
 
 // Opened is called by a connection that is free: new, or clean again.
 func (p *Pool) Opened(c *backend.Conn) {
-	lo := &p.locals[c.Loop().ID]
+	l := c.Loop() // c may be on another one when it was offered
+	lo := &p.locals[l.ID]
 	if _, known := lo.all[c]; !known {
 		lo.all[c] = struct{}{}
 		p.mu.Lock()
@@ -151,7 +152,7 @@ func (p *Pool) Opened(c *backend.Conn) {
 		p.mu.Unlock()
 	}
 	p.offer(c)
-	p.open(c.Loop())
+	p.open(l)
 }
 
 // Failed is called by a connection that could not be opened. With no connection left that could serve

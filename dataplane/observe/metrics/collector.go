@@ -1,0 +1,113 @@
+package metrics
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+)
+
+// collector asks a source at each scrape.
+type collector struct {
+	source  Source
+	version string
+
+	build, clients, servers, wait, queries, errors *prometheus.Desc
+	logins, cancels, panics, bytes, goroutines     *prometheus.Desc
+}
+
+func newCollector(s Source, version string) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	}
+	return &collector{
+		source: s, version: version,
+		build:      desc("build_info", "1, with the version of the proxy.", "version"),
+		clients:    desc("client_connections", "Client connections.", "database", "user", "state"),
+		servers:    desc("server_connections", "Server connections, from the dial until the server has closed them.", "database", "user", "node", "state"),
+		wait:       desc("queue_wait_seconds", "Time that clients waited for a server connection."),
+		queries:    desc("queries_total", "Statements executed: Query, Execute and FunctionCall messages."),
+		errors:     desc("errors_total", "Errors that clients were told, by who made them: a server or the proxy.", "source"),
+		logins:     desc("logins_total", "Clients that logged in."),
+		cancels:    desc("cancels_total", "Cancel requests that reached a session."),
+		panics:     desc("panics_total", "Sessions that ended by a fault of the proxy."),
+		bytes:      desc("client_bytes_total", "Bytes of clients, received from them (in) and sent to them (out).", "direction"),
+		goroutines: desc("goroutines", "Goroutines of the proxy."),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.build, c.clients, c.servers, c.wait, c.queries, c.errors, c.logins, c.cancels, c.panics, c.bytes, c.goroutines,
+	} {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge := func(d *prometheus.Desc, n int, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
+	}
+	gauge(c.build, 1, c.version)
+	gauge(c.goroutines, runtime.NumGoroutine())
+
+	s := c.source.Metrics()
+	for l, n := range sumClients(s.Clients) {
+		gauge(c.clients, n, l.Database, l.User, l.State)
+	}
+	for l, n := range sumServers(s.Servers) {
+		gauge(c.servers, n, l.Database, l.User, l.Node, l.State)
+	}
+	m := &s.Counted
+	counter(c.queries, m.Queries)
+	counter(c.errors, m.Errors, "server")
+	counter(c.errors, m.Refused, "proxy")
+	counter(c.logins, m.Logins)
+	counter(c.cancels, m.Cancels)
+	counter(c.panics, m.Panics)
+	counter(c.bytes, m.FromClient, "in")
+	counter(c.bytes, m.ToClient, "out")
+	to <- waits(c.wait, m)
+}
+
+// waits turns counts a bucket into counts up to a bound.
+func waits(d *prometheus.Desc, m *meter.Loop) prometheus.Metric {
+	upTo := make(map[float64]uint64, len(meter.WaitBounds))
+	var n uint64
+	for i, bound := range meter.WaitBounds {
+		n += m.Waits[i]
+		upTo[bound] = n
+	}
+	return prometheus.MustNewConstHistogram(d, n+m.Waits[len(meter.WaitBounds)], m.WaitSum, upTo)
+}
+
+// sumClients adds up what has the same labels, which Prometheus would refuse. Labels are UTF-8 in the result.
+func sumClients(all []Clients) map[Clients]int {
+	sums := make(map[Clients]int, len(all))
+	for _, c := range all {
+		sums[Clients{Database: valid(c.Database), User: valid(c.User), State: c.State}] += c.N
+	}
+	return sums
+}
+
+// sumServers is [sumClients] for servers.
+func sumServers(all []Servers) map[Servers]int {
+	sums := make(map[Servers]int, len(all))
+	for _, s := range all {
+		sums[Servers{Database: valid(s.Database), User: valid(s.User), Node: s.Node, State: s.State}] += s.N
+	}
+	return sums
+}
+
+// valid replaces what is not UTF-8 in a name that a client chose.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// Interface guards.
+var _ prometheus.Collector = (*collector)(nil)

@@ -1,0 +1,109 @@
+package metrics_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+)
+
+type source func() metrics.Snapshot
+
+func (s source) Metrics() metrics.Snapshot { return s() }
+
+func scrape(t *testing.T, s metrics.Snapshot) (string, *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	h, err := metrics.Handler(source(func() metrics.Snapshot { return s }), zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("status %d", w.Code)
+	}
+	return w.Body.String(), logs
+}
+
+// want checks that each line is in the text, as a whole line.
+func want(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains("\n"+text, "\n"+line+"\n") {
+			t.Errorf("lacks %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestHandler(t *testing.T) {
+	m := meter.Loop{Queries: 7, Errors: 2, Refused: 1, Logins: 3, Cancels: 4, Panics: 5, FromClient: 100, ToClient: 200}
+	m.Wait(200_000)        // up to 0.0005
+	m.Wait(2_000_000)      // up to 0.005
+	m.Wait(40_000_000_000) // beyond all
+	text, logs := scrape(t, metrics.Snapshot{
+		Clients: []metrics.Clients{{"app", "ann", "idle", 2}, {"app", "ann", "active", 1}},
+		Servers: []metrics.Servers{{"app", "ann", "db:5432", "idle", 4}},
+		Counted: m,
+	})
+	want(t, text,
+		`helios_client_connections{database="app",state="idle",user="ann"} 2`,
+		`helios_client_connections{database="app",state="active",user="ann"} 1`,
+		`helios_server_connections{database="app",node="db:5432",state="idle",user="ann"} 4`,
+		`helios_queries_total 7`,
+		`helios_errors_total{source="server"} 2`,
+		`helios_errors_total{source="proxy"} 1`,
+		`helios_logins_total 3`,
+		`helios_cancels_total 4`,
+		`helios_panics_total 5`,
+		`helios_client_bytes_total{direction="in"} 100`,
+		`helios_client_bytes_total{direction="out"} 200`,
+		`helios_queue_wait_seconds_bucket{le="0.0001"} 0`,
+		`helios_queue_wait_seconds_bucket{le="0.0005"} 1`,
+		`helios_queue_wait_seconds_bucket{le="0.001"} 1`,
+		`helios_queue_wait_seconds_bucket{le="0.005"} 2`,
+		`helios_queue_wait_seconds_bucket{le="30"} 2`,
+		`helios_queue_wait_seconds_bucket{le="+Inf"} 3`,
+		`helios_queue_wait_seconds_count 3`,
+		`helios_queue_wait_seconds_sum 40.0022`,
+		`# TYPE helios_queue_wait_seconds histogram`,
+	)
+	for _, name := range []string{`helios_goroutines`, `helios_build_info\{version="[^"]+"\}`, `helios_process_resident_memory_bytes`} {
+		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).MatchString(text) {
+			t.Errorf("lacks %s", name)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), "helios_") {
+			t.Errorf("begins otherwise than with helios_: %s", line)
+		}
+	}
+	if logs.Len() != 0 {
+		t.Errorf("logged %v", logs.All())
+	}
+}
+
+// TestAnyNames: names that clients chose, and the same ones twice, do not spoil a scrape.
+func TestAnyNames(t *testing.T) {
+	text, logs := scrape(t, metrics.Snapshot{
+		Clients: []metrics.Clients{{"a\xff", "u\n\"", "idle", 1}, {"a\xfe", "u\n\"", "idle", 2}},
+		Servers: []metrics.Servers{{"a\xff", "u", "n", "idle", 1}, {"a\xff", "u", "n", "idle", 2}},
+	})
+	want(t, text,
+		"helios_client_connections{database=\"a\uFFFD\",state=\"idle\",user=\"u\\n\\\"\"} 3",
+		"helios_server_connections{database=\"a\uFFFD\",node=\"n\",state=\"idle\",user=\"u\"} 3",
+	)
+	if logs.Len() != 0 {
+		t.Errorf("logged %v", logs.All())
+	}
+}
