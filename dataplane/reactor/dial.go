@@ -9,6 +9,9 @@ import (
 
 // Dial connects to a. It parks t until the connection stands, failed, or t's deadline passed.
 func Dial(t *Task, a Address) (*Endpoint, error) {
+	if t.loop.Dialer != nil {
+		return t.loop.Dialer(a), nil
+	}
 	family, sa := a.sockaddr()
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -119,16 +119,20 @@ type Loop struct {
 	spare       [][]byte // buffers for output that the kernel did not take
 
 	stopping bool
+	stepped  bool // by a test: waits for nothing
 	poison   bool
 
 	inbox struct {
 		sync.Mutex
 		posts []func()
 	}
+	posted atomic.Bool  // the inbox is not empty
 	asleep atomic.Bool  // the loop waits or is about to: a post must wake it
 	load   atomic.Int32 // see AddLoad
 
 	Turns uint64 // turns of the loop so far
+	// Dialer, if set, makes the endpoints that Dial would. For tests.
+	Dialer func(Address) *Endpoint
 	Local any    // what the owner keeps per loop
 }
 
@@ -158,6 +162,7 @@ func (l *Loop) Group() *Group { return l.group }
 func (l *Loop) Post(f func()) {
 	l.inbox.Lock()
 	l.inbox.posts = append(l.inbox.posts, f)
+	l.posted.Store(true)
 	l.inbox.Unlock()
 	if l.asleep.Load() {
 		l.poll.wakeUp()
@@ -182,17 +187,27 @@ func (l *Loop) run() {
 	l.poll.close()
 }
 
-// turn does one round. It is apart from run so that tests can step a loop.
+// Step does one round of a loop that does not run: for tests, which then are its thread. It does not wait.
+func (l *Loop) Step() {
+	l.stepped = true
+	l.turn()
+}
+
+// turn does one round.
 func (l *Loop) turn() {
 	l.Turns++
-	l.asleep.Store(true)
-	posts := l.takePosts()
 	timeout := -1 // milliseconds; for ever
 	switch {
-	case len(posts) > 0 || len(l.again) > 0 || len(l.runs) > 0:
+	case len(l.again) > 0 || len(l.runs) > 0 || l.stepped:
 		timeout = 0
 	case len(l.timers) > 0:
 		timeout = max(0, int((l.timers[0].at-monotonic()+int64(time.Millisecond)-1)/int64(time.Millisecond)))
+	}
+	if timeout != 0 {
+		l.asleep.Store(true)
+		if l.posted.Load() {
+			timeout = 0
+		}
 	}
 	events := l.poll.wait(timeout)
 	l.asleep.Store(false)
@@ -200,11 +215,10 @@ func (l *Loop) turn() {
 	for i := range events {
 		l.event(&events[i])
 	}
-	if len(posts) == 0 {
-		posts = l.takePosts()
-	}
-	for _, f := range posts {
-		f()
+	if l.posted.Load() {
+		for _, f := range l.takePosts() {
+			f()
+		}
 	}
 	l.fireTimers()
 	l.runs = append(l.runs, l.again...)
@@ -217,6 +231,7 @@ func (l *Loop) takePosts() []func() {
 	defer l.inbox.Unlock()
 	p := l.inbox.posts
 	l.inbox.posts = nil
+	l.posted.Store(false)
 	return p
 }
 
