@@ -39,9 +39,9 @@ func scripts() []script {
 		{"named", [][][]byte{
 			unit(parse("s", "SELECT $1::text"), ds("s"), sync),
 			unit(bind("", "s", "a"), exec("", 0), bind("p", "s", "b"), exec("p", 0), sync),
-			unit(parse("s", "SELECT 2"), sync),         // taken
-			unit(parse("s", "SELECT nothing"), sync),   // another error comes first
-			unit(parse("s", "SELEC"), sync),            // and another
+			unit(parse("s", "SELECT 2"), sync),          // taken
+			unit(parse("s", "SELECT nothing"), sync),    // another error comes first
+			unit(parse("s", "SELEC"), sync),             // and another
 			unit(bind("", "s", "c"), exec("", 0), sync), // still the first
 			unit(cs("s"), sync), unit(cs("s"), sync),
 			unit(bind("", "s", "c"), exec("", 0), sync), // no more

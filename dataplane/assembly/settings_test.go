@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -127,6 +128,61 @@ func TestSettings(t *testing.T) {
 		want(t, c, "DISCARD ALL", "")
 	}
 	want(t, conns[1], "SHOW TimeZone", "UTC")
+}
+
+// TestSessionMode has the session's first settings come back in pool mode session too, and nothing of one
+// client left for the next.
+func TestSessionMode(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 1))
+	for range 2 {
+		c := connect(t, addr, "postgres", "options", "-c work_mem=1MB", "TimeZone", "Asia/Tokyo")
+		if pid := fmt.Sprint(c.PID()); ask(c, "SELECT pg_backend_pid()") != pid {
+			t.Errorf("the key has pid %s, which is not the server's", pid)
+		}
+		want(t, c, "PREPARE p AS SELECT 1; SET work_mem = '2MB'; SET my.own = 'x'; CREATE TEMP TABLE tt (a int)", "")
+		want(t, c, "EXECUTE p", "1")
+		want(t, c, "SHOW work_mem", "2MB")
+		prepare(t, c, "r", "RESET work_mem")
+		if r := c.ExecPrepared(context.Background(), "r", nil, nil, nil).Read(); r.Err != nil || r.CommandTag.String() != "RESET" {
+			t.Errorf("RESET, prepared: %v, tag %q", r.Err, r.CommandTag)
+		}
+		want(t, c, "SHOW work_mem", "1MB")
+		want(t, c, "SET TimeZone = 'UTC'; RESET ALL", "")
+		want(t, c, "SHOW TimeZone", "Asia/Tokyo")
+		want(t, c, "DISCARD ALL", "")
+		want(t, c, "SHOW work_mem", "1MB")
+		want(t, c, "EXECUTE p", `26000 prepared statement "p" does not exist`)
+		want(t, c, "LISTEN news; SET my.own = 'left'; PREPARE q AS SELECT 2; SELECT pg_advisory_lock(1)", "")
+		pg.Primary.Exec(t, "NOTIFY news, 'hear'")
+		ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+		if err := c.WaitForNotification(ctx); err != nil {
+			t.Errorf("a notification while idle: %v", err)
+		}
+		stop()
+		c.Close(context.Background())
+	}
+	c := connect(t, addr, "postgres")
+	want(t, c, "SHOW work_mem", "4MB")
+	want(t, c, "SELECT current_setting('my.own', true)", "")
+	want(t, c, "SELECT count(*) FROM pg_prepared_statements", "0")
+	want(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0")
+}
+
+// TestUnixSocket serves at a unix socket in front of a server's unix socket.
+func TestUnixSocket(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Nodes["n1"].Host = pg.Primary.SocketDir()
+	dir := t.TempDir()
+	set.Listeners["sock"] = &heliosv1.Listener{Name: "sock", Address: "unix:" + dir + "/.s.PGSQL.6432"}
+	start(t, set)
+	c, err := pgconn.Connect(context.Background(), "host="+dir+" port=6432 user=postgres dbname=postgres sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	want(t, c, "SELECT inet_server_addr() IS NULL", "t")
 }
 
 // TestRoleDropped drops a role between two transactions of a session that has it: the next statement

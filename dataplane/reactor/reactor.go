@@ -133,7 +133,7 @@ type Loop struct {
 	Turns uint64 // turns of the loop so far
 	// Dialer, if set, makes the endpoints that Dial would. For tests.
 	Dialer func(Address) *Endpoint
-	Local any    // what the owner keeps per loop
+	Local  any // what the owner keeps per loop
 }
 
 func newLoop(id int, g *Group, o Options) (*Loop, error) {

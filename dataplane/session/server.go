@@ -216,7 +216,7 @@ func (s *Session) complete(c *composer, e *expect, body []byte, i, end int, srv 
 		if step.Ordinal != ordinal {
 			continue
 		}
-		s.done(step)
+		s.done(step, srv)
 		if step.Tag != "" {
 			c.replace(i, end)
 			c.dst = pgwire.AppendTag(c.dst, step.Tag)

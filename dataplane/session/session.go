@@ -76,7 +76,8 @@ type Session struct {
 	fatal  bool // the server has told the client a fatal error
 
 	statements map[string]*statement.Statement
-	bytes      int // of their text
+	kept       map[string]*statement.Effects // in pool mode session: of statements with steps
+	bytes      int                           // of their text
 	unnamed    unnamed
 	portals    map[string]*statement.Effects // of portals whose execution has one
 	portal     *statement.Effects            // of the unnamed portal

@@ -24,7 +24,8 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	name, rest, ok := pgwire.CString(p[body:end])
 	text, types, ok2 := pgwire.CString(rest)
 	s.unsynced = true
-	if !ok || !ok2 || len(types) < 2 || s.Keeps {
+	if !ok || !ok2 || len(types) < 2 {
+		s.judged = false
 		s.queue.push(expect{kind: parse})
 		s.pass = end - i
 		return 0, true, nil
@@ -38,6 +39,9 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	effects, text2 := s.understand(q)
 	if effects != nil && len(effects.Steps) > 0 {
 		rest = append(append(append([]byte(nil), text2...), 0), types...)
+	}
+	if s.Keeps {
+		return s.parseKept(c, string(name), rest, effects, i, end)
 	}
 	if len(name) == 0 {
 		s.parseUnnamed(rest, effects, srv)
@@ -88,6 +92,24 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	s.hold(c, shared, srv)
 	c.dst = pgwire.AppendParse(c.dst, shared.Name, rest)
 	s.queue.push(expect{kind: parse, st: shared, name: string(name)})
+	return end - i, true, nil
+}
+
+// parseKept lets a Parse pass in pool mode session: the statement is the server connection's own, and
+// only what goes back to the session's first settings is put in other words.
+func (s *Session) parseKept(c *composer, name string, rest []byte, fx *statement.Effects, i, end int) (int, bool, error) {
+	s.queue.push(expect{kind: parse})
+	if fx == nil || len(fx.Steps) == 0 {
+		delete(s.kept, name)
+		s.pass = end - i
+		return 0, true, nil
+	}
+	if s.kept == nil {
+		s.kept = map[string]*statement.Effects{}
+	}
+	s.kept[name] = fx
+	c.replace(i, end)
+	c.dst = pgwire.AppendParse(c.dst, name, rest)
 	return end - i, true, nil
 }
 
@@ -251,6 +273,7 @@ func (s *Session) bind(c *composer, p []byte, i, end int, srv *serverstate.Serve
 	}
 	s.unsynced, s.judged = true, false
 	if s.Keeps {
+		s.openPortal(portal, s.kept[string(name)])
 		s.queue.push(expect{kind: bind})
 		s.pass = end - i
 		return 0, true, nil

@@ -24,16 +24,14 @@ func (s *Session) query(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	s.shared.Meter.Queries++
 	s.unsynced = false
 	s.pass = end - i
-	if s.Keeps {
-		s.queue.push(expect{kind: simple})
-		return 0, true, nil
-	}
 	srv.Held.Unnamed, s.unnamed.id = 0, 0 // a Query ends the unnamed statement
 	s.portal = nil
 	if opaque {
 		s.judged = false
-		srv.Tainted = true // what it may have set is not known
-		s.touchAll()
+		if !s.Keeps {
+			srv.Tainted = true // what it may have set is not known
+			s.touchAll()
+		}
 		s.queue.push(expect{kind: simple})
 		return 0, true, nil
 	}
@@ -69,7 +67,7 @@ func (s *Session) understand(q *query.Query) (*statement.Effects, []byte) {
 	if !s.followable() {
 		f |= sqltext.FlagUnfollowable
 	}
-	if f&concerns == 0 {
+	if f&concerns == 0 || s.Keeps && s.Startup == (settings.Set{}) {
 		return nil, q.Text
 	}
 	fx := &statement.Effects{
@@ -163,10 +161,17 @@ func (e *editor) statement(n int, st sqltext.Statement, std bool) {
 	case sqltext.DiscardAll:
 		e.fx.SetsAll = true
 		if e.single && s.Status == pgwire.Idle && s.queue.n == 0 && !s.unsynced {
-			e.put(st, settings.AppendRestore(nil, discard, s.Startup, false),
+			words := discard
+			if s.Keeps {
+				words += "EXECUTE 'DEALLOCATE ALL';"
+			}
+			e.put(st, settings.AppendRestore(nil, words, s.Startup, false),
 				statement.Step{Ordinal: n, Tag: "DISCARD ALL", Do: statement.DiscardAll})
 		} // else it is refused: it may not run within a transaction block
 	case sqltext.DeallocateAll:
+		if s.Keeps {
+			return
+		}
 		step := statement.Step{Ordinal: n, Tag: "DEALLOCATE ALL", Do: statement.DeallocateAll}
 		if s.pins > 0 { // the statements are on the session's own connection
 			e.fx.Steps = append(e.fx.Steps, step)
@@ -186,7 +191,7 @@ const discard = "EXECUTE 'CLOSE ALL';SET SESSION AUTHORIZATION DEFAULT;RESET ALL
 
 // begin notes what a text that goes to the server may do.
 func (s *Session) begin(fx *statement.Effects, srv *serverstate.Server) {
-	if fx == nil {
+	if fx == nil || s.Keeps {
 		return
 	}
 	for _, n := range fx.Sets {
@@ -206,11 +211,15 @@ func (s *Session) begin(fx *statement.Effects, srv *serverstate.Server) {
 }
 
 // done does what a statement of the session does when it has succeeded.
-func (s *Session) done(step *statement.Step) {
+func (s *Session) done(step *statement.Step, srv *serverstate.Server) {
 	switch step.Do {
 	case statement.Deallocate:
 		s.forget(step.Name)
 	case statement.DeallocateAll, statement.DiscardAll:
 		s.forgetStatements()
+		if s.Keeps {
+			srv.Held.Clear()
+			clear(s.kept)
+		}
 	}
 }
