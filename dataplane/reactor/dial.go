@@ -26,12 +26,12 @@ func Dial(t *Task, a Address) (*Endpoint, error) {
 		closeDescriptor(fd)
 		return nil, fmt.Errorf("dial %s: %w", a, err)
 	}
-	e := &Endpoint{loop: t.loop, fd: int32(fd), task: t, wantOu: errors.Is(err, unix.EINPROGRESS)}
+	e := &Endpoint{loop: t.loop, fd: int32(fd), task: t, wantOut: errors.Is(err, unix.EINPROGRESS)}
 	if err := t.loop.register(e); err != nil {
 		closeDescriptor(fd)
 		return nil, fmt.Errorf("dial %s: %w", a, err)
 	}
-	for e.wantOu {
+	for e.wantOut {
 		if err := t.Park(); err != nil {
 			e.Close()
 			return nil, fmt.Errorf("dial %s: %w", a, err)

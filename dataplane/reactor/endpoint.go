@@ -19,17 +19,17 @@ var ErrClosed = errors.New("endpoint is closed")
 
 // Endpoint is one end of a byte stream that a loop owns: a descriptor, or memory.
 type Endpoint struct {
-	loop   *Loop
-	task   *Task // who is woken
-	mem    *Memory
-	fd     int32
-	gen    uint32 // tells events for this endpoint from those for an earlier one with its descriptor
-	ready  uint8
-	wantOu bool // the kernel tells when it takes output again: from the first short send on
-	closed bool
-	out    []byte // what the kernel did not take yet
-	outAt  int    // the part of it that it has taken since
-	fault  error  // sending failed with this
+	loop    *Loop
+	task    *Task // who is woken
+	mem     *Memory
+	fd      int32
+	gen     uint32 // tells events for this endpoint from those for an earlier one with its descriptor
+	ready   uint8
+	wantOut bool // the kernel tells when it takes output again: from the first short send on
+	closed  bool
+	out     []byte // what the kernel did not take yet
+	outAt   int    // the part of it that it has taken since
+	fault   error  // sending failed with this
 
 	In, Out uint64 // bytes received and sent
 }
@@ -141,8 +141,9 @@ func (e *Endpoint) Flush(t *Task) error {
 
 // keepRest prepares e for output that has to wait.
 func (e *Endpoint) keepRest() {
-	if !e.wantOu && e.mem == nil {
-		e.wantOu = true
+	if !e.wantOut && e.mem == nil {
+		e.wantOut = true
+		e.loop.Calls++
 		e.loop.poll.modify(e)
 	}
 	if n := len(e.loop.spare); e.out == nil && n > 0 {
@@ -226,6 +227,7 @@ func (e *Endpoint) recv(buf []byte) (int, syscall.Errno) {
 	if e.mem != nil {
 		return e.mem.recv(buf)
 	}
+	e.loop.Calls++
 	return sysRecv(int(e.fd), buf)
 }
 
@@ -233,6 +235,7 @@ func (e *Endpoint) send(p []byte) (int, syscall.Errno) {
 	if e.mem != nil {
 		return e.mem.send(p)
 	}
+	e.loop.Calls++
 	return sysSend(int(e.fd), p)
 }
 

@@ -52,7 +52,7 @@ const readEvents = unix.EPOLLIN | unix.EPOLLRDHUP | edge
 
 func (p *poller) add(e *Endpoint) error {
 	events := uint32(readEvents)
-	if e.wantOu {
+	if e.wantOut {
 		events |= unix.EPOLLOUT
 	}
 	return p.ctl(unix.EPOLL_CTL_ADD, int(e.fd), events, e.gen)

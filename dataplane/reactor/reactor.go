@@ -131,6 +131,7 @@ type Loop struct {
 	load   atomic.Int32 // see AddLoad
 
 	Turns uint64 // turns of the loop so far
+	Calls uint64 // system calls that it has made: waits, receives, sends, registrations
 	// Dialer, if set, makes the endpoints that Dial would. For tests.
 	Dialer func(Address) *Endpoint
 	Local  any // what the owner keeps per loop
@@ -209,6 +210,7 @@ func (l *Loop) turn() {
 			timeout = 0
 		}
 	}
+	l.Calls++
 	events := l.poll.wait(timeout)
 	l.asleep.Store(false)
 	l.now = monotonic()

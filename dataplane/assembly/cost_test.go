@@ -1,0 +1,67 @@
+package assembly
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// count sums what the loops have counted: queries and system calls.
+func (p *Proxy) count() (queries, calls uint64) {
+	for _, l := range p.group.Loops() {
+		l.PostWait(func() {
+			queries += l.Local.(*serve.Local).Meter.Queries
+			calls += l.Calls
+		})
+	}
+	return queries, calls
+}
+
+// TestCostOfAQuery counts allocations and system calls at 64 clients on 16 server connections.
+func TestCostOfAQuery(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 16))
+	pgbench(t, addr, "-i", "-s", "1", "-q")
+	for _, mode := range []string{"simple", "extended", "prepared"} {
+		pgbench(t, addr, "-n", "-S", "-c", "64", "-t", "5", "-M", mode) // the connections and buffers are there
+		var m0, m1 runtime.MemStats
+		q0, c0 := p.count()
+		runtime.ReadMemStats(&m0)
+		pgbench(t, addr, "-n", "-S", "-c", "64", "-t", "300", "-M", mode)
+		runtime.ReadMemStats(&m1)
+		q1, c1 := p.count()
+		queries := float64(q1 - q0)
+		calls, allocs := float64(c1-c0)/queries, float64(m1.Mallocs-m0.Mallocs)/queries
+		t.Logf("%s: %.0f queries, %.2f system calls and %.3f allocations each, log-ins included", mode, queries, calls, allocs)
+		if calls > 5 {
+			t.Errorf("%s: %.2f system calls a query", mode, calls)
+		}
+		if allocs > 0.5 { // 64 log-ins among 19,200 queries
+			t.Errorf("%s: %.2f allocations a query", mode, allocs)
+		}
+	}
+}
+
+// TestIdleClients holds 2,000 idle clients and looks at goroutines and memory.
+func TestIdleClients(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5))
+	const n = 1000 // and as many ends of them in this process
+	connectOne := func() *pgscript.Client {
+		c := pgscript.Dial(t, "tcp", addr)
+		c.Login(pgscript.Login{User: "postgres", Database: "postgres"})
+		return c
+	}
+	connectOne().Run(pgscript.Query("SELECT 1"))
+	before := runtime.NumGoroutine()
+	for range n {
+		connectOne()
+	}
+	if grown := runtime.NumGoroutine() - before; grown > 10 {
+		t.Errorf("%d clients made %d goroutines", n, grown)
+	}
+}
