@@ -19,7 +19,7 @@ help: ## Show this list
 
 .PHONY: build
 build: ## Build bin/heliosproxy
-	go build -trimpath -o $(BIN)/heliosproxy ./deploy/standalone
+	go build -o $(BIN)/heliosproxy ./deploy/standalone
 
 .PHONY: quickstart
 quickstart: build ## Run a proxy in front of a new PostgreSQL and show it at work (ARGS=--once: end by itself)
