@@ -1,6 +1,109 @@
 package assembly
 
-type admin struct{}
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
 
-func (p *Proxy) startAdmin() (*admin, error) { return &admin{}, nil }
-func (a *admin) close() error                { return nil }
+	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
+	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+)
+
+// startAdmin starts the local HTTP server.
+func (p *Proxy) startAdmin() (*localadmin.Server, error) {
+	h, err := metrics.Handler(p, p.o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return localadmin.Start(localadmin.Options{
+		Address: p.o.AdminAddress, Token: p.o.AdminToken, Ready: p, Metrics: h, Log: p.o.Log,
+	})
+}
+
+// reachLimit is how long readiness waits for a server to take a connection.
+const reachLimit = time.Second
+
+// Readiness says whether clients can be served: a configuration is in force, and a server was reached, by a
+// pool that has a connection or, while there is none, by knocking at its port.
+func (p *Proxy) Readiness() (ok bool, reason string) {
+	snap := p.current.Load()
+	switch {
+	case snap == nil:
+		return false, "no configuration is in force yet"
+	case p.draining.Load():
+		return false, "the proxy is shutting down"
+	}
+	conns := 0
+	p.hub.Pools.Each(func(pl *pool.Pool) { conns += pl.Live() })
+	if conns > 0 {
+		return true, ""
+	}
+	reason = "no node is configured"
+	snap.Primaries(func(name, host, port string) {
+		if ok {
+			return
+		}
+		if err := knock(host, port); err != nil {
+			reason = fmt.Sprintf("node %s was not reached: %v", name, err)
+			return
+		}
+		ok, reason = true, ""
+	})
+	return ok, reason
+}
+
+// knock connects and hangs up before a word is said: no server process logs in.
+func knock(host, port string) error {
+	network, addr := "tcp", net.JoinHostPort(host, port)
+	if strings.HasPrefix(host, "/") {
+		network, addr = "unix", filepath.Join(host, ".s.PGSQL."+port)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), reachLimit)
+	defer stop()
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// Metrics sums up what the loops have counted, each on its own thread.
+func (p *Proxy) Metrics() metrics.Snapshot {
+	var s metrics.Snapshot
+	clients := map[metrics.Clients]int{}
+	servers := map[metrics.Servers]int{}
+	for _, l := range p.group.Loops() {
+		l.PostWait(func() {
+			lo := l.Local.(*serve.Local)
+			lo.Each(func(c *serve.Conn) {
+				user, db, state := c.Who()
+				clients[metrics.Clients{Database: db, User: user, State: state}]++
+			})
+			p.hub.Pools.Each(func(pl *pool.Pool) {
+				pl.States(l, func(state string) {
+					servers[metrics.Servers{Database: pl.Database, User: pl.User, Node: pl.Node, State: state}]++
+				})
+			})
+			s.Counted.Add(lo.Counted())
+		})
+	}
+	for k, n := range clients {
+		k.N = n
+		s.Clients = append(s.Clients, k)
+	}
+	for k, n := range servers {
+		k.N = n
+		s.Servers = append(s.Servers, k)
+	}
+	return s
+}
+
+var (
+	_ localadmin.Readiness = (*Proxy)(nil)
+	_ metrics.Source       = (*Proxy)(nil)
+)

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
@@ -47,8 +48,7 @@ type Proxy struct {
 	hub      *serve.Hub
 	current  atomic.Pointer[snapshot.Snapshot]
 	draining atomic.Bool
-	admin    *admin
-	reached  atomic.Bool
+	admin    *localadmin.Server
 	refusals atomic.Int64 // when somebody who was not taken in was logged last
 
 	mu         sync.Mutex // of Apply, Drain and Close
@@ -251,9 +251,10 @@ func (p *Proxy) Close() error {
 		return nil
 	}
 	p.closed = true
-	p.group.Stop()
+	var err error
 	if p.admin != nil {
-		return p.admin.close()
+		err = p.admin.Close() // it asks the loops
 	}
-	return nil
+	p.group.Stop()
+	return err
 }

@@ -84,5 +84,12 @@ func (p *Pool) States(l *reactor.Loop, add func(state string)) {
 	}
 }
 
+// Live returns how many connections of the pool are logged in.
+func (p *Pool) Live() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(p.total.Load()) - p.opening
+}
+
 // Total returns how many connections the pool has, from dial to close, and how many wait for one.
 func (p *Pool) Total() (conns, waiting int) { return int(p.total.Load()), int(p.waiting.Load()) }

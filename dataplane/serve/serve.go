@@ -57,6 +57,16 @@ func (lo *Local) Each(yield func(*Conn)) {
 	}
 }
 
+// Counted returns what the loop has counted, the bytes of connections that are open included.
+func (lo *Local) Counted() *meter.Loop {
+	m := lo.Meter
+	for _, c := range lo.conns {
+		m.FromClient += c.ep.In
+		m.ToClient += c.ep.Out
+	}
+	return &m
+}
+
 // maxKept is the largest buffer that is kept for the next who needs one.
 const maxKept = 128 << 10
 
