@@ -21,8 +21,8 @@ type Target struct {
 	Secret   *Secret
 	// Timeout is how long opening a connection may take, log-in included.
 	Timeout time.Duration
-	// MaxStatements is how many prepared statements a connection holds.
-	MaxStatements int
+	// MaxStatements is how many prepared statements a connection holds, MaxStatementBytes how much of their text.
+	MaxStatements, MaxStatementBytes int
 }
 
 // Secret is what proves to a server who logs in: a password, or an md5 hash of one ("md5" and 32 hex
@@ -99,7 +99,7 @@ type Conn struct {
 // Open begins to open a connection on l. The owner hears of the outcome.
 func Open(l *reactor.Loop, t *Target, o Owner) *Conn {
 	c := &Conn{Target: t, owner: o}
-	c.Held = statement.NewHeld(t.MaxStatements)
+	c.Held = statement.NewHeld(t.MaxStatements, t.MaxStatementBytes)
 	c.Init(l, c)
 	c.Born = l.Now()
 	c.Wake()
@@ -256,5 +256,5 @@ var _ reactor.Body = (*Conn)(nil)
 // Same says whether connections to t and o are interchangeable.
 func (t *Target) Same(o *Target) bool {
 	return t.Host == o.Host && t.Port == o.Port && t.Database == o.Database && t.User == o.User &&
-		t.Secret.password == o.Secret.password && t.MaxStatements == o.MaxStatements && t.Timeout == o.Timeout
+		t.Secret.password == o.Secret.password && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout
 }

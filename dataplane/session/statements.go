@@ -205,10 +205,11 @@ func (s *Session) parseTaken(c *composer, name, rest []byte, srv *serverstate.Se
 // hold makes room for st on the server connection: what is evicted for it is closed in the same write.
 func (s *Session) hold(c *composer, st *statement.Statement, srv *serverstate.Server) {
 	s.closeStale(c, srv)
-	if out := srv.Held.Add(st); out != nil {
+	for out := srv.Held.Evict(st); out != nil; out = srv.Held.Evict(st) {
 		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', out.Name)
 		s.queue.push(expect{kind: closing, hidden: true, name: out.Name})
 	}
+	srv.Held.Add(st)
 }
 
 // closeStale closes what the server connection has under names that nobody means any more.

@@ -176,7 +176,8 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 	return Route{
 		Target: &backend.Target{
 			Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Database: at, User: as,
-			Secret: backend.NewSecret(name, secret), Timeout: d.connect, MaxStatements: s.maxHeld,
+			Secret: backend.NewSecret(name, secret), Timeout: d.connect,
+			MaxStatements: s.maxHeld, MaxStatementBytes: s.Limits.StatementBytes,
 		},
 		Profile: &d.profile,
 		Keeps:   d.keeps,

@@ -3,7 +3,9 @@ package statement
 // Held is which statements a server connection holds, the least recently used first to go. It belongs
 // to whoever has the connection.
 type Held struct {
-	limit int
+	limit int // of statements
+	room  int // of bytes of their text
+	bytes int
 	nodes map[*Statement]*node
 	root  node // of a ring: root.next was used last
 	// Unnamed says whose unnamed statement the connection holds: a number that is unique to one Parse; 0 is nobody's.
@@ -17,9 +19,10 @@ type node struct {
 	prev, next *node
 }
 
-// NewHeld makes an empty Held for at most limit statements.
-func NewHeld(limit int) *Held {
-	h := &Held{limit: max(limit, 1), nodes: map[*Statement]*node{}}
+// NewHeld makes an empty Held for at most limit statements, with room for the given bytes of text. One
+// statement is held whatever its size.
+func NewHeld(limit, room int) *Held {
+	h := &Held{limit: max(limit, 1), room: room, nodes: map[*Statement]*node{}}
 	h.root.prev, h.root.next = &h.root, &h.root
 	return h
 }
@@ -37,16 +40,22 @@ func (h *Held) Has(st *Statement) bool {
 	return true
 }
 
-// Add notes that st is held from now on, and returns the statement that has to be closed for it, or nil.
-func (h *Held) Add(st *Statement) (evicted *Statement) {
-	if len(h.nodes)+len(h.Stale) >= h.limit && len(h.nodes) > 0 {
-		evicted = h.root.prev.st
-		h.Remove(evicted)
+// Evict takes out the statement that has to be closed so that st can be held, nil where there is room.
+func (h *Held) Evict(st *Statement) *Statement {
+	if len(h.nodes) == 0 || h.Len() < h.limit && h.bytes+len(st.Body) <= h.room {
+		return nil
 	}
+	out := h.root.prev.st
+	h.Remove(out)
+	return out
+}
+
+// Add notes that st, which was not held, is held from now on.
+func (h *Held) Add(st *Statement) {
 	n := &node{st: st}
 	h.nodes[st] = n
+	h.bytes += len(st.Body)
 	h.front(n)
-	return evicted
 }
 
 // Remove notes that st is not held any more.
@@ -56,6 +65,7 @@ func (h *Held) Remove(st *Statement) {
 		return
 	}
 	n.prev.next, n.next.prev = n.next, n.prev
+	h.bytes -= len(st.Body)
 	delete(h.nodes, st)
 }
 
@@ -63,7 +73,7 @@ func (h *Held) Remove(st *Statement) {
 func (h *Held) Clear() {
 	clear(h.nodes)
 	h.root.prev, h.root.next = &h.root, &h.root
-	h.Unnamed, h.Stale = 0, nil
+	h.Unnamed, h.Stale, h.bytes = 0, nil, 0
 }
 
 // Len returns how many statements are held.
