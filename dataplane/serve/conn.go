@@ -237,11 +237,10 @@ func (c *Conn) release(err error) {
 }
 
 func (c *Conn) logEnd(err error) {
-	if c.phase != serving {
-		c.hub.Log.Debug("connection ended before log-in", zap.Stringer("peer", c.peer), zap.Error(err))
-		return
+	if e := c.hub.Log.Check(zap.DebugLevel, "connection ended"); e != nil {
+		e.Write(zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.db),
+			zap.Bool("logged_in", c.phase == serving), zap.Error(err))
 	}
-	c.hub.Log.Debug("session ended", zap.String("user", c.name), zap.String("database", c.db), zap.Error(err))
 }
 
 // Who returns user, database and what the session does, for those who count.

@@ -126,13 +126,14 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	}
 	c.key = c.hub.Keys.Issue(c, pid, secret)
 
-	out := append([]byte(nil), verdict...)
+	out := append(c.local.greeting[:0], verdict...)
 	out = pgwire.AppendAuthentication(out, pgwire.AuthOK, nil)
 	for _, p := range params {
 		out = pgwire.AppendParameterStatus(out, p.Name, p.Value)
 	}
 	out = pgwire.AppendKey(out, c.key.PID, c.key.Secret())
 	out = pgwire.AppendReady(out, pgwire.Idle)
+	c.local.greeting = out
 	if err := c.ep.Send(out); err != nil {
 		return errors.Join(errGone, err)
 	}

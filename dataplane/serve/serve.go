@@ -35,11 +35,12 @@ type Hub struct {
 
 // Local is what the connections of one loop share.
 type Local struct {
-	hub    *Hub
-	shared session.Shared
-	conns  []*Conn
-	Meter  meter.Loop
-	bufs   [][]byte // for bytes that outlive a park
+	hub      *Hub
+	shared   session.Shared
+	conns    []*Conn
+	Meter    meter.Loop
+	bufs     [][]byte // for bytes that outlive a park
+	greeting []byte   // what clients are told at log-in is put together here
 }
 
 // NewLocal makes the Local of l.

@@ -169,3 +169,24 @@ func TestNotReady(t *testing.T) {
 		t.Errorf("the client was told %q", m.Sent)
 	}
 }
+
+// BenchmarkLogin is the walk of a connection that logs in by trust and says goodbye.
+func BenchmarkLogin(b *testing.B) {
+	s := newStage(b)
+	s.client()
+	hello := pgscript.Startup(pgscript.Version30, "user", "u", "database", "d")
+	door := &snapshot.Listener{Auth: 1}
+	s.loop.Step()
+	b.ReportAllocs()
+	for b.Loop() {
+		e, m := s.loop.NewMemory()
+		Accept(s.hub, e, reactor.Address{}, door)
+		m.Feed(hello)
+		s.loop.Step()
+		m.Feed(pgscript.Terminate())
+		s.loop.Step()
+		if !m.Closed() {
+			b.Fatalf("%q", m.Sent)
+		}
+	}
+}

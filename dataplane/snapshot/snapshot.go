@@ -52,7 +52,7 @@ type database struct {
 type user struct {
 	auth   *auth.User
 	server string
-	secret string // that opens servers: a password or an md5 hash
+	secret *backend.Secret // that opens servers: a password or an md5 hash
 }
 
 // Route is where the statements of a database and user go.
@@ -127,13 +127,14 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &user{auth: a, server: u.GetServerUser(), secret: u.GetServerPassword().GetValue()}
+	c, opens := &user{auth: a, server: u.GetServerUser()}, u.GetServerPassword().GetValue()
 	if c.server == "" {
 		c.server = u.GetName()
 	}
-	if c.secret == "" && !scram.IsVerifier(secret) && (c.server == u.GetName() || !pgmd5.IsHash(secret)) {
-		c.secret = secret
+	if opens == "" && !scram.IsVerifier(secret) && (c.server == u.GetName() || !pgmd5.IsHash(secret)) {
+		opens = secret
 	}
+	c.secret = backend.NewSecret(u.GetName(), opens)
 	return c, nil
 }
 
@@ -169,14 +170,17 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 	if d.server != "" {
 		at = d.server
 	}
-	as, secret := name, ""
+	as := name
+	var secret *backend.Secret
 	if u := s.users[name]; u != nil {
 		as, secret = u.server, u.secret
+	} else {
+		secret = backend.NewSecret(name, "")
 	}
 	return Route{
 		Target: &backend.Target{
 			Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Database: at, User: as,
-			Secret: backend.NewSecret(name, secret), Timeout: d.connect,
+			Secret: secret, Timeout: d.connect,
 			MaxStatements: s.maxHeld, MaxStatementBytes: s.Limits.StatementBytes,
 		},
 		Profile: &d.profile,
