@@ -77,7 +77,7 @@ verify-proto: ## Check that the generated code is what the protos give (builds b
 
 .PHONY: format
 format: ## Format all Go source
-	$(LINT) gofumpt -w $(SOURCES)
+	@$(LINT) gofumpt -w $(SOURCES)
 
 .PHONY: proto
 proto: ## Generate proto/gen/go

@@ -52,83 +52,135 @@ func keys() []key {
 
 func proxyKeys() []key {
 	return []key{
-		{name: "proxy.listen_address", def: "127.0.0.1:6432",
-			doc: "Where clients connect: `HOST:PORT`, the host an IP address. `0.0.0.0:6432` is every interface, which without `auth.mode` or `[[users]]` still lets in nobody from another machine. This is the listener `default` of `--listen`."},
-		{name: "proxy.unix_socket_dir",
-			doc: "A directory, absolute, for a unix socket `.s.PGSQL.PORT` with the port of `proxy.listen_address`. This is the listener `unix` of `--listen`. Without it there is no socket."},
-		{name: "proxy.admin_address", def: "127.0.0.1:9090",
-			doc: "Where `/livez`, `/readyz` and `/metrics` are served over HTTP: `HOST:PORT`, the host an IP address. Read at start only."},
-		{name: "proxy.admin_token",
-			doc: "The bearer token that everything at `proxy.admin_address` but `/livez` and `/readyz` asks for. Without it an address that is not loopback answers `/livez`, `/readyz` and `/metrics`, and nothing else. Read at start only."},
-		{name: "proxy.drain_timeout_secs", kind: integer, max: year, def: int64(60),
-			doc: "Seconds that sessions have, after SIGTERM, to reach the end of their transaction. `--drain-timeout` goes before it."},
-		{name: "proxy.loops", kind: integer, max: 1024, def: int64(0),
-			doc: "Event loops, each a thread. 0 lets the proxy choose. `--loops` goes before it. Read at start only."},
+		{
+			name: "proxy.listen_address", def: "127.0.0.1:6432",
+			doc: "Where clients connect: `HOST:PORT`, the host an IP address. `0.0.0.0:6432` is every interface, which without `auth.mode` or `[[users]]` still lets in nobody from another machine. This is the listener `default` of `--listen`.",
+		},
+		{
+			name: "proxy.unix_socket_dir",
+			doc:  "A directory, absolute, for a unix socket `.s.PGSQL.PORT` with the port of `proxy.listen_address`. This is the listener `unix` of `--listen`. Without it there is no socket.",
+		},
+		{
+			name: "proxy.admin_address", def: "127.0.0.1:9090",
+			doc: "Where `/livez`, `/readyz` and `/metrics` are served over HTTP: `HOST:PORT`, the host an IP address. Read at start only.",
+		},
+		{
+			name: "proxy.admin_token",
+			doc:  "The bearer token that everything at `proxy.admin_address` but `/livez` and `/readyz` asks for. Without it an address that is not loopback answers `/livez`, `/readyz` and `/metrics`, and nothing else. Read at start only.",
+		},
+		{
+			name: "proxy.drain_timeout_secs", kind: integer, max: year, def: int64(60),
+			doc: "Seconds that sessions have, after SIGTERM, to reach the end of their transaction. `--drain-timeout` goes before it.",
+		},
+		{
+			name: "proxy.loops", kind: integer, max: 1024, def: int64(0),
+			doc: "Event loops, each a thread. 0 lets the proxy choose. `--loops` goes before it. Read at start only.",
+		},
 	}
 }
 
 func poolKeys() []key {
 	return []key{
-		{name: "pool.mode", words: []string{"session", "transaction", statement}, def: "session",
-			doc: "`session`: a client keeps its server connection until it leaves. `transaction`: until its transaction ends. `statement` is taken for `transaction`, with a warning."},
-		{name: "pool.max_connections", kind: integer, min: 1, max: maxCount, def: int64(100),
-			doc: "The most connections, at any moment, to one database at a server as one user of it. Clients beyond it wait."},
-		{name: "pool.idle_timeout_secs", kind: integer, max: year, def: int64(300),
-			doc: "A server connection that nobody used for so many seconds is closed. 0 keeps it."},
-		{name: "pool.acquire_timeout_secs", kind: integer, min: 1, max: year, def: int64(30),
-			doc: "Seconds that a client waits for a server connection before it gets an error."},
-		{name: "pool.connect_timeout_secs", kind: integer, min: 1, max: year, def: int64(5),
-			doc: "Seconds that opening a server connection may take, log-in included."},
+		{
+			name: "pool.mode", words: []string{"session", "transaction", statement}, def: "session",
+			doc: "`session`: a client keeps its server connection until it leaves. `transaction`: until its transaction ends. `statement` is taken for `transaction`, with a warning.",
+		},
+		{
+			name: "pool.max_connections", kind: integer, min: 1, max: maxCount, def: int64(100),
+			doc: "The most connections, at any moment, to one database at a server as one user of it. Clients beyond it wait.",
+		},
+		{
+			name: "pool.idle_timeout_secs", kind: integer, max: year, def: int64(300),
+			doc: "A server connection that nobody used for so many seconds is closed. 0 keeps it.",
+		},
+		{
+			name: "pool.acquire_timeout_secs", kind: integer, min: 1, max: year, def: int64(30),
+			doc: "Seconds that a client waits for a server connection before it gets an error.",
+		},
+		{
+			name: "pool.connect_timeout_secs", kind: integer, min: 1, max: year, def: int64(5),
+			doc: "Seconds that opening a server connection may take, log-in included.",
+		},
 	}
 }
 
 func limitsKeys() []key {
 	return []key{
-		{name: "limits.max_prepared_statements", kind: integer, min: 1, max: maxCount, def: int64(8192),
-			doc: "Prepared statements that one session may hold."},
-		{name: "limits.max_prepared_per_server", kind: integer, min: 1, max: maxCount, def: int64(100),
-			doc: "Prepared statements that are kept on one server connection. What is used least is closed there, and prepared again when needed."},
-		{name: "limits.max_prepared_bytes", kind: integer, min: 1, max: 1 << 40, def: int64(64 * mebibyte),
-			doc: "Bytes of statement text that the prepared statements of one session may hold together."},
-		{name: "limits.max_statement_bytes", kind: integer, min: 1, max: gibibyte, def: int64(4 * mebibyte),
-			doc: "A statement of more bytes is relayed as it comes and not looked into."},
+		{
+			name: "limits.max_prepared_statements", kind: integer, min: 1, max: maxCount, def: int64(8192),
+			doc: "Prepared statements that one session may hold.",
+		},
+		{
+			name: "limits.max_prepared_per_server", kind: integer, min: 1, max: maxCount, def: int64(100),
+			doc: "Prepared statements that are kept on one server connection. What is used least is closed there, and prepared again when needed.",
+		},
+		{
+			name: "limits.max_prepared_bytes", kind: integer, min: 1, max: 1 << 40, def: int64(64 * mebibyte),
+			doc: "Bytes of statement text that the prepared statements of one session may hold together.",
+		},
+		{
+			name: "limits.max_statement_bytes", kind: integer, min: 1, max: gibibyte, def: int64(4 * mebibyte),
+			doc: "A statement of more bytes is relayed as it comes and not looked into.",
+		},
 	}
 }
 
 func authKeys() []key {
 	return []key{
-		{name: "auth.mode", words: []string{"trust", "password", "md5", "scram"},
-			doc: "How clients prove who they are. `scram` is SCRAM-SHA-256; `md5` asks for SCRAM where the user's secret is a SCRAM verifier, as PostgreSQL does; `password` is clear text; `trust` lets in everybody under any name. Without it: `scram` if there are `[[users]]`; otherwise clients on unix sockets and loopback are let in under any name and all others are refused."},
+		{
+			name: "auth.mode", words: []string{"trust", "password", "md5", "scram"},
+			doc: "How clients prove who they are. `scram` is SCRAM-SHA-256; `md5` asks for SCRAM where the user's secret is a SCRAM verifier, as PostgreSQL does; `password` is clear text; `trust` lets in everybody under any name. Without it: `scram` if there are `[[users]]`; otherwise clients on unix sockets and loopback are let in under any name and all others are refused.",
+		},
 	}
 }
 
 func nodeKeys() []key {
 	return []key{
-		{name: "nodes.name",
-			doc: "The node's name in logs and metrics. `HOST:PORT` unless set."},
-		{name: "nodes.host",
-			doc: "Required. A host name, an IP address, or the absolute path of the directory of a unix socket."},
-		{name: "nodes.port", kind: integer, min: 1, max: 65535, def: int64(5432),
-			doc: "The server's port."},
-		{name: "nodes.role", words: []string{"primary", "standby", "replica"},
-			doc: "Required. Exactly one enabled node is the `primary`. `replica` is the same as `standby`. Standbys are not used in this release, and each gives a warning."},
-		{name: "nodes.sync", kind: boolean, def: false,
-			doc: "The standby replicates synchronously."},
-		{name: "nodes.weight", kind: integer, max: maxCount, def: int64(100),
-			doc: "The share of balanced traffic, relative to other nodes. With one primary it decides nothing."},
-		{name: "nodes.enabled", kind: boolean, def: true,
-			doc: "Whether the node gets connections."},
+		{
+			name: "nodes.name",
+			doc:  "The node's name in logs and metrics. `HOST:PORT` unless set.",
+		},
+		{
+			name: "nodes.host",
+			doc:  "Required. A host name, an IP address, or the absolute path of the directory of a unix socket.",
+		},
+		{
+			name: "nodes.port", kind: integer, min: 1, max: 65535, def: int64(5432),
+			doc: "The server's port.",
+		},
+		{
+			name: "nodes.role", words: []string{"primary", "standby", "replica"},
+			doc: "Required. Exactly one enabled node is the `primary`. `replica` is the same as `standby`. Standbys are not used in this release, and each gives a warning.",
+		},
+		{
+			name: "nodes.sync", kind: boolean, def: false,
+			doc: "The standby replicates synchronously.",
+		},
+		{
+			name: "nodes.weight", kind: integer, max: maxCount, def: int64(100),
+			doc: "The share of balanced traffic, relative to other nodes. With one primary it decides nothing.",
+		},
+		{
+			name: "nodes.enabled", kind: boolean, def: true,
+			doc: "Whether the node gets connections.",
+		},
 	}
 }
 
 func databaseKeys() []key {
 	all := []key{
-		{name: "databases.name",
-			doc: "Required. The name that clients connect to; `*` is every name without an entry of its own. Without any `[[databases]]` there is `*` alone: any name, the same at the server."},
-		{name: "databases.server_name",
-			doc: "The database's name at the server. The client's name for it unless set."},
-		{name: "databases.pool", words: []string{defaultName}, def: defaultName,
-			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`."},
+		{
+			name: "databases.name",
+			doc:  "Required. The name that clients connect to; `*` is every name without an entry of its own. Without any `[[databases]]` there is `*` alone: any name, the same at the server.",
+		},
+		{
+			name: "databases.server_name",
+			doc:  "The database's name at the server. The client's name for it unless set.",
+		},
+		{
+			name: "databases.pool", words: []string{defaultName}, def: defaultName,
+			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`.",
+		},
 	}
 	for _, k := range poolKeys() {
 		// A database takes over what it does not say from [pool].
@@ -140,13 +192,21 @@ func databaseKeys() []key {
 
 func userKeys() []key {
 	return []key{
-		{name: "users.name",
-			doc: "Required. The name that a client logs in with."},
-		{name: "users.password",
-			doc: "What a client's proof is checked against: a password, PostgreSQL's md5 hash or its SCRAM verifier (the two forms of `pg_authid.rolpassword`)."},
-		{name: "users.server_user",
-			doc: "The name used at the server. The user's own unless set."},
-		{name: "users.server_password",
-			doc: "The password used at the server. The user's `password` unless set, which must be a password then: a verifier opens no server that asks for one."},
+		{
+			name: "users.name",
+			doc:  "Required. The name that a client logs in with.",
+		},
+		{
+			name: "users.password",
+			doc:  "What a client's proof is checked against: a password, PostgreSQL's md5 hash or its SCRAM verifier (the two forms of `pg_authid.rolpassword`).",
+		},
+		{
+			name: "users.server_user",
+			doc:  "The name used at the server. The user's own unless set.",
+		},
+		{
+			name: "users.server_password",
+			doc:  "The password used at the server. The user's `password` unless set, which must be a password then: a verifier opens no server that asks for one.",
+		},
 	}
 }

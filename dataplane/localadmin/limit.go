@@ -45,6 +45,6 @@ type place struct {
 }
 
 func (p *place) Close() error {
-	
+	defer p.leave()
 	return p.Conn.Close()
 }

@@ -42,45 +42,43 @@ type Outcome struct {
 // Step takes in what arrived. The bytes are copied where they are needed longer.
 func (m *Machine) Step(p []byte) (o Outcome) {
 	m.buf = append(m.buf, p...)
-	for {
-		n, err := pgwire.StartupSize(m.buf)
+	n, err := pgwire.StartupSize(m.buf)
+	if err != nil {
+		o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
+		return o
+	}
+	if n == 0 || len(m.buf) < n {
+		return o
+	}
+	packet := m.buf[:n]
+	code := pgwire.StartupCode(packet)
+	switch code {
+	case pgwire.SSLCode, pgwire.GSSENCCode:
+		if len(m.buf) > n || n != 8 {
+			o.Err = pgerr.New(pgerr.InjectedBytes)
+			return o
+		}
+		i := code - pgwire.SSLCode
+		if m.refused[i] {
+			o.Err = pgerr.New(pgerr.InvalidStartup, "encryption was asked for twice")
+			return o
+		}
+		m.refused[i] = true
+		o.Reply = append(o.Reply, 'N')
+		m.buf = m.buf[:0]
+		return o
+	case pgwire.CancelCode:
+		pid, secret, err := pgwire.ReadCancel(packet)
 		if err != nil {
 			o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
 			return o
 		}
-		if n == 0 || len(m.buf) < n {
-			return o
-		}
-		packet := m.buf[:n]
-		code := pgwire.StartupCode(packet)
-		switch code {
-		case pgwire.SSLCode, pgwire.GSSENCCode:
-			if len(m.buf) > n || n != 8 {
-				o.Err = pgerr.New(pgerr.InjectedBytes)
-				return o
-			}
-			i := code - pgwire.SSLCode
-			if m.refused[i] {
-				o.Err = pgerr.New(pgerr.InvalidStartup, "encryption was asked for twice")
-				return o
-			}
-			m.refused[i] = true
-			o.Reply = append(o.Reply, 'N')
-			m.buf = m.buf[:0]
-			return o
-		case pgwire.CancelCode:
-			pid, secret, err := pgwire.ReadCancel(packet)
-			if err != nil {
-				o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
-				return o
-			}
-			o.Cancel = &Cancel{pid, append([]byte(nil), secret...)}
-			return o
-		}
-		o.Start, o.Reply, o.Err = start(packet, code, o.Reply)
-		m.buf = m.buf[n:]
+		o.Cancel = &Cancel{pid, append([]byte(nil), secret...)}
 		return o
 	}
+	o.Start, o.Reply, o.Err = start(packet, code, o.Reply)
+	m.buf = m.buf[n:]
+	return o
 }
 
 // Message returns the body of the next message of type t, without its header, once it is whole. Before

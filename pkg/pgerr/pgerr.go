@@ -23,7 +23,9 @@ type Error struct {
 }
 
 // Error returns the sentence with its SQLSTATE.
-func (e *Error) Error() string { return fmt.Sprintf("%s: %s (SQLSTATE %s)", e.Severity, e.Message, e.SQLState) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %s (SQLSTATE %s)", e.Severity, e.Message, e.SQLState)
+}
 
 // Unwrap returns what led to the error, for the log; a client is never told.
 func (e *Error) Unwrap() error { return e.cause }

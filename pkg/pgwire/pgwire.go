@@ -93,7 +93,9 @@ func AppendQuery(dst []byte, sql string) []byte {
 func AppendSync(dst []byte) []byte { return append(dst, Sync, 0, 0, 0, 4) }
 
 // AppendReady appends ReadyForQuery with the transaction status.
-func AppendReady(dst []byte, status byte) []byte { return append(dst, ReadyForQuery, 0, 0, 0, 5, status) }
+func AppendReady(dst []byte, status byte) []byte {
+	return append(dst, ReadyForQuery, 0, 0, 0, 5, status)
+}
 
 // AppendNamed appends a Close or Describe message (t) for a statement ('S') or portal ('P') name.
 func AppendNamed(dst []byte, t, what byte, name string) []byte {
@@ -189,7 +191,9 @@ type ServerError struct {
 }
 
 // Error returns the server's sentence with its SQLSTATE.
-func (e *ServerError) Error() string { return e.Severity + ": " + e.Message + " (SQLSTATE " + e.SQLState + ")" }
+func (e *ServerError) Error() string {
+	return e.Severity + ": " + e.Message + " (SQLSTATE " + e.SQLState + ")"
+}
 
 // ReadError decodes the body of an ErrorResponse.
 func ReadError(body []byte) (*ServerError, error) {

@@ -181,9 +181,11 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	conn := connect(t, server, "")
-	words := []string{"set", "set", "set", "reset", "discard", "deallocate", "session", "local", "transaction", "characteristics", "as", "isolation", "level", "read", "only",
+	words := []string{
+		"set", "set", "set", "reset", "discard", "deallocate", "session", "local", "transaction", "characteristics", "as", "isolation", "level", "read", "only",
 		"write", "committed", "serializable", "not", "deferrable", "time", "zone", "names", "role", "none", "authorization", "xml", "option", "document", "all", "prepare", "plans",
-		"constraints", "deferred", "to", "=", "=", "=", "default", "from", "current", "work_mem", "a.b", "'a'", "1", "-1", ",", "schema", "snapshot", "temp"}
+		"constraints", "deferred", "to", "=", "=", "=", "default", "from", "current", "work_mem", "a.b", "'a'", "1", "-1", ",", "schema", "snapshot", "temp",
+	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	taken := 0
 	for range 20_000 {

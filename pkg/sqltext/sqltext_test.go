@@ -107,15 +107,36 @@ func TestUnfollowable(t *testing.T) {
 		text string
 		off  bool
 	}{
-		{text: "select '"}, {text: "select 'a''"}, {text: `select E'\'`}, {text: "select E'a\\"}, {text: "select 'a'\n'"},
-		{text: `select "`}, {text: `select "a""`}, {text: "select $$"}, {text: "select $a$ $b$"}, {text: "select $a$ $a"},
-		{text: "/*"}, {text: "select 1 /*/"}, {text: "select 1 /* /* */"}, {text: "; /* */ /* *"},
-		{text: "select 1a$$;$$"}, {text: "select 1e5$$;$$"}, {text: `select 0x1F$$;$$`}, {text: `select 1e'\'`}, {text: `select $1e'\'`, off: true},
+		{text: "select '"},
+		{text: "select 'a''"},
+		{text: `select E'\'`},
+		{text: "select E'a\\"},
+		{text: "select 'a'\n'"},
+		{text: `select "`},
+		{text: `select "a""`},
+		{text: "select $$"},
+		{text: "select $a$ $b$"},
+		{text: "select $a$ $a"},
+		{text: "/*"},
+		{text: "select 1 /*/"},
+		{text: "select 1 /* /* */"},
+		{text: "; /* */ /* *"},
+		{text: "select 1a$$;$$"},
+		{text: "select 1e5$$;$$"},
+		{text: `select 0x1F$$;$$`},
+		{text: `select 1e'\'`},
+		{text: `select $1e'\'`, off: true},
 		{text: `select U&'a'`, off: true},
 		{text: `select U&"set\005fconfig"('a', 'b', false)`},
 		{text: "create function f() returns int begin atomic select 1; select 2"},
-		{text: "set"}, {text: "set x"}, {text: `set U&"work\005fmem" = 1`}, {text: "set ä = 1"}, {text: `set "a""b" = 1`},
-		{text: "reset x y"}, {text: "discard"}, {text: "deallocate"},
+		{text: "set"},
+		{text: "set x"},
+		{text: `set U&"work\005fmem" = 1`},
+		{text: "set ä = 1"},
+		{text: `set "a""b" = 1`},
+		{text: "reset x y"},
+		{text: "discard"},
+		{text: "deallocate"},
 	} {
 		if sum := Classify([]byte(tt.text), !tt.off); sum.Flags&FlagUnfollowable == 0 {
 			t.Errorf("%q passes as followable: %+v", tt.text, sum)
@@ -205,8 +226,10 @@ func TestFollowableEncodings(t *testing.T) {
 }
 
 func TestNothingIsAllocated(t *testing.T) {
-	texts := [][]byte{[]byte("set SESSION characteristics as transaction read only; create temp table t(a int); DISCARD all"),
-		[]byte(`SET "Work_Mem" TO 'x'; set time zone local; select 'now', E'\n', $$x$$; deallocate "a"`)}
+	texts := [][]byte{
+		[]byte("set SESSION characteristics as transaction read only; create temp table t(a int); DISCARD all"),
+		[]byte(`SET "Work_Mem" TO 'x'; set time zone local; select 'now', E'\n', $$x$$; deallocate "a"`),
+	}
 	for _, text := range texts {
 		var name [maxName]byte
 		for what, f := range map[string]func(){
