@@ -69,6 +69,19 @@ func unique[R any](r *reader, kind resource.Kind, name string, s *section, key s
 	return true
 }
 
+// nodeName is the name of a node that the file does not name: its address. The same server may stand
+// there twice, as where one machine plays all of them; that is worth a warning.
+func (r *reader) nodeName(addr string, at place) string {
+	name := addr
+	for n := 2; r.set.Nodes[name] != nil; n++ {
+		if n == 2 {
+			r.warn(at.line, at.key, "%q is in line %d already", addr, r.origins[origin{resource.KindNode, addr, "name"}].line)
+		}
+		name = fmt.Sprintf("%s#%d", addr, n)
+	}
+	return name
+}
+
 func (r *reader) buildNodes() {
 	roles := map[string]heliosv1.NodeRole{
 		"primary": heliosv1.NodeRole_NODE_ROLE_PRIMARY,
@@ -86,7 +99,8 @@ func (r *reader) buildNodes() {
 		case host == "":
 			name = fmt.Sprintf("nodes[%d]", i) // the host is missing, which validation says
 		default:
-			name, key = net.JoinHostPort(host, strconv.FormatInt(port, 10)), "nodes.host"
+			key = "nodes.host"
+			name = r.nodeName(net.JoinHostPort(host, strconv.FormatInt(port, 10)), s.at(key))
 		}
 		if !unique(r, resource.KindNode, name, s, key, r.set.Nodes) {
 			continue
