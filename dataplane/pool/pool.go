@@ -36,7 +36,6 @@ type Pool struct {
 	Name    string // the key in one string
 	target  atomic.Pointer[backend.Target]
 	profile atomic.Pointer[Profile]
-	loops   []*reactor.Loop
 	locals  []local // by loop
 	Learnt  Learnt
 
@@ -44,27 +43,30 @@ type Pool struct {
 	total   atomic.Int32 // connections, from dial to close
 	closed  atomic.Bool
 
-	mu         sync.Mutex
-	head, tail *Waiter
-	opening    int // of them not yet logged in
-	failed     time.Time
-	lastErr    error
+	mu      sync.Mutex
+	lines   []line // those who wait, by loop
+	opening int    // connections that are not yet logged in
+	failed  time.Time
+	lastErr error
 }
 
 // local is what one loop has of a pool.
 type local struct {
 	pool  *Pool
+	loop  *reactor.Loop
+	look  func()          // matches what is idle here with those who wait anywhere
 	idle  []*backend.Conn // the last used is last
 	all   map[*backend.Conn]struct{}
 	timer reactor.Timer
 }
 
 func newPool(k Key, loops []*reactor.Loop) *Pool {
-	p := &Pool{Key: k, Name: k.Node + "\x00" + k.Database + "\x00" + k.User, loops: loops, locals: make([]local, len(loops))}
+	p := &Pool{Key: k, Name: k.Node + "\x00" + k.Database + "\x00" + k.User, locals: make([]local, len(loops)), lines: make([]line, len(loops))}
 	p.Learnt.init()
 	for i := range p.locals {
 		lo := &p.locals[i]
-		lo.pool, lo.all = p, map[*backend.Conn]struct{}{}
+		lo.pool, lo.loop, lo.all = p, loops[i], map[*backend.Conn]struct{}{}
+		lo.look = func() { p.match(lo.loop) }
 		lo.timer.Init(lo)
 	}
 	return p
@@ -114,7 +116,7 @@ func (p *Pool) offer(c *backend.Conn) {
 		return
 	}
 	p.mu.Lock()
-	w := p.pop()
+	w := p.pop(l)
 	p.mu.Unlock()
 	if w == nil {
 		lo.idle = append(lo.idle, c)
@@ -161,19 +163,13 @@ func (p *Pool) Failed(c *backend.Conn, err error) {
 	p.mu.Lock()
 	p.opening--
 	p.failed, p.lastErr = time.Now(), err
-	var w *Waiter
+	var all []*Waiter
 	if p.total.Add(-1) == 0 {
-		w, p.head, p.tail = p.head, nil, nil
-		p.waiting.Store(0)
-		for x := w; x != nil; x = x.next {
-			x.queued = false
-		}
+		all = p.takeAll()
 	}
 	p.mu.Unlock()
-	for w != nil {
-		x := w
-		w, x.next, x.prev = x.next, nil, nil
-		x.fail(err, c.Loop())
+	for _, w := range all {
+		w.fail(err, c.Loop())
 	}
 }
 
@@ -201,13 +197,14 @@ func (p *Pool) open(here *reactor.Loop) {
 	prof := p.profile.Load()
 	total := int(p.total.Load())
 	soon := p.lastErr != nil && total > p.opening && time.Since(p.failed) < retry
-	if p.head == nil || int(p.waiting.Load()) <= p.opening || p.opening >= opensAtOnce || total >= prof.Max || soon || p.closed.Load() {
+	first := p.oldest()
+	if first == nil || int(p.waiting.Load()) <= p.opening || p.opening >= opensAtOnce || total >= prof.Max || soon || p.closed.Load() {
 		p.mu.Unlock()
 		return
 	}
 	p.total.Add(1)
 	p.opening++
-	l := p.head.loop
+	l := first.loop
 	p.mu.Unlock()
 	if l == here {
 		backend.Open(l, p.target.Load(), p)

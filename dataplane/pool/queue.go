@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"time"
+
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -12,6 +14,7 @@ type Waiter struct {
 	Alive func() error
 
 	loop       *reactor.Loop
+	since      int64
 	task       *reactor.Task
 	pool       *Pool
 	prev, next *Waiter
@@ -30,7 +33,7 @@ func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 		w = &Waiter{Alive: w.Alive}
 	}
 	l := t.Loop()
-	*w = Waiter{Alive: w.Alive, loop: l, task: t, pool: p}
+	*w = Waiter{Alive: w.Alive, loop: l, since: l.Now(), task: t, pool: p}
 	prof := p.profile.Load()
 	p.mu.Lock()
 	p.push(w)
@@ -100,9 +103,9 @@ func (p *Pool) match(l *reactor.Loop) {
 
 // rouse lets the other loops look whether they have a free connection for who waits here.
 func (p *Pool) rouse(here *reactor.Loop) {
-	for _, l := range p.loops {
-		if l != here {
-			l.Post(func() { p.match(l) })
+	for i := range p.locals {
+		if lo := &p.locals[i]; lo.loop != here {
+			lo.loop.Post(lo.look)
 		}
 	}
 }
@@ -141,36 +144,72 @@ func (p *Pool) leave(w *Waiter) {
 	w.gone = true // granted on another loop and on its way
 }
 
+// line is those of one loop who wait, in the order of asking.
+type line struct{ head, tail *Waiter }
+
 func (p *Pool) push(w *Waiter) {
+	q := &p.lines[w.loop.ID]
 	w.queued = true
-	w.prev, w.next = p.tail, nil
-	if p.tail == nil {
-		p.head = w
+	w.prev, w.next = q.tail, nil
+	if q.tail == nil {
+		q.head = w
 	} else {
-		p.tail.next = w
+		q.tail.next = w
 	}
-	p.tail = w
+	q.tail = w
 	p.waiting.Add(1)
 }
 
-// pop takes the first off the queue; nil where there is none.
-func (p *Pool) pop() *Waiter {
-	w := p.head
-	if w != nil {
-		p.remove(w)
-		w.coming = true
+// oldest is who has waited longest; nil where nobody waits.
+func (p *Pool) oldest() *Waiter {
+	var w *Waiter
+	for i := range p.lines {
+		if h := p.lines[i].head; h != nil && (w == nil || h.since < w.since) {
+			w = h
+		}
 	}
 	return w
 }
 
+// pop takes the next off the queue, for a connection that is on loop l; nil where there is none. That is
+// who has waited longest, but for one thing: to take a connection to another loop costs several system
+// calls, so the first of its own loop goes ahead of others who have waited up to patience longer.
+func (p *Pool) pop(l *reactor.Loop) *Waiter {
+	w := p.oldest()
+	if w == nil {
+		return nil
+	}
+	if own := p.lines[l.ID].head; own != nil && own.since-w.since <= int64(patience) {
+		w = own
+	}
+	p.remove(w)
+	w.coming = true
+	return w
+}
+
+// patience is how much longer somebody on another loop may have waited.
+const patience = time.Millisecond
+
+// takeAll takes everybody off the queue.
+func (p *Pool) takeAll() (all []*Waiter) {
+	for i := range p.lines {
+		for w := p.lines[i].head; w != nil; w = p.lines[i].head {
+			p.remove(w)
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
 func (p *Pool) remove(w *Waiter) {
+	q := &p.lines[w.loop.ID]
 	if w.prev == nil {
-		p.head = w.next
+		q.head = w.next
 	} else {
 		w.prev.next = w.next
 	}
 	if w.next == nil {
-		p.tail = w.prev
+		q.tail = w.prev
 	} else {
 		w.next.prev = w.prev
 	}
