@@ -202,7 +202,8 @@ func (l *Loop) turn() {
 	case len(l.again) > 0 || len(l.runs) > 0 || l.stepped:
 		timeout = 0
 	case len(l.timers) > 0:
-		timeout = max(0, int((l.timers[0].at-monotonic()+int64(time.Millisecond)-1)/int64(time.Millisecond)))
+		// Counted from the time of this turn, so a timer is late by what the turn takes.
+		timeout = max(0, int((l.timers[0].at-l.now+int64(time.Millisecond)-1)/int64(time.Millisecond)))
 	}
 	if timeout != 0 {
 		l.asleep.Store(true)

@@ -145,7 +145,9 @@ func (s *Session) answer(c *composer, p []byte, i, end int, srv *serverstate.Ser
 			s.Status = body[0]
 			if s.Status == pgwire.Idle {
 				s.portal = nil
-				clear(s.portals)
+				if len(s.portals) > 0 {
+					clear(s.portals)
+				}
 			}
 		}
 	}
