@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
@@ -49,7 +50,6 @@ type Proxy struct {
 	current  atomic.Pointer[snapshot.Snapshot]
 	draining atomic.Bool
 	admin    *localadmin.Server
-	refusals atomic.Int64 // when somebody who was not taken in was logged last
 
 	mu         sync.Mutex // of Apply, Drain and Close
 	generation uint64
@@ -79,6 +79,10 @@ func New(o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start event loops: %w", err)
 	}
+	// What clients and servers cause is logged at most so often, whatever they do.
+	o.Log = o.Log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
+	}))
 	p := &Proxy{o: o, group: g, doors: map[string]*door{}}
 	p.hub = &serve.Hub{
 		Log:          o.Log,
@@ -89,6 +93,9 @@ func New(o Options) (*Proxy, error) {
 		Current:      p.current.Load,
 		Draining:     p.draining.Load,
 		LoginTimeout: o.LoginTimeout,
+	}
+	p.hub.Pools.Failed = func(pl *pool.Pool, err error) {
+		o.Log.Warn("cannot open a server connection", zap.String("node", pl.Node), zap.String("database", pl.Database), zap.String("user", pl.User), zap.Error(err))
 	}
 	for _, l := range g.Loops() {
 		serve.NewLocal(p.hub, l)
@@ -190,13 +197,8 @@ func (p *Proxy) open(snap *snapshot.Snapshot, opened map[string]*reactor.Listene
 	}
 }
 
-// turnedAway logs that somebody could not be taken in, at most once a second.
-func (p *Proxy) turnedAway(err error) {
-	now := time.Now().Unix()
-	if last := p.refusals.Load(); now > last && p.refusals.CompareAndSwap(last, now) {
-		p.o.Log.Warn("cannot take a client in", zap.Error(err))
-	}
-}
+// turnedAway logs that somebody could not be taken in.
+func (p *Proxy) turnedAway(err error) { p.o.Log.Warn("cannot take a client in", zap.Error(err)) }
 
 // Addresses returns where the listeners are bound, by name.
 func (p *Proxy) Addresses() map[string]string {

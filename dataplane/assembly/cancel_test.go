@@ -32,6 +32,7 @@ func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) 
 
 // TestCancelRunning cancels a statement that runs, and the connection serves on.
 func TestCancelRunning(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	for _, mode := range []heliosv1.PoolMode{heliosv1.PoolMode_POOL_MODE_TRANSACTION, heliosv1.PoolMode_POOL_MODE_SESSION} {
 		_, addr := start(t, config(pg.Primary, mode, 1))
@@ -54,6 +55,7 @@ func TestCancelRunning(t *testing.T) {
 
 // TestCancelInQueue cancels a statement that waits for a server connection: it alone is answered, and it never runs.
 func TestCancelInQueue(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE TABLE proof (a int)")
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
@@ -97,6 +99,7 @@ func TestCancelInQueue(t *testing.T) {
 // TestCancelStorm has sessions that are cancelled at random moments, waiting ones too, beside sessions that
 // nobody cancels: those never see it.
 func TestCancelStorm(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5), func(o *Options) { o.Loops = 2 })
 	ctx, stop := context.WithTimeout(context.Background(), 6*time.Second)

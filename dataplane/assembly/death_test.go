@@ -15,6 +15,7 @@ import (
 // TestClientDies has clients that vanish in every state of a session. Within a second nothing is left of
 // them on the server, and every server connection is of use to others.
 func TestClientDies(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE TABLE died (a int, b text)")
 	const n = 3
@@ -68,6 +69,7 @@ func TestClientDies(t *testing.T) {
 // TestCapHolds has clients die with statements that take their time to end: at no moment are there more
 // server connections than the pool may have.
 func TestCapHolds(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4))
 	ctx, stop := context.WithCancel(context.Background())

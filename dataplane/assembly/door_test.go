@@ -25,6 +25,7 @@ func secret(s string) *heliosv1.Secret { return &heliosv1.Secret{Value: s} }
 
 // TestAuthentication logs in with every method and every form of secret, at servers that ask for a password.
 func TestAuthentication(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all all 127.0.0.1/32 scram-sha-256"}})
 	pg.Primary.CreateRole(t, "ann", "ann's", "scram-sha-256")
 	keys, _ := scram.NewKeys("ann's")
@@ -82,6 +83,7 @@ func TestAuthentication(t *testing.T) {
 
 // TestServerAuthentication logs in at servers in every way they ask for.
 func TestServerAuthentication(t *testing.T) {
+	t.Parallel()
 	for method, encryption := range map[string]string{"password": "scram-sha-256", "md5": "md5", "scram-sha-256": "scram-sha-256", "trust": "md5"} {
 		pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all all 127.0.0.1/32 " + method}})
 		pg.Primary.CreateRole(t, "ann", "right", encryption)
@@ -111,6 +113,7 @@ func TestServerAuthentication(t *testing.T) {
 
 // TestUnknownDatabase connects to a database that the configuration does not have.
 func TestUnknownDatabase(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Databases = map[string]*heliosv1.Database{"shop": {Name: "shop", Cluster: "main", PoolProfile: "default", ServerName: "postgres"}}
@@ -130,6 +133,7 @@ func TestUnknownDatabase(t *testing.T) {
 
 // TestServerUnreachable has nobody listening where the server should be: clients hear it soon.
 func TestServerUnreachable(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	pg.Primary.Stop(t)
@@ -154,6 +158,7 @@ func TestServerUnreachable(t *testing.T) {
 
 // TestServerLost kills a server connection under a session.
 func TestServerLost(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
 	c := connect(t, addr, "postgres")
@@ -192,6 +197,7 @@ func TestServerLost(t *testing.T) {
 
 // TestQueueTimeout waits longer than the pool allows.
 func TestQueueTimeout(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 	set.PoolProfiles["default"].AcquireTimeout = durationpb.New(100 * time.Millisecond)
@@ -210,6 +216,7 @@ func TestQueueTimeout(t *testing.T) {
 
 // TestDrain stops the proxy: sessions at rest end at once, those in a transaction with it.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	for _, mode := range []heliosv1.PoolMode{heliosv1.PoolMode_POOL_MODE_TRANSACTION, heliosv1.PoolMode_POOL_MODE_SESSION} {
 		p, addr := start(t, config(pg.Primary, mode, 3))
@@ -241,6 +248,7 @@ func TestDrain(t *testing.T) {
 
 // TestReload changes the configuration under sessions.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	p, addr := start(t, set)
@@ -269,6 +277,7 @@ func TestReload(t *testing.T) {
 
 // TestGarbage feeds the door what is not the protocol, and what is too much of it: it costs that client.
 func TestGarbage(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *Options) { o.LoginTimeout = 300 * time.Millisecond })
 	good := connect(t, addr, "postgres")

@@ -136,6 +136,7 @@ func (s script) run(t *testing.T, addr string, split int) []string {
 // TestExact plays every script against PostgreSQL and against the proxy: the answers are the same,
 // message by message, in both pool modes, however the bytes are cut into packets.
 func TestExact(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, one := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
 	_, three := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3))

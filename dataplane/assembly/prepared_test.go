@@ -41,6 +41,7 @@ func execute(t testing.TB, c *pgconn.PgConn, name string, args ...string) string
 
 // TestStatementKey has statements whose text means something else under other settings.
 func TestStatementKey(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
 	const sql = "SELECT extract(epoch FROM timestamptz '01.02.2020 00:00')::bigint"
@@ -71,6 +72,7 @@ func TestStatementKey(t *testing.T) {
 // TestStatementMoves executes a statement on another server connection than it was parsed on, after the
 // session has changed a setting that parsing reads.
 func TestStatementMoves(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
 	const sql = "SELECT extract(epoch FROM timestamptz '2020-01-01 00:00')::bigint"
@@ -99,6 +101,7 @@ func TestStatementMoves(t *testing.T) {
 
 // TestManyStatements has 50 sessions with 100 statements each go through server connections that hold 100.
 func TestManyStatements(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3))
 	stop, most := make(chan struct{}), 0
@@ -146,6 +149,7 @@ func TestManyStatements(t *testing.T) {
 
 // TestStatementLimits runs into the bounds of one session.
 func TestStatementLimits(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 	set.Limits.MaxPreparedStatements, set.Limits.MaxPreparedBytes = 3, 100
@@ -177,6 +181,7 @@ func TestStatementLimits(t *testing.T) {
 
 // TestPgxPool runs pgx's pool as applications do.
 func TestPgxPool(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE TABLE acc (id int PRIMARY KEY, n int); INSERT INTO acc SELECT g, 0 FROM generate_series(1, 50) g")
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5))

@@ -78,6 +78,7 @@ func split(addr string) (host, port string) {
 }
 
 func TestPgbench(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5))
 	pgbench(t, addr, "-i", "-s", "1", "-q")

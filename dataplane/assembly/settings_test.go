@@ -66,6 +66,7 @@ func want(t testing.TB, c *pgconn.PgConn, sql, answer string) {
 // TestSettings has eight sessions with settings of their own on one server connection: each sees its
 // own, in turn with the others, also after RESET and DISCARD ALL.
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE ROLE r1; CREATE ROLE r2")
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
@@ -133,6 +134,7 @@ func TestSettings(t *testing.T) {
 // TestSessionMode has the session's first settings come back in pool mode session too, and nothing of one
 // client left for the next.
 func TestSessionMode(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 1))
 	for range 2 {
@@ -171,6 +173,7 @@ func TestSessionMode(t *testing.T) {
 
 // TestUnixSocket serves at a unix socket in front of a server's unix socket.
 func TestUnixSocket(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Nodes["n1"].Host = pg.Primary.SocketDir()
@@ -188,6 +191,7 @@ func TestUnixSocket(t *testing.T) {
 // TestRoleDropped drops a role between two transactions of a session that has it: the next statement
 // fails as the server says, and nothing of it runs.
 func TestRoleDropped(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE ROLE gone; CREATE TABLE proof (a int); GRANT ALL ON proof TO PUBLIC")
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
@@ -206,6 +210,7 @@ func TestRoleDropped(t *testing.T) {
 
 // TestStartupRefused sends start-up parameters that the server does not take.
 func TestStartupRefused(t *testing.T) {
+	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE ROLE plain LOGIN")
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))

@@ -39,6 +39,8 @@ type Pool struct {
 	locals  []local // by loop
 	Learnt  Learnt
 
+	onFailure func(*Pool, error)
+
 	waiting atomic.Int32 // how long the queue is
 	total   atomic.Int32 // connections, from dial to close
 	closed  atomic.Bool
@@ -170,6 +172,9 @@ func (p *Pool) Failed(c *backend.Conn, err error) {
 	p.mu.Unlock()
 	for _, w := range all {
 		w.fail(err, c.Loop())
+	}
+	if p.onFailure != nil {
+		p.onFailure(p, err)
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // Registry has all pools. A pool outlives the configuration that made it: it is found by its key and
 // told what is new. Any thread may use it.
 type Registry struct {
+	// Failed, if set, hears of connections that could not be opened. It is set before the first pool is made.
+	Failed func(p *Pool, err error)
+
 	loops []*reactor.Loop
 	mu    sync.Mutex
 	pools map[Key]*Pool
@@ -29,6 +32,7 @@ func (r *Registry) Get(t *backend.Target, prof *Profile) *Pool {
 	p := r.pools[k]
 	if p == nil {
 		p = newPool(k, r.loops)
+		p.onFailure = r.Failed
 		r.pools[k] = p
 	}
 	if old := p.target.Load(); old == nil || !old.Same(t) {

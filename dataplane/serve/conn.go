@@ -236,10 +236,14 @@ func (c *Conn) release(err error) {
 	})
 }
 
+// logEnd logs a log-in that was refused and, for those who look closely, the end of a connection.
 func (c *Conn) logEnd(err error) {
-	if e := c.hub.Log.Check(zap.DebugLevel, "connection ended"); e != nil {
-		e.Write(zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.db),
-			zap.Bool("logged_in", c.phase == serving), zap.Error(err))
+	level, what := zap.DebugLevel, "connection ended"
+	if c.phase < serving && !errors.Is(err, errGone) {
+		level, what = zap.InfoLevel, "log-in refused"
+	}
+	if e := c.hub.Log.Check(level, what); e != nil {
+		e.Write(zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.db), zap.Error(err))
 	}
 }
 
