@@ -213,7 +213,9 @@ func (c *Conn) Retire() {
 	c.EP.Attach(&c.Task)
 	c.Pardon()
 	c.SetDeadline(0)
-	_ = c.EP.Send([]byte{'X', 0, 0, 0, 4})
+	if !c.mess.Partial { // within a message it would be taken as a part of that
+		_ = c.EP.Send([]byte{'X', 0, 0, 0, 4})
+	}
 	if c.EP.Drained() {
 		c.EP.CloseWrite()
 	}

@@ -17,6 +17,7 @@ type Mess struct {
 	Unsynced bool   // extended messages without a Sync behind them
 	Partial  bool   // a message of which only the beginning was sent
 	CopyIn   bool   // the server waits for copy data
+	Extended bool   // what it answers is of the extended protocol
 	Tail     int    // bytes still to come of a message that the client was being sent
 	Head     []byte // what was received of a server's message before that
 	Dirty    bool   // what is set on the connection is not known
@@ -106,6 +107,17 @@ func (c *Conn) drain(t *reactor.Task) error {
 			return err
 		}
 		d.feed(c, p)
+		if d.copyIn { // it came to COPY only now, and waits for data
+			d.copyIn = false
+			end := pgwire.Append(nil, pgwire.CopyFail, []byte("client was lost\x00"))
+			if c.mess.Extended { // every Sync that was sent ahead is ignored meanwhile
+				end = pgwire.AppendSync(end)
+				c.mess.Owed = 1
+			}
+			if err := c.EP.Send(end); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -114,6 +126,8 @@ func (c *Conn) drain(t *reactor.Task) error {
 type drainer struct {
 	head []byte // of the message under way: its header, and the status of a ReadyForQuery
 	skip int    // bytes that are left of it
+	// copyIn says that a CopyInResponse has gone by.
+	copyIn bool
 }
 
 func (d *drainer) feed(c *Conn, p []byte) {
@@ -128,6 +142,7 @@ func (d *drainer) feed(c *Conn, p []byte) {
 		switch n := len(d.head); {
 		case n < pgwire.HeaderSize:
 		case d.head[0] != pgwire.ReadyForQuery:
+			d.copyIn = d.copyIn || d.head[0] == pgwire.CopyInResponse
 			d.skip = max(0, pgwire.Body(d.head))
 			d.head = d.head[:0]
 		case n > pgwire.HeaderSize:

@@ -231,7 +231,7 @@ func (c *Conn) release(err error) {
 		return
 	}
 	s.Clean(backend.Mess{
-		Owed: left.Owed, Unsynced: left.Unsynced, Partial: left.Partial, CopyIn: left.CopyIn,
+		Owed: left.Owed, Unsynced: left.Unsynced, Partial: left.Partial, CopyIn: left.CopyIn, Extended: left.Extended,
 		Tail: left.Tail, Head: left.Head, Dirty: left.Dirty,
 	})
 }

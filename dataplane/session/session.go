@@ -158,6 +158,7 @@ type Left struct {
 	Unsynced bool   // extended messages without a Sync
 	Partial  bool   // the beginning of a message
 	CopyIn   bool   // the server waits for copy data
+	Extended bool   // what it answers is of the extended protocol
 	Tail     int    // bytes that are to come of a message that the client was being sent
 	Head     []byte // the beginning of a message of the server
 	Dirty    bool   // what is set on the connection is not known
@@ -170,6 +171,7 @@ func (s *Session) Left() Left {
 		Unsynced: s.unsynced || s.skips,
 		Partial:  s.pass > 0,
 		CopyIn:   s.copyIn,
+		Extended: s.queue.n > 0 && s.queue.front().kind != simple,
 		Tail:     s.through + s.swallow,
 		Head:     s.part,
 		Dirty:    s.Dirty() || s.Keeps || s.pins > 0 || s.queue.hidden(),
