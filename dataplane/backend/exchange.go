@@ -67,7 +67,13 @@ func (c *Conn) message(t *reactor.Task) (byte, []byte, error) {
 // nothing. row, which may be nil, gets each column of each row; nil is NULL. A refusal by the server is
 // refused; err means that the connection is of no more use.
 func (c *Conn) Exchange(t *reactor.Task, sql string, row func(i int, v []byte)) (refused *pgwire.ServerError, err error) {
-	if err := c.EP.Send(pgwire.AppendQuery(nil, sql)); err != nil {
+	c.Held.Unnamed = 0 // a Query ends it
+	return c.exchange(t, pgwire.AppendQuery(nil, sql), row)
+}
+
+// exchange sends messages that are answered with one ReadyForQuery, and reads to that.
+func (c *Conn) exchange(t *reactor.Task, msgs []byte, row func(i int, v []byte)) (refused *pgwire.ServerError, err error) {
+	if err := c.EP.Send(msgs); err != nil {
 		return nil, err
 	}
 	for {
@@ -124,7 +130,14 @@ func (c *Conn) Apply(t *reactor.Task, want settings.Set) (*pgwire.ServerError, e
 func (c *Conn) Ask(t *reactor.Task, names []string) (set []settings.Pair, reset []string, err error) {
 	var name, value string
 	var null bool
-	refused, err := c.Exchange(t, string(settings.AppendAsk(nil, names)), func(i int, v []byte) {
+	const own = "helios: ask" // so that the session's unnamed statement stays
+	body := append(settings.AppendAsk(nil, names), 0, 0, 0)
+	msgs := pgwire.AppendParse(nil, own, body)
+	msgs = pgwire.AppendBind(msgs, own, own)
+	msgs = pgwire.AppendExecute(msgs, own)
+	msgs = pgwire.AppendNamed(msgs, pgwire.Close, 'S', own)
+	msgs = pgwire.AppendSync(msgs)
+	refused, err := c.exchange(t, msgs, func(i int, v []byte) {
 		switch i {
 		case 0:
 			name = string(v)

@@ -196,6 +196,11 @@ func (s *Session) message(c *composer, p []byte, i, n int, srv *serverstate.Serv
 		if !s.copyIn { // the server ignores a Sync while it waits for copy data
 			s.queue.push(expect{kind: sync})
 			s.unsynced, s.skips = false, false
+			if len(s.strays) > 0 && end <= len(p) {
+				c.upTo(end)
+				s.closeStrays(c)
+				return end - i, true, nil
+			}
 		}
 	case pgwire.Flush, pgwire.CopyData:
 	case pgwire.FunctionRun:
@@ -223,6 +228,7 @@ func (s *Session) sendSettings(c *composer, srv *serverstate.Server) {
 	c.dst = append(c.dst, 0)
 	patchLength(c.dst, at)
 	srv.Settings = s.Want
+	srv.Held.Unnamed = 0 // a Query ends it
 	s.queue.push(expect{kind: simple, hidden: true})
 }
 

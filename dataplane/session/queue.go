@@ -31,6 +31,7 @@ type expect struct {
 	name    string               // the client's name for it
 	effects *statement.Effects   // of executing it
 	refusal *pgerr.Error         // stands for the error that comes
+	before  *before              // what a Parse of the unnamed statement has replaced, if it can be skipped
 }
 
 // queue is a ring of expectations, the oldest first.

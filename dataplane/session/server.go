@@ -5,6 +5,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
@@ -103,6 +104,9 @@ func (s *Session) answer(c *composer, p []byte, i, end int, srv *serverstate.Ser
 	case pgwire.ParseComplete:
 		if e != nil && e.st != nil {
 			e.st.Accepted.Store(true)
+		}
+		if e != nil && e.before != nil {
+			s.shared.spare = append(s.shared.spare, e.before)
 		}
 		s.pop()
 	case pgwire.BindComplete, pgwire.CloseComplete:
@@ -273,8 +277,35 @@ func (s *Session) failed(c *composer, e *expect, body []byte, i, end int, srv *s
 		}
 		s.fault = pgerr.New(pgerr.SettingsLost, reason)
 		return
+	case bytes.Contains(body, []byte(s.shared.Registry.Prefix())):
+		c.replace(i, end)
+		c.dst = pgwire.Append(c.dst, pgwire.ErrorResponse, s.inClientsWords(body))
 	}
 	s.skipUnit(e, srv)
+}
+
+// inClientsWords puts the client's name of a statement in place of the server's. The statement may be one
+// that the client closes in the same unit.
+func (s *Session) inClientsWords(body []byte) []byte {
+	put := func(name string, st *statement.Statement) bool {
+		quoted := []byte("\"" + st.Name + "\"")
+		if !bytes.Contains(body, quoted) {
+			return false
+		}
+		body = bytes.ReplaceAll(body, quoted, []byte("\""+name+"\""))
+		return true
+	}
+	for i := range s.queue.n {
+		if e := s.queue.get(i); e.kind == closing && e.st != nil && put(e.name, e.st) {
+			return body
+		}
+	}
+	for name, st := range s.statements {
+		if put(name, st) {
+			return body
+		}
+	}
+	return body
 }
 
 // skipUnit forgets what the server will not answer because a message before it failed.
@@ -282,8 +313,14 @@ func (s *Session) skipUnit(e *expect, srv *serverstate.Server) {
 	if e == nil || e.kind == simple || e.kind == function || e.kind == sync {
 		return // its ReadyForQuery comes
 	}
-	for s.queue.n > 0 && s.queue.front().kind != sync {
-		s.undo(s.queue.front(), srv)
+	n := 0
+	for n < s.queue.n && s.queue.get(n).kind != sync {
+		n++
+	}
+	for i := n - 1; i >= 0; i-- { // the last first, as they were noted
+		s.undo(s.queue.get(i), i == 0, srv)
+	}
+	for range n {
 		s.queue.pop()
 	}
 	if s.queue.n == 0 {
@@ -292,14 +329,19 @@ func (s *Session) skipUnit(e *expect, srv *serverstate.Server) {
 }
 
 // undo takes back what was noted of a message that the server has refused or skipped.
-func (s *Session) undo(e *expect, srv *serverstate.Server) {
+func (s *Session) undo(e *expect, refused bool, srv *serverstate.Server) {
 	switch {
 	case e.kind == parse && e.hidden && e.st != nil:
 		srv.Held.Remove(e.st)
 	case e.kind == parse && e.st == nil && !e.hidden && e.name == "":
-		srv.Held.Unnamed, s.unnamed.id = 0, 0
+		if e.before != nil && !refused { // the one before is still there
+			s.unnamed, srv.Held.Unnamed = e.before.unnamed, e.before.held
+			return
+		}
+		s.endUnnamed(srv)
+	case e.kind == parse && e.hidden && e.name == "":
+		srv.Held.Unnamed = statement.Somebodys
 	case e.kind == parse && e.hidden:
-		srv.Held.Unnamed = 0
 	case e.kind == parse:
 		if !e.again {
 			srv.Held.Remove(e.st)
@@ -311,6 +353,8 @@ func (s *Session) undo(e *expect, srv *serverstate.Server) {
 		if s.statements[e.name] == e.st {
 			s.forget(e.name)
 		}
+	case e.kind == closing && e.before != nil:
+		s.unnamed, srv.Held.Unnamed = e.before.unnamed, e.before.held
 	case e.kind == closing && e.hidden && e.name != "":
 		srv.Held.Stale = append(srv.Held.Stale, e.name)
 	case e.kind == closing && e.st != nil:

@@ -32,6 +32,8 @@ type Shared struct {
 	Registry *statement.Registry
 	Meter    *meter.Loop
 	Scratch  *[]byte // where bytes are put together; their content is dead at the next park
+
+	spare []*before
 }
 
 // Session is the machine. It belongs to the loop of its client.
@@ -85,6 +87,7 @@ type Session struct {
 	readFor        settings.Set // the settings that readable is about
 	readable, read bool         // texts can be read byte by byte
 
+	strays  []string // names that are not the proxy's and that this unit has put on the server connection
 	touched []string // parameters that the transaction may have changed
 	pins    int      // reasons to keep the server connection until the end
 	pinned  map[string]struct{}
@@ -97,6 +100,12 @@ type unnamed struct {
 	planner settings.Set
 	effects *statement.Effects
 	unknown bool // parsed under settings that are not known any more
+}
+
+// before is the unnamed statement that a Parse has replaced, and whose the server connection had.
+type before struct {
+	unnamed
+	held uint64
 }
 
 // New makes the machine of a client that has just logged in.

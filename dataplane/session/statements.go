@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
@@ -55,7 +56,7 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	}
 	c.replace(i, end)
 	if _, taken := s.statements[string(name)]; taken {
-		s.parseTaken(c, name, rest, srv)
+		s.parseTaken(c, name, rest)
 		return end - i, true, nil
 	}
 	if len(s.statements) >= s.Limits.Statements {
@@ -83,10 +84,10 @@ func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Serv
 			return end - i, true, nil
 		}
 		again := s.shared.Registry.Prefix() + "again" // in a failed transaction the server decides whether it may be parsed
-		s.closeStale(c, srv)
+		s.closeStray(c, again)
 		c.dst = pgwire.AppendParse(c.dst, again, rest)
 		s.queue.push(expect{kind: parse, again: true, st: shared, name: string(name)})
-		srv.Held.Stale = append(srv.Held.Stale, again)
+		s.strays = append(s.strays, again)
 		return end - i, true, nil
 	}
 	s.hold(c, shared, srv)
@@ -166,7 +167,8 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 		return 0, false, nil
 	}
 	if p[i+pgwire.HeaderSize] == 0 {
-		srv.Held.Unnamed, s.unnamed.id = 0, 0
+		s.endUnnamed(srv)
+		srv.Held.Unnamed = statement.Somebodys
 		srv.Tainted = srv.Tainted || !s.Keeps
 	} else if !s.Keeps {
 		s.pin("\x00opaque")
@@ -179,27 +181,72 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 }
 
 func (s *Session) parseUnnamed(rest []byte, effects *statement.Effects, srv *serverstate.Server) {
+	var b *before
+	if s.queue.n > 0 { // something before it may fail, and then it is skipped
+		b = s.replaced(srv)
+	}
 	u := &s.unnamed
 	u.id = s.shared.Registry.Serial()
 	u.body = append(u.body[:0], rest...)
 	u.effects = effects
-	if u.unknown = s.Dirty() || srv.Tainted; !u.unknown {
-		u.planner = s.Want.Planner()
+	u.unknown, u.planner = s.Dirty() || srv.Tainted, s.Want.Planner()
+	if u.unknown { // it can be used where it is, and nowhere else
+		s.pin(pinUnnamed)
+	} else {
+		s.unpin(pinUnnamed)
 	}
 	srv.Held.Unnamed = u.id
-	s.queue.push(expect{kind: parse, effects: effects})
+	s.queue.push(expect{kind: parse, effects: effects, before: b})
+}
+
+// pinUnnamed keeps the server connection for an unnamed statement that was parsed under settings that
+// nobody knows.
+const pinUnnamed = "\x00unnamed"
+
+// replaced puts the unnamed statement aside, for the case that what takes its place is skipped.
+func (s *Session) replaced(srv *serverstate.Server) *before {
+	var b *before
+	if n := len(s.shared.spare); n > 0 {
+		b, s.shared.spare = s.shared.spare[n-1], s.shared.spare[:n-1]
+	} else {
+		b = &before{}
+	}
+	room := b.body
+	b.unnamed, b.held = s.unnamed, srv.Held.Unnamed
+	s.unnamed.body = room
+	return b
 }
 
 // parseTaken answers a Parse under a name that is taken as PostgreSQL does: by letting it parse under that
 // very name, which is made to be taken at the server too. Any other error of the text comes first, as it
-// would there. The name is closed again in the next unit.
-func (s *Session) parseTaken(c *composer, name, rest []byte, srv *serverstate.Server) {
-	s.closeStale(c, srv)
+// would there. The name is closed again behind the Sync.
+func (s *Session) parseTaken(c *composer, name, rest []byte) {
+	s.closeStray(c, string(name))
 	c.dst = pgwire.AppendParse(c.dst, string(name), []byte{0, 0, 0})
-	s.queue.push(expect{kind: parse, hidden: true})
+	s.queue.push(expect{kind: parse, hidden: true, name: string(name)})
 	c.dst = pgwire.AppendParse(c.dst, string(name), rest)
 	s.queue.push(expect{kind: parse, name: string(name)})
-	srv.Held.Stale = append(srv.Held.Stale, string(name))
+	s.strays = append(s.strays, string(name))
+}
+
+// closeStray closes a name that this unit has put on the server connection, if it has.
+func (s *Session) closeStray(c *composer, name string) {
+	if slices.Contains(s.strays, name) {
+		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
+		s.queue.push(expect{kind: closing, hidden: true})
+	}
+}
+
+// closeStrays closes what the unit has put on the server connection under names that are not the
+// proxy's, in a unit of its own, which nothing that went wrong before can touch.
+func (s *Session) closeStrays(c *composer) {
+	for _, name := range s.strays {
+		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
+		s.queue.push(expect{kind: closing, hidden: true})
+	}
+	c.dst = pgwire.AppendSync(c.dst)
+	s.queue.push(expect{kind: sync, hidden: true})
+	s.strays = s.strays[:0]
 }
 
 // hold makes room for st on the server connection: what is evicted for it is closed in the same write.
@@ -258,7 +305,7 @@ func (s *Session) set(c *composer, from, to settings.Set) {
 	c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'P', name)
 	c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
 	for _, k := range [...]kind{parse, bind, execute, closing, closing} {
-		s.queue.push(expect{kind: k, hidden: true})
+		s.queue.push(expect{kind: k, hidden: true, name: name})
 	}
 }
 
@@ -302,11 +349,15 @@ func (s *Session) bind(c *composer, p []byte, i, end int, srv *serverstate.Serve
 func (s *Session) lookup(c *composer, i int, name []byte, srv *serverstate.Server) (server string, fx *statement.Effects, found bool) {
 	if len(name) == 0 {
 		u := &s.unnamed
-		if u.id == 0 || u.id == srv.Held.Unnamed {
+		if u.id == srv.Held.Unnamed {
 			return "", u.effects, false
 		}
-		if u.unknown {
-			return "", nil, false // not there
+		if u.id == 0 || u.unknown { // not there: and nor must be another session's
+			c.upTo(i)
+			c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', "")
+			s.queue.push(expect{kind: closing, hidden: true, before: s.replaced(srv)})
+			srv.Held.Unnamed, u.id = 0, 0
+			return "", nil, false
 		}
 		c.upTo(i)
 		s.under(c, u.planner, func() {
@@ -318,9 +369,9 @@ func (s *Session) lookup(c *composer, i int, name []byte, srv *serverstate.Serve
 	}
 	st := s.statements[string(name)]
 	if st == nil {
-		if len(srv.Held.Stale) > 0 {
+		if len(s.strays) > 0 {
 			c.upTo(i)
-			s.closeStale(c, srv)
+			s.closeStray(c, string(name))
 		}
 		if strings.HasPrefix(string(name), s.shared.Registry.Prefix()) {
 			return "?" + string(name), nil, true // the server's names are not the client's to guess
@@ -368,8 +419,8 @@ func (s *Session) named(c *composer, p []byte, i, end int, srv *serverstate.Serv
 // close forgets a statement, for as long as the server does not skip the message.
 func (s *Session) close(name string, srv *serverstate.Server) {
 	if name == "" {
-		s.unnamed.id, srv.Held.Unnamed = 0, 0
-		s.queue.push(expect{kind: closing})
+		s.queue.push(expect{kind: closing, before: s.replaced(srv)})
+		s.endUnnamed(srv)
 		return
 	}
 	st := s.statements[name]
@@ -381,6 +432,12 @@ func (s *Session) close(name string, srv *serverstate.Server) {
 		}
 	}
 	s.queue.push(expect{kind: closing, st: st, name: name})
+}
+
+// endUnnamed notes that there is no unnamed statement any more.
+func (s *Session) endUnnamed(srv *serverstate.Server) {
+	srv.Held.Unnamed, s.unnamed.id = 0, 0
+	s.unpin(pinUnnamed)
 }
 
 func (s *Session) add(name string, st *statement.Statement) {
@@ -449,6 +506,9 @@ func (s *Session) pin(reason string) {
 }
 
 func (s *Session) unpin(reason string) {
+	if s.pins == 0 {
+		return
+	}
 	delete(s.pinned, reason)
 	s.pins = len(s.pinned)
 }

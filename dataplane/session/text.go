@@ -24,7 +24,7 @@ func (s *Session) query(c *composer, p []byte, i, end int, srv *serverstate.Serv
 	s.shared.Meter.Queries++
 	s.unsynced = false
 	s.pass = end - i
-	srv.Held.Unnamed, s.unnamed.id = 0, 0 // a Query ends the unnamed statement
+	s.endUnnamed(srv) // as a Query does
 	s.portal = nil
 	if opaque {
 		s.judged = false

@@ -14,6 +14,9 @@ type Held struct {
 	Stale []string
 }
 
+// Somebodys is Held.Unnamed of a connection that may have anybody's unnamed statement.
+const Somebodys = ^uint64(0)
+
 type node struct {
 	st         *Statement
 	prev, next *node
