@@ -26,7 +26,9 @@ func (s *Session) FromServer(p []byte, srv *serverstate.Server) ([]byte, error) 
 	for i < len(p) {
 		if s.through > 0 {
 			k := min(s.through, len(p)-i)
-			i, s.through = i+k, s.through-k
+			if i, s.through = i+k, s.through-k; s.through == 0 {
+				c.settle(s, i)
+			}
 			continue
 		}
 		if s.swallow > 0 {
