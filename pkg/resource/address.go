@@ -46,7 +46,7 @@ func (a Address) String() string {
 }
 
 // Local says whether only processes of this machine can connect: a unix socket or a loopback address.
-func (a Address) Local() bool { return a.Path != "" || a.TCP.Addr().Unmap().IsLoopback() }
+func (a Address) Local() bool { return a.Path != "" || a.TCP.Addr().IsLoopback() }
 
 // checkHost says what is wrong with a node's host, a name, an IP address or the absolute path of a directory.
 func checkHost(host string) error {
