@@ -10,7 +10,7 @@ for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{en
 	dir=$(go list -f '{{.Dir}}' "$pkg")
 	for target in $(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$dir"/*_test.go); do
 		echo "== $pkg $target"
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "$per_target" "$pkg" || status=1
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$per_target" -fuzzminimizetime 2s "$pkg" || status=1
 	done
 done
 exit $status
