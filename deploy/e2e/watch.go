@@ -11,8 +11,10 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 )
 
-// clientBackends is a part of a query: the connections of clients that a server has, but for the tests' own.
-const clientBackends = " from pg_stat_activity where backend_type = 'client backend' and application_name <> '" + pgcluster.OwnConnections + "'"
+// clientBackends is a part of a query: the connections that a server has from a proxy. The tests' own are left out: they come
+// through the unix socket, whose client_port is -1, or are the watcher's.
+const clientBackends = " from pg_stat_activity where backend_type = 'client backend' and client_port <> -1" +
+	" and application_name <> '" + pgcluster.OwnConnections + "'"
 
 // WatchMost samples a value until the returned function is called, which gives the largest value seen.
 func WatchMost(every time.Duration, sample func() int) (stop func() int) {
