@@ -179,7 +179,7 @@ func databaseKeys() []key {
 		},
 		{
 			name: "databases.pool", words: []string{defaultName}, def: defaultName,
-			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`.",
+			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`. Databases with the same `server_name` share their pools, so of these only the mode may differ; so does `*` with every database at the server that has no entry of that name.",
 		},
 	}
 	for _, k := range poolKeys() {

@@ -29,6 +29,7 @@ func (s *Set) Validate() error {
 	each(&c, KindListener, s.Listeners, c.listener)
 	c.addresses()
 	each(&c, KindDatabase, s.Databases, c.database)
+	c.sharedPools()
 	each(&c, KindUser, s.Users, c.user)
 	c.limits()
 	if len(c.problems) == 0 {

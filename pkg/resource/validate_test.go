@@ -120,6 +120,50 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestSharedPools: databases that lead to the same one at the server share its pools and agree about them.
+func TestSharedPools(t *testing.T) {
+	db := func(name, server, profile string) *heliosv1.Database {
+		return &heliosv1.Database{Name: name, ServerName: server, Cluster: "c", PoolProfile: profile}
+	}
+	const differ = `shares the pool of "app" at the server with database %q, so nothing but the mode may differ`
+	for _, tt := range []struct {
+		name      string
+		databases []*heliosv1.Database
+		want      string // the other database; empty: valid
+	}{
+		{"alone", []*heliosv1.Database{db("a", "app", "large")}, ""},
+		{"two names, one profile", []*heliosv1.Database{db("a", "app", "p"), db("app", "", "p")}, ""},
+		{"two names, another mode", []*heliosv1.Database{db("a", "app", "p"), db("app", "", "session")}, ""},
+		{"two names, another size", []*heliosv1.Database{db("a", "app", "p"), db("app", "", "large")}, "a"},
+		{"two aliases, another size", []*heliosv1.Database{db("a", "app", "p"), db("b", "app", "large")}, "a"},
+		{"any leads there too", []*heliosv1.Database{db("*", "", "p"), db("b", "app", "large")}, "*"},
+		{"any does not, the name is taken", []*heliosv1.Database{db("*", "", "p"), db("b", "app", "large"), db("app", "", "large")}, ""},
+		{"any leads elsewhere", []*heliosv1.Database{db("*", "other", "p"), db("b", "app", "large")}, ""},
+		{"any leads there alone", []*heliosv1.Database{db("*", "app", "p"), db("b", "app", "large")}, "*"},
+		{"any and its own name", []*heliosv1.Database{db("*", "", "p"), db("app", "", "large")}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := valid()
+			for name, change := range map[string]func(*heliosv1.PoolProfile){
+				"large":   func(p *heliosv1.PoolProfile) { p.MaxConnections = 99 },
+				"session": func(p *heliosv1.PoolProfile) { p.Mode = heliosv1.PoolMode_POOL_MODE_SESSION },
+			} {
+				s.PoolProfiles[name] = proto.Clone(s.PoolProfiles["p"]).(*heliosv1.PoolProfile)
+				s.PoolProfiles[name].Name = name
+				change(s.PoolProfiles[name])
+			}
+			s.Databases = map[string]*heliosv1.Database{}
+			for _, d := range tt.databases {
+				s.Databases[d.GetName()] = d
+			}
+			err := s.Validate()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(differ, tt.want))) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 // TestAllProblemsInOrder wants every problem of a set at once, by kind and name.
 func TestAllProblemsInOrder(t *testing.T) {
 	s := valid()

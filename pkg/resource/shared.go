@@ -1,0 +1,63 @@
+package resource
+
+import (
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// serverDatabase is a database at the servers of a cluster. All who reach it as the same user share a pool.
+type serverDatabase struct{ cluster, name string }
+
+// sharedPools checks that databases which share pools agree about their size and times. Each is held against
+// the first in the order of names; the mode is a session's own and may differ.
+func (c *checker) sharedPools() {
+	first := map[serverDatabase]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.set.Databases)) {
+		d := c.set.Databases[name]
+		at, ok := reaches(d)
+		if !ok {
+			continue
+		}
+		other, taken := first[at]
+		if !taken {
+			first[at] = name
+			other, taken = c.anyReaches(at)
+		}
+		if taken && !c.agree(d, c.set.Databases[other]) {
+			c.kind, c.name = KindDatabase, name
+			c.refuse("pool_profile", "shares the pool of %q at the server with database %q, so nothing but the mode may differ", at.name, other)
+		}
+	}
+}
+
+// reaches returns the one database that d leads to; [AnyDatabase] may lead to many.
+func reaches(d *heliosv1.Database) (serverDatabase, bool) {
+	name := d.GetServerName()
+	if name == "" {
+		name = d.GetName()
+	}
+	return serverDatabase{d.GetCluster(), name}, name != "" && name != AnyDatabase
+}
+
+// anyReaches says whether clients can come to a server's database by its own name through [AnyDatabase].
+func (c *checker) anyReaches(at serverDatabase) (string, bool) {
+	star := c.set.Databases[AnyDatabase]
+	_, named := c.set.Databases[at.name]
+	return AnyDatabase, star != nil && star.GetServerName() == "" && star.GetCluster() == at.cluster && !named
+}
+
+// agree says whether the pools of two databases are alike but for their mode. What has no profile agrees
+// with all: that it has none is a problem of its own.
+func (c *checker) agree(a, b *heliosv1.Database) bool {
+	p, q := c.set.PoolProfiles[a.GetPoolProfile()], c.set.PoolProfiles[b.GetPoolProfile()]
+	if p == nil || q == nil {
+		return true
+	}
+	p, q = proto.Clone(p).(*heliosv1.PoolProfile), proto.Clone(q).(*heliosv1.PoolProfile)
+	p.Name, p.Mode = q.Name, q.Mode
+	return proto.Equal(p, q)
+}
