@@ -1,0 +1,178 @@
+package startup
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
+)
+
+func packet(code uint32, rest ...byte) []byte {
+	p := binary.BigEndian.AppendUint32(nil, uint32(8+len(rest)))
+	return append(binary.BigEndian.AppendUint32(p, code), rest...)
+}
+
+// TestStep feeds packets whole and byte by byte.
+func TestStep(t *testing.T) {
+	v30, v32 := pgscript.Version30, pgscript.Version32
+	for _, c := range []struct {
+		name  string
+		in    []byte
+		reply string
+		out   string
+	}{
+		{"3.0", pgscript.Startup(v30, "user", "ann"), "", "ann@ann"},
+		{"3.0 with all", pgscript.Startup(v30, "user", "ann", "database", "shop", "TimeZone", "UTC", "options", `-c a=b --c-d=e\ f -cg=h`), "", "ann@shop TimeZone=UTC a=b c_d=e f g=h"},
+		{"3.2", pgscript.Startup(v32, "user", "ann"), "", "ann@ann long"},
+		{"3.9", pgscript.Startup(3<<16|9, "user", "ann", "_pq_.what", "1"), "v\x00\x00\x00\x16\x00\x03\x00\x02\x00\x00\x00\x01_pq_.what\x00", "ann@ann long"},
+		{"an extension", pgscript.Startup(v30, "user", "ann", "_pq_.x", ""), "v\x00\x00\x00\x13\x00\x03\x00\x00\x00\x00\x00\x01_pq_.x\x00", "ann@ann"},
+		{"2.0", pgscript.Startup(2<<16, "user", "ann"), "", "0A000 2.0"},
+		{"SSL", pgscript.SSLRequest(), "N", ""},
+		{"GSSENC", pgscript.GSSENCRequest(), "N", ""},
+		{"no user", pgscript.Startup(v30, "database", "x"), "", "28000 user"},
+		{"replication", pgscript.Startup(v30, "user", "ann", "replication", "database"), "", "0A000 replication"},
+		{"no replication", pgscript.Startup(v30, "user", "ann", "replication", "off"), "", "ann@ann"},
+		{"a switch", pgscript.Startup(v30, "user", "ann", "options", "-d 5"), "", "08P01 -d"},
+		{"an empty switch", pgscript.Startup(v30, "user", "ann", "options", "-c x"), "", "08P01 requires a value"},
+		{"cancel", pgscript.CancelRequest(7, []byte("1234")), "", "cancel 7 1234"},
+		{"a long cancel", pgscript.CancelRequest(7, []byte(strings.Repeat("x", 32))), "", "cancel 7 " + strings.Repeat("x", 32)},
+		{"a short cancel", packet(80877102, 0, 0, 0, 1), "", "08P01 cancel"},
+		{"too short", []byte{0, 0, 0, 7}, "", "08P01 length"},
+		{"too long", []byte{0x7f, 0, 0, 0}, "", "08P01 length"},
+		{"no end", packet(v30, 'u', 's', 'e', 'r', 0, 'a'), "", "08P01 terminator"},
+		{"no value", packet(v30, 'u', 's', 'e', 'r', 0), "", "08P01 value"},
+		{"an empty name", packet(v30, 0, 0, 0), "", "08P01 layout"},
+	} {
+		for _, size := range []int{len(c.in), 1, 3} {
+			var m Machine
+			var o Outcome
+			var reply []byte
+			for chunk := range slices.Chunk(c.in, size) {
+				o = m.Step(chunk)
+				reply = append(reply, o.Reply...)
+				if o.Err != nil {
+					break
+				}
+			}
+			if got := describe(o); string(reply) != c.reply || !matches(got, c.out) {
+				t.Errorf("%s in pieces of %d: reply %q, %q; want %q, %q", c.name, size, reply, got, c.reply, c.out)
+			}
+		}
+	}
+}
+
+func matches(got, want string) bool {
+	code, words, refusal := strings.Cut(want, " ")
+	if !refusal || len(code) != 5 || strings.Contains(code, "@") {
+		return got == want
+	}
+	return strings.HasPrefix(got, code+" ") && strings.Contains(got, words)
+}
+
+func describe(o Outcome) string {
+	switch {
+	case o.Err != nil:
+		return o.Err.SQLState + " " + o.Err.Message
+	case o.Cancel != nil:
+		return fmt.Sprintf("cancel %d %s", o.Cancel.PID, o.Cancel.Secret)
+	case o.Start != nil:
+		s := o.Start.User + "@" + o.Start.Database
+		if o.Start.LongKey {
+			s += " long"
+		}
+		for _, p := range o.Start.Settings {
+			s += " " + p.Name + "=" + p.Value
+		}
+		return s
+	}
+	return ""
+}
+
+// TestInjected has bytes behind a request for encryption in one packet (CVE-2021-23222), and a request
+// that comes again.
+func TestInjected(t *testing.T) {
+	var m Machine
+	if o := m.Step(append(pgscript.SSLRequest(), pgscript.Startup(pgscript.Version30, "user", "ann")...)); o.Err == nil || o.Err.SQLState != "08P01" || len(o.Reply) > 0 {
+		t.Errorf("injected: %+v", o)
+	}
+	m = Machine{}
+	m.Step(pgscript.SSLRequest())
+	if o := m.Step(pgscript.GSSENCRequest()); o.Err != nil || string(o.Reply) != "N" {
+		t.Errorf("GSSENC after SSL: %+v", o)
+	}
+	if o := m.Step(pgscript.SSLRequest()); o.Err == nil {
+		t.Error("SSL twice is answered")
+	}
+	m = Machine{}
+	m.Step(append(pgscript.Startup(pgscript.Version30, "user", "ann"), "more"...))
+	if rest := m.Rest(); string(rest) != "more" {
+		t.Errorf("behind the StartupMessage: %q", rest)
+	}
+}
+
+// TestMessage reads password messages.
+func TestMessage(t *testing.T) {
+	var m Machine
+	p := pgscript.Password("secret")
+	for i := range p {
+		body, ok, err := m.Message(p[i:i+1], 'p')
+		if err != nil || ok != (i == len(p)-1) || ok && string(body) != "secret\x00" {
+			t.Fatalf("byte %d: %q, %v, %v", i, body, ok, err)
+		}
+	}
+	for _, bad := range [][]byte{pgscript.Query("SELECT 1"), {'p', 0, 1, 0, 4}, {'p', 0, 0, 0, 3}} {
+		m = Machine{}
+		if _, ok, err := m.Message(bad, 'p'); ok || err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// FuzzStep feeds packets in two ways: the outcome is the same.
+func FuzzStep(f *testing.F) {
+	f.Add(pgscript.Startup(pgscript.Version32, "user", "ann", "options", `-c a=b\ c`), 3)
+	f.Add(pgscript.CancelRequest(1, []byte("1234")), 5)
+	f.Fuzz(func(t *testing.T, in []byte, size int) {
+		if size < 1 || len(in) > 1<<15 {
+			return
+		}
+		if err := agree((*Machine).Step, in, size); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// agree says whether a packet that comes in pieces means what it means whole.
+func agree(step func(*Machine, []byte) Outcome, in []byte, size int) error {
+	var m1, m2 Machine
+	whole := describe(step(&m1, in))
+	for p := range slices.Chunk(in, size) {
+		if o := step(&m2, p); describe(o) != "" || len(o.Reply) > 0 {
+			if got := describe(o); got != whole {
+				return fmt.Errorf("whole %q, in pieces %q", whole, got)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// TestFuzzerSees plants a fault that the fuzzer's check has to see.
+func TestFuzzerSees(t *testing.T) {
+	forgets := func(m *Machine, p []byte) Outcome {
+		if len(m.buf) > 20 {
+			m.buf[12] = 'X'
+		}
+		return m.Step(p)
+	}
+	in := pgscript.Startup(pgscript.Version30, "user", "annabella", "database", "shop")
+	if agree(forgets, in, 3) == nil {
+		t.Error("a machine that spoils what it keeps is not seen")
+	}
+	if err := agree((*Machine).Step, in, 3); err != nil {
+		t.Error(err)
+	}
+}
