@@ -111,6 +111,40 @@ func TestServerAuthentication(t *testing.T) {
 	}
 }
 
+// TestServerMethod logs in at servers that ask for what the proxy does not have, or cannot prove themselves.
+func TestServerMethod(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	for what, ask := range map[string][]byte{
+		"method 7":                 pgscript.Auth(7),
+		"no SASL mechanism":        pgscript.AuthSASL("FANCY-1"),
+		"before it began":          pgscript.Auth(11, []byte("r=x,s=eA==,i=1")),
+		"ends before it began":     pgscript.Auth(12, []byte("v=x")),
+		"malformed authentication": pgscript.Frame('R', []byte{0}),
+	} {
+		fake := pgscript.Serve(t, func(c *pgscript.Conn) error {
+			if _, err := c.ReceiveOpening(); err != nil {
+				return err
+			}
+			if err := c.Send(ask); err != nil {
+				return err
+			}
+			return c.ExpectEOF()
+		})
+		set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+		set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("x")}
+		host, port := split(fake.Addr())
+		set.Nodes["n1"].Host = host
+		fmt.Sscan(port, &set.Nodes["n1"].Port)
+		_, addr := start(t, set)
+		_, err := tryConnect(addr, "postgres", "password", "x")
+		var pe *pgconn.PgError
+		if !asPg(err, &pe) || pe.Code != "28000" || !strings.Contains(pe.Message, what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // TestUnknownDatabase connects to a database that the configuration does not have.
 func TestUnknownDatabase(t *testing.T) {
 	t.Parallel()

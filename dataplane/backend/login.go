@@ -122,7 +122,7 @@ func (c *Conn) logIn(t *reactor.Task) error {
 		switch typ {
 		case pgwire.Authentication:
 			if exchange, err = c.answer(t, exchange, body); err != nil {
-				return err
+				return c.notLoggedIn(err)
 			}
 		case pgwire.BackendKeyData:
 			if len(body) < 8 {
@@ -143,6 +143,15 @@ func (c *Conn) logIn(t *reactor.Task) error {
 			return fmt.Errorf("unexpected message %q during log-in", typ)
 		}
 	}
+}
+
+// notLoggedIn says that the proof has failed, where the connection has not.
+func (c *Conn) notLoggedIn(err error) error {
+	var e *pgerr.Error
+	if errors.As(err, &e) || c.EP.Fault() != nil || errors.Is(err, reactor.ErrDeadline) || errors.Is(err, reactor.ErrStopped) {
+		return err
+	}
+	return pgerr.New(pgerr.ServerAuthentication, c.Target.Node, c.Target.User, err.Error()).Because(err)
 }
 
 // answer does what an authentication request asks for.

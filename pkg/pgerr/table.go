@@ -14,7 +14,6 @@ const (
 	AuthenticationFailed
 	DoorClosed
 	UnknownDatabase
-	UnknownUser
 	QueueTimeout
 	Canceled
 	ServerUnreachable
@@ -29,9 +28,7 @@ const (
 	ShuttingDown
 	Removed
 	InternalError
-	StatementNotMovable
 	NotReady
-	TooManyPieces
 )
 
 var table = [...]Entry{
@@ -44,12 +41,11 @@ var table = [...]Entry{
 	AuthenticationFailed: {Severity: Fatal, SQLState: "28P01", Sentence: "password authentication failed for user %q", Tested: "dataplane/assembly.TestAuthentication"},
 	DoorClosed:           {Severity: Fatal, SQLState: "28000", Sentence: "no authentication is configured, so only clients on this machine are let in", Hint: "Set mode in the [auth] section of the proxy's configuration.", Tested: "dataplane/auth.TestDoor"},
 	UnknownDatabase:      {Severity: Fatal, SQLState: "3D000", Sentence: "database %q is not known to the proxy", Hint: "Add it to [[databases]].", Tested: "dataplane/assembly.TestUnknownDatabase"},
-	UnknownUser:          {Severity: Fatal, SQLState: "28000", Sentence: "role %q is not known to the proxy any more", Tested: "dataplane/assembly.TestReload"},
 	QueueTimeout:         {Severity: Failure, SQLState: "53300", Sentence: "no server connection became free within %s", Hint: "All connections of the pool are in use: see max_connections and acquire_timeout_secs.", Tested: "dataplane/assembly.TestQueueTimeout"},
 	Canceled:             {Severity: Failure, SQLState: "57014", Sentence: "canceling statement due to user request", Tested: "dataplane/assembly.TestCancelInQueue"},
 	ServerUnreachable:    {Severity: Failure, SQLState: "08001", Sentence: "cannot reach server %s: %s", Tested: "dataplane/assembly.TestServerUnreachable"},
 	ServerPassword:       {Severity: Failure, SQLState: "28P01", Sentence: "server %s asks for a password that the proxy does not have: set server_password for %s", Tested: "dataplane/assembly.TestServerAuthentication"},
-	ServerAuthentication: {Severity: Failure, SQLState: "28000", Sentence: "cannot log in at server %s as %q: %s", Tested: "dataplane/assembly.TestServerAuthentication"},
+	ServerAuthentication: {Severity: Failure, SQLState: "28000", Sentence: "cannot log in at server %s as %q: %s", Tested: "dataplane/assembly.TestServerMethod"},
 	ServerLost:           {Severity: Fatal, SQLState: "08006", Sentence: "server closed the connection unexpectedly; whether the statement was carried out is not known", Tested: "dataplane/assembly.TestServerLost"},
 	ServerLostIdle:       {Severity: Fatal, SQLState: "08006", Sentence: "server closed the connection", Tested: "dataplane/assembly.TestServerLost"},
 	SettingsLost:         {Severity: Fatal, SQLState: "08006", Sentence: "the server refused a setting of this session that it had accepted before: %s", Tested: "dataplane/session.TestHiddenFailure"},
@@ -59,7 +55,5 @@ var table = [...]Entry{
 	ShuttingDown:         {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection: the proxy is shutting down", Tested: "dataplane/assembly.TestDrain"},
 	Removed:              {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection: %s was removed from the proxy's configuration", Tested: "dataplane/assembly.TestReload"},
 	InternalError:        {Severity: Fatal, SQLState: "XX000", Sentence: "internal error of the proxy; this session is ended", Tested: "dataplane/serve.TestPanic"},
-	StatementNotMovable:  {Severity: Failure, SQLState: "26000", Sentence: "prepared statement %q was parsed under settings that are not known any more; prepare it again", Tested: "dataplane/session.TestNotMovable"},
 	NotReady:             {Severity: Fatal, SQLState: "57P03", Sentence: "the proxy has no configuration yet", Tested: "dataplane/serve.TestNotReady"},
-	TooManyPieces:        {Severity: Fatal, SQLState: "54000", Sentence: "%s", Tested: "dataplane/session.TestBounds"},
 }
