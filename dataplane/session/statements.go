@@ -6,7 +6,6 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -180,43 +179,6 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 	return 0, true, nil
 }
 
-func (s *Session) parseUnnamed(rest []byte, effects *statement.Effects, srv *serverstate.Server) {
-	var b *before
-	if s.queue.n > 0 { // something before it may fail, and then it is skipped
-		b = s.replaced(srv)
-	}
-	u := &s.unnamed
-	u.id = s.shared.Registry.Serial()
-	u.body = append(u.body[:0], rest...)
-	u.effects = effects
-	u.unknown, u.planner = s.Dirty() || srv.Tainted, s.Want.Planner()
-	if u.unknown { // it can be used where it is, and nowhere else
-		s.pin(pinUnnamed)
-	} else {
-		s.unpin(pinUnnamed)
-	}
-	srv.Held.Unnamed = u.id
-	s.queue.push(expect{kind: parse, effects: effects, before: b})
-}
-
-// pinUnnamed keeps the server connection for an unnamed statement that was parsed under settings that
-// nobody knows.
-const pinUnnamed = "\x00unnamed"
-
-// replaced puts the unnamed statement aside, for the case that what takes its place is skipped.
-func (s *Session) replaced(srv *serverstate.Server) *before {
-	var b *before
-	if n := len(s.shared.spare); n > 0 {
-		b, s.shared.spare = s.shared.spare[n-1], s.shared.spare[:n-1]
-	} else {
-		b = &before{}
-	}
-	room := b.body
-	b.unnamed, b.held = s.unnamed, srv.Held.Unnamed
-	s.unnamed.body = room
-	return b
-}
-
 // parseTaken answers a Parse under a name that is taken as PostgreSQL does: by letting it parse under that
 // very name, which is made to be taken at the server too. Any other error of the text comes first, as it
 // would there. The name is closed again behind the Sync.
@@ -247,66 +209,6 @@ func (s *Session) closeStrays(c *composer) {
 	c.dst = pgwire.AppendSync(c.dst)
 	s.queue.push(expect{kind: sync, hidden: true})
 	s.strays = s.strays[:0]
-}
-
-// hold makes room for st on the server connection: what is evicted for it is closed in the same write.
-func (s *Session) hold(c *composer, st *statement.Statement, srv *serverstate.Server) {
-	s.closeStale(c, srv)
-	for out := srv.Held.Evict(st); out != nil; out = srv.Held.Evict(st) {
-		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', out.Name)
-		s.queue.push(expect{kind: closing, hidden: true, name: out.Name})
-	}
-	srv.Held.Add(st)
-}
-
-// closeStale closes what the server connection has under names that nobody means any more.
-func (s *Session) closeStale(c *composer, srv *serverstate.Server) {
-	for _, name := range srv.Held.Stale {
-		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
-		s.queue.push(expect{kind: closing, hidden: true, name: name})
-	}
-	srv.Held.Stale = nil
-}
-
-// ensure sees to it that the server connection has st, which the session has.
-func (s *Session) ensure(c *composer, st *statement.Statement, srv *serverstate.Server) {
-	if srv.Held.Has(st) {
-		return
-	}
-	s.hold(c, st, srv)
-	s.under(c, st.Planner, func() {
-		c.dst = pgwire.AppendParse(c.dst, st.Name, []byte(st.Body))
-		s.queue.push(expect{kind: parse, hidden: true, st: st})
-	})
-}
-
-// under sends what send appends with those settings in force that parse analysis reads and that were in
-// force when the client parsed, and puts the session's own back behind it.
-func (s *Session) under(c *composer, planner settings.Set, send func()) {
-	now := s.Want.Planner()
-	if planner == now {
-		send()
-		return
-	}
-	s.set(c, now, planner)
-	send()
-	s.set(c, planner, now)
-}
-
-// set changes settings in the middle of an extended unit, with hidden messages that leave the client's
-// unnamed statement and portal alone.
-func (s *Session) set(c *composer, from, to settings.Set) {
-	name := s.shared.Registry.Prefix() + "set"
-	body := settings.AppendSelect(nil, from, to)
-	body = append(body, 0, 0, 0)
-	c.dst = pgwire.AppendParse(c.dst, name, body)
-	c.dst = pgwire.AppendBind(c.dst, name, name)
-	c.dst = pgwire.AppendExecute(c.dst, name)
-	c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'P', name)
-	c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
-	for _, k := range [...]kind{parse, bind, execute, closing, closing} {
-		s.queue.push(expect{kind: k, hidden: true, name: name})
-	}
 }
 
 // bind deals with a Bind message: portal, statement, values. Only the two names have to be there.
@@ -432,12 +334,6 @@ func (s *Session) close(name string, srv *serverstate.Server) {
 		}
 	}
 	s.queue.push(expect{kind: closing, st: st, name: name})
-}
-
-// endUnnamed notes that there is no unnamed statement any more.
-func (s *Session) endUnnamed(srv *serverstate.Server) {
-	srv.Held.Unnamed, s.unnamed.id = 0, 0
-	s.unpin(pinUnnamed)
 }
 
 func (s *Session) add(name string, st *statement.Statement) {

@@ -1,0 +1,116 @@
+package reactor
+
+import (
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestListen binds what can be bound and says what is in the way.
+func TestListen(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(Address{Path: plain}); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		t.Errorf("a plain file: %v", err)
+	}
+	sock := Address{Path: filepath.Join(dir, "s")}
+	first, err := Listen(sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(sock); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a socket that is listened at: %v", err)
+	}
+	closeDescriptor(first.fd) // as a process that was killed leaves it
+	second, err := Listen(sock)
+	if err != nil {
+		t.Errorf("a socket that nobody listens at: %v", err)
+	} else {
+		second.Close()
+	}
+	if _, err := os.Stat(sock.Path); !os.IsNotExist(err) {
+		t.Errorf("the file is left: %v", err)
+	}
+}
+
+// TestDialRefused dials a port that nobody listens at.
+func TestDialRefused(t *testing.T) {
+	l := still(t, Options{})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := ParseAddress(ln.Addr().String())
+	ln.Close()
+	var got error
+	b := task(l, func(t *Task) { _, got = Dial(t, a) })
+	b.Wake()
+	for range 5 {
+		l.Step()
+	}
+	if got == nil || !strings.Contains(got.Error(), "refused") {
+		t.Errorf("dial: %v", got)
+	}
+}
+
+// TestCollector runs the collector beside loops that idle and loops that work, in processes that have one
+// processor, or no asynchronous preemption: it always comes back, and soon.
+func TestCollector(t *testing.T) {
+	if os.Getenv("REACTOR_COLLECTOR") != "" {
+		collect(t)
+		return
+	}
+	for _, env := range []string{"GODEBUG=asyncpreemptoff=1", "GODEBUG=asyncpreemptoff=0", "GOMAXPROCS=1"} {
+		c := exec.Command(os.Args[0], "-test.run=^TestCollector$", "-test.timeout=30s")
+		c.Env = append(os.Environ(), "REACTOR_COLLECTOR=1", env)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", env, err, out)
+		}
+	}
+}
+
+func collect(t *testing.T) {
+	g := group(t, 1, Options{})
+	c := dial(t, listen(t, g.Loops()[0], echo))
+	worst := func() (d time.Duration) {
+		for range 50 {
+			began := time.Now()
+			runtime.GC()
+			d = max(d, time.Since(began))
+		}
+		return d
+	}
+	if d := worst(); d > 2*time.Second {
+		t.Errorf("a collection beside an idle loop took %s", d)
+	}
+	stop := make(chan struct{})
+	go func() {
+		b := make([]byte, 100)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := c.Write(b); err != nil {
+				return
+			}
+			if _, err := io.ReadFull(c, b); err != nil {
+				return
+			}
+		}
+	}()
+	if d := worst(); d > 2*time.Second {
+		t.Errorf("a collection beside a busy loop took %s", d)
+	}
+	close(stop)
+}
