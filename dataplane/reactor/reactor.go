@@ -14,6 +14,7 @@
 package reactor
 
 import (
+	"bytes"
 	"errors"
 	"runtime"
 	"slices"
@@ -119,8 +120,8 @@ type Loop struct {
 	spare       [][]byte // buffers for output that the kernel did not take
 
 	stopping bool
-	stepped  bool // by a test: waits for nothing
-	poison   bool
+	stepped  bool   // by a test: waits for nothing
+	poison   []byte // what bytes are overwritten with at each park, in tests
 
 	inbox struct {
 		sync.Mutex
@@ -138,7 +139,10 @@ type Loop struct {
 }
 
 func newLoop(id int, g *Group, o Options) (*Loop, error) {
-	l := &Loop{ID: id, group: g, buf: make([]byte, chunkSize), poison: o.Poison}
+	l := &Loop{ID: id, group: g, buf: make([]byte, chunkSize)}
+	if o.Poison {
+		l.poison = bytes.Repeat([]byte{0xDB}, chunkSize)
+	}
 	l.now = monotonic()
 	if err := l.poll.open(); err != nil {
 		return nil, err

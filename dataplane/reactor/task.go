@@ -97,13 +97,9 @@ func (t *Task) Park() error {
 		return err
 	}
 	l := t.loop
-	if l.poison {
-		for i := range l.buf {
-			l.buf[i] = 0xDB
-		}
-		for i := range l.Scratch[:cap(l.Scratch)] {
-			l.Scratch[:cap(l.Scratch)][i] = 0xDB
-		}
+	if l.poison != nil {
+		copy(l.buf, l.poison)
+		copy(l.Scratch[:cap(l.Scratch)], l.poison)
 	}
 	t.chunks = 0
 	if !t.co.yield(struct{}{}) {
