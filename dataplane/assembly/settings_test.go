@@ -208,6 +208,26 @@ func TestRoleDropped(t *testing.T) {
 	want(t, b, "SELECT current_user", "postgres")
 }
 
+// TestServerConfiguredAnew changes a server's default under the proxy: new clients are told the new value.
+func TestServerConfiguredAnew(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+	zone := func() string {
+		c := connect(t, addr, "postgres")
+		defer c.Close(context.Background())
+		zone := c.ParameterStatus("TimeZone")
+		want(t, c, "SELECT 1", "1") // a server tells with the next answer
+		return zone
+	}
+	if got := zone(); got != "UTC" {
+		t.Fatalf("TimeZone is %s", got)
+	}
+	pg.Primary.Exec(t, "ALTER SYSTEM SET TimeZone = 'Asia/Tokyo'")
+	pg.Primary.Exec(t, "SELECT pg_reload_conf()")
+	eventually(t, 5*time.Second, "new clients are told", func() bool { return zone() == "Asia/Tokyo" })
+}
+
 // TestStartupRefused sends start-up parameters that the server does not take.
 func TestStartupRefused(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 )
 
@@ -57,6 +58,8 @@ type Owner interface {
 	Lost(c *Conn)
 	// Closed is called when the server has closed c.
 	Closed(c *Conn)
+	// Changed is called when the server has told c, which was free, that a parameter has another value now.
+	Changed(c *Conn)
 }
 
 // phase is where a connection is in its life.
@@ -188,12 +191,15 @@ func (c *Conn) Look() bool {
 // watch reads what a server says to a connection that nobody has.
 func (c *Conn) watch(*reactor.Task) {
 	for {
-		_, _, err := c.tryMessage()
+		typ, _, err := c.tryMessage()
 		if err == errNothing {
 			return
 		}
-		if err == nil {
-			continue // notices, and parameters, which tryMessage has noted
+		if err == nil { // a notice, or a parameter, which tryMessage has noted
+			if typ == pgwire.ParameterStatus {
+				c.owner.Changed(c)
+			}
+			continue
 		}
 		if was := c.phase; was == free {
 			c.phase = closed

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
@@ -15,6 +16,7 @@ type Learnt struct {
 	mu       sync.Mutex
 	accepted map[settings.Set]struct{}
 	reported map[settings.Set][]settings.Pair
+	first    []settings.Pair // what the server reports to a new connection
 }
 
 func (k *Learnt) init() {
@@ -57,6 +59,17 @@ func (k *Learnt) Report(s settings.Set, ps []settings.Pair) {
 		clear(k.reported)
 	}
 	k.reported[s] = ps
+}
+
+// Compare takes what the server reports to a new connection, and forgets all that was learnt where that
+// is not what it reported to the one before: it is another server, or it has been configured anew.
+func (k *Learnt) Compare(ps []settings.Pair) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.first != nil && !slices.Equal(k.first, ps) {
+		k.init()
+	}
+	k.first = slices.Clone(ps)
 }
 
 // Forget drops what was learnt: the server behind the pool may be another one.

@@ -154,6 +154,7 @@ func (p *Pool) Opened(c *backend.Conn) {
 		p.opening--
 		p.lastErr = nil
 		p.mu.Unlock()
+		p.Learnt.Compare(c.Params)
 	}
 	p.offer(c)
 	p.open(l)
@@ -195,6 +196,9 @@ func (p *Pool) Closed(c *backend.Conn) {
 	p.total.Add(-1)
 	p.open(c.Loop())
 }
+
+// Changed is called by a free connection that the server has told of another value of a parameter.
+func (p *Pool) Changed(*backend.Conn) { p.Learnt.Forget() }
 
 // open opens a connection where somebody waits for whom none is under way.
 func (p *Pool) open(here *reactor.Loop) {

@@ -121,6 +121,9 @@ func (c *Conn) settle(t *reactor.Task) error {
 	if m.Status != pgwire.Idle || m.Keeps {
 		return nil
 	}
+	if m.Surprised() {
+		c.pool.Learnt.Forget()
+	}
 	if m.Dirty() {
 		if err := c.learn(t); err != nil {
 			return err

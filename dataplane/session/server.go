@@ -133,6 +133,7 @@ func (s *Session) answer(c *composer, p []byte, i, end int, srv *serverstate.Ser
 		if value, _, ok2 := pgwire.CString(rest); ok && ok2 {
 			srv.SetParam(name, value)
 			if n := string(bytes.ToLower(name)); !hidden && !s.Keeps && settings.Settable(n) {
+				s.surprised = s.surprised || !s.Dirty()
 				s.touch(n)
 			}
 		}

@@ -87,10 +87,11 @@ type Session struct {
 	readFor        settings.Set // the settings that readable is about
 	readable, read bool         // texts can be read byte by byte
 
-	strays  []string // names that are not the proxy's and that this unit has put on the server connection
-	touched []string // parameters that the transaction may have changed
-	pins    int      // reasons to keep the server connection until the end
-	pinned  map[string]struct{}
+	strays    []string // names that are not the proxy's and that this unit has put on the server connection
+	surprised bool     // see Surprised
+	touched   []string // parameters that the transaction may have changed
+	pins      int      // reasons to keep the server connection until the end
+	pinned    map[string]struct{}
 }
 
 // unnamed is the session's unnamed statement.
@@ -140,6 +141,14 @@ func (s *Session) Touched() []string {
 
 // Dirty says whether the transaction may have changed parameters.
 func (s *Session) Dirty() bool { return len(s.touched) > 0 }
+
+// Surprised says, once, whether the server has told of a new value of a parameter that nothing in the
+// transaction is known to have set: its configuration may be another one.
+func (s *Session) Surprised() bool {
+	was := s.surprised
+	s.surprised = false
+	return was
+}
 
 // touch notes that a parameter may have changed.
 func (s *Session) touch(name string) {
