@@ -102,7 +102,7 @@ func TestCancelStorm(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5), func(o *Options) { o.Loops = 2 })
-	ctx, stop := context.WithTimeout(context.Background(), 6*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), 4*time.Second)
 	defer stop()
 	var canceled, served atomic.Int64
 	var wg sync.WaitGroup

@@ -19,7 +19,7 @@ func TestClientDies(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE TABLE died (a int, b text)")
-	const n = 3
+	const n = 2
 	q := pgscript.Query
 	for _, c := range []struct {
 		name  string

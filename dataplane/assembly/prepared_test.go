@@ -199,7 +199,7 @@ func TestPgxPool(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 50 {
 		wg.Go(func() {
-			for i := range 40 {
+			for i := range 15 {
 				err := pgx.BeginFunc(ctx, p, func(tx pgx.Tx) error {
 					if _, err := tx.Exec(ctx, "UPDATE acc SET n = n + $1 WHERE id = $2", 1, g+1); err != nil {
 						return err

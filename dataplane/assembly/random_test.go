@@ -16,7 +16,7 @@ import (
 
 var (
 	scriptSeed  = flag.Uint64("script-seed", 1, "seed of the random scripts")
-	scriptCount = flag.Int("scripts", 40, "number of random scripts")
+	scriptCount = flag.Int("scripts", 30, "number of random scripts")
 )
 
 // texts are what random scripts prepare and query: every one answers the same on any server connection.
