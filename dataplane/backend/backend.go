@@ -165,8 +165,7 @@ func (c *Conn) Free() bool {
 func (c *Conn) Move(to *reactor.Loop, arrive func()) {
 	now := c.Loop().Now()
 	c.EP.Detach()
-	to.Post(func() {
-		c.Task.Move(to)
+	c.Task.Move(to, func() {
 		c.Born += to.Now() - now
 		if err := to.Adopt(c.EP); err != nil {
 			c.EP.Close()
@@ -174,6 +173,7 @@ func (c *Conn) Move(to *reactor.Loop, arrive func()) {
 			c.owner.Closed(c)
 			return
 		}
+		c.EP.Attach(&c.Task)
 		arrive()
 	})
 }

@@ -99,9 +99,13 @@ func TestArrivesForNobody(t *testing.T) {
 		}
 	})
 	p.b.Step()
-	p.a.Step() // grants the connection: it is on its way
-	w.Kill(left)
+	begin(t, p.b, func(*reactor.Task) {
+		p.a.Step() // grants the connection: it is on its way
+		w.Kill(left)
+	})
+	p.b.Step()
 	p.until("the waiter is gone", w)
+	p.b.Step()
 	if n := len(p.pool.locals[p.b.ID].idle); n != 1 {
 		t.Fatalf("%d connections are idle where it went, want 1", n)
 	}

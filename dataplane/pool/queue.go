@@ -114,7 +114,7 @@ func (p *Pool) rouse(here *reactor.Loop) {
 func (w *Waiter) take(c *backend.Conn) {
 	w.coming = false
 	if w.gone {
-		w.pool.offer(c)
+		w.pool.Release(c)
 		return
 	}
 	c.Lease(w.task)

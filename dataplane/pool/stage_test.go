@@ -99,7 +99,7 @@ func (s *server) script(c *pgscript.Conn) error {
 	for {
 		m, err := c.Receive()
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
 			return err

@@ -115,6 +115,7 @@ type Loop struct {
 	timers timers
 
 	runs, again []*Task      // to be resumed in this turn; in the next one
+	leaving     []func()     // to be called behind this turn: tasks that go to other loops
 	free        []*coroutine // last in, first out: the warmest stack
 	all         []*coroutine
 	spare       [][]byte // buffers for output that the kernel did not take

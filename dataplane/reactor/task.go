@@ -202,6 +202,9 @@ func (c *coroutine) serve() {
 func (l *Loop) resumeAll() {
 	for i := 0; i < len(l.runs); i++ {
 		t := l.runs[i]
+		if t == nil {
+			continue // moved
+		}
 		t.queued = false
 		if t.co == nil {
 			if t.dead {
@@ -214,9 +217,31 @@ func (l *Loop) resumeAll() {
 	}
 	clear(l.runs)
 	l.runs = l.runs[:0]
+	for _, post := range l.leaving {
+		post()
+	}
+	clear(l.leaving)
+	l.leaving = l.leaving[:0]
 }
 
-// Move takes t, which is at rest, to the loop l. It is called on l's thread when the old loop has let go of t.
-func (t *Task) Move(l *Loop) {
-	t.loop = l
+// Move takes t, which is at rest or about to return from Serve, to the loop to, whose thread then calls
+// arrive. What t was woken for on its old loop is forgotten, and nobody may wake it before it has arrived.
+func (t *Task) Move(to *Loop, arrive func()) {
+	l := t.loop
+	if t.queued {
+		t.queued = false
+		for _, q := range [...][]*Task{l.runs, l.again} {
+			for i := range q {
+				if q[i] == t {
+					q[i] = nil
+				}
+			}
+		}
+	}
+	post := func() { to.Post(func() { t.loop = to; arrive() }) }
+	if t.co != nil { // its coroutine is this loop's, and has not let go of it
+		l.leaving = append(l.leaving, post)
+		return
+	}
+	post()
 }
