@@ -11,6 +11,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
@@ -77,12 +78,12 @@ func target(t testing.TB, addr string) *backend.Target {
 type server struct {
 	*pgscript.Server
 	open, most, born atomic.Int32
-	bye              chan struct{} // if not nil, a connection that was said goodbye to is closed when it is
+	bye              chan struct{} // if not nil, connections that were said goodbye to are closed when it is
 	conns            chan *pgscript.Conn
 }
 
-func serve(t testing.TB) *server {
-	s := &server{conns: make(chan *pgscript.Conn, 1000)}
+func serve(t testing.TB, bye chan struct{}) *server {
+	s := &server{bye: bye, conns: make(chan *pgscript.Conn, 1000)}
 	s.Server = pgscript.Serve(t, s.script)
 	return s
 }
@@ -143,4 +144,12 @@ func states(p *Pool, ls []*reactor.Loop) map[string]int {
 func isError(err error, id pgerr.ID) bool {
 	var e *pgerr.Error
 	return errors.As(err, &e) && e.ID == id
+}
+
+// setOf is a set with one value, or the empty one.
+func setOf(name string, value int) settings.Set {
+	if name == "" {
+		return settings.Set{}
+	}
+	return settings.Of(settings.Pair{Name: name, Value: strconv.Itoa(value)})
 }

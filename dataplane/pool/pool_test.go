@@ -1,0 +1,296 @@
+package pool
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
+)
+
+// TestHammer lets many tasks of two loops lease few connections, and some of them give up while they wait:
+// nobody ever shares a connection, there are never too many, and none is lost.
+func TestHammer(t *testing.T) {
+	const limit, tasks, rounds = 4, 40, 50
+	ls, srv := loops(t, 2), serve(t, nil)
+	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: limit, Acquire: 20 * time.Second})
+	var mu sync.Mutex
+	busy := map[*backend.Conn]bool{}
+	mark := func(c *backend.Conn, b bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if busy[c] == b {
+			t.Errorf("connection %d is leased twice, or given back twice", c.PID)
+		}
+		busy[c] = b
+	}
+	left := errors.New("left")
+	var ws []*walker
+	for i := range tasks {
+		r := rand.New(rand.NewPCG(1, uint64(i)))
+		ws = append(ws, begin(t, ls[i%2], func(task *reactor.Task) {
+			var w Waiter
+			for range rounds {
+				if w.Alive = nil; r.IntN(4) == 0 {
+					w.Alive = func() error { return left }
+					task.Loop().Post(task.Wake)
+				}
+				c := p.TryAcquire(task)
+				if c == nil {
+					var err error
+					if c, err = p.Acquire(task, &w); err != nil {
+						if err != left {
+							t.Error(err)
+						}
+						continue
+					}
+				}
+				mark(c, true)
+				if refused, err := c.Exchange(task, "SELECT 1", nil); err != nil || refused != nil {
+					t.Error(err, refused)
+				}
+				mark(c, false)
+				p.Release(c)
+			}
+		}))
+	}
+	for _, w := range ws {
+		<-w.done
+	}
+	eventually(t, "all connections are idle", func() bool {
+		conns, waiting := p.Total()
+		return waiting == 0 && states(p, ls)["idle"] == conns && conns > 0
+	})
+	if n := srv.most.Load(); n > limit {
+		t.Errorf("%d connections at once, at most %d are allowed", n, limit)
+	}
+	if n := srv.born.Load(); n > limit {
+		t.Errorf("%d connections were opened where %d would do", n, limit)
+	}
+}
+
+// TestTurns gives the one connection to those who wait on one loop in the order of asking.
+func TestTurns(t *testing.T) {
+	ls, srv := loops(t, 1), serve(t, nil)
+	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1})
+	var order []int
+	var ws []*walker
+	for i := range 10 {
+		ws = append(ws, begin(t, ls[0], func(task *reactor.Task) {
+			c, err := p.Acquire(task, &Waiter{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			order = append(order, i)
+			if _, err := c.Exchange(task, "SELECT 1", nil); err != nil {
+				t.Error(err)
+			}
+			p.Release(c)
+		}))
+	}
+	for i, w := range ws {
+		<-w.done
+		ls[0].PostWait(func() {
+			if len(order) <= i || order[i] != i {
+				t.Errorf("the turns were %v", order)
+			}
+		})
+	}
+}
+
+// TestQueueOrder compares the queue with a list in the order of asking, in which the connection's own
+// loop goes ahead within its patience.
+func TestQueueOrder(t *testing.T) {
+	g, err := reactor.NewGroup(3, reactor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls := g.Loops()
+	p := newPool(Key{}, ls)
+	r := rand.New(rand.NewPCG(5, 6))
+	var model []*Waiter
+	now := int64(0)
+	for range 20000 {
+		switch k := r.IntN(5); {
+		case k < 2:
+			now += r.Int64N(int64(patience))
+			w := &Waiter{loop: ls[r.IntN(len(ls))], since: now}
+			p.push(w)
+			model = append(model, w)
+		case k == 2 && len(model) > 0:
+			i := r.IntN(len(model))
+			p.remove(model[i])
+			model = append(model[:i], model[i+1:]...)
+		case k > 2:
+			l := ls[r.IntN(len(ls))]
+			next := -1
+			for i, w := range model {
+				if next < 0 || w.loop == l && w.since-model[0].since <= int64(patience) {
+					next = i
+					if w.loop == l {
+						break
+					}
+				}
+			}
+			got := p.pop(l)
+			if next < 0 {
+				if got != nil {
+					t.Fatal("somebody comes out of an empty queue")
+				}
+				continue
+			}
+			if got != model[next] || got.queued || !got.coming {
+				t.Fatalf("somebody who asked at %d comes out, want %d", got.since, model[next].since)
+			}
+			model = append(model[:next], model[next+1:]...)
+		}
+		if _, waiting := p.Total(); waiting != len(model) {
+			t.Fatalf("%d wait, want %d", waiting, len(model))
+		}
+	}
+}
+
+// TestTimeout waits too long: the wait ends with words, and the connection goes to the next.
+func TestTimeout(t *testing.T) {
+	ls, srv := loops(t, 1), serve(t, nil)
+	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1, Acquire: 50 * time.Millisecond})
+	var c *backend.Conn
+	<-begin(t, ls[0], func(task *reactor.Task) { c, _ = p.Acquire(task, &Waiter{}) }).done
+	<-begin(t, ls[0], func(task *reactor.Task) {
+		if _, err := p.Acquire(task, &Waiter{}); !isError(err, pgerr.QueueTimeout) {
+			t.Errorf("%v, want a queue timeout", err)
+		}
+		if task.Expired() {
+			t.Error("the deadline of the wait is left")
+		}
+	}).done
+	ls[0].PostWait(func() { p.Release(c) })
+	<-begin(t, ls[0], func(task *reactor.Task) {
+		got := p.TryAcquire(task)
+		if got != c {
+			t.Error("the connection is not there for the next")
+			return
+		}
+		p.Release(got)
+	}).done
+}
+
+// TestUnreachable tells all who wait why no server can be reached, soon.
+func TestUnreachable(t *testing.T) {
+	ls := loops(t, 2)
+	heard := make(chan error, 100)
+	reg := NewRegistry(ls)
+	reg.Failed = func(_ *Pool, err error) { heard <- err }
+	nowhere := net.JoinHostPort("127.0.0.1", strconv.Itoa(freeport.For(t)))
+	p := reg.Get(target(t, nowhere), &Profile{Max: 3, Acquire: 20 * time.Second})
+	var ws []*walker
+	for i := range 6 {
+		ws = append(ws, begin(t, ls[i%2], func(task *reactor.Task) {
+			if _, err := p.Acquire(task, &Waiter{}); !isError(err, pgerr.ServerUnreachable) {
+				t.Errorf("%v, want unreachable", err)
+			}
+		}))
+	}
+	for _, w := range ws {
+		<-w.done
+	}
+	if err := <-heard; !isError(err, pgerr.ServerUnreachable) {
+		t.Errorf("the owner heard %v", err)
+	}
+	eventually(t, "nothing is left", func() bool { conns, waiting := p.Total(); return conns == 0 && waiting == 0 })
+}
+
+// TestPlaceIsFreeWhenClosed says goodbye to a connection that the server does not close: nobody gets its place.
+func TestPlaceIsFreeWhenClosed(t *testing.T) {
+	bye := make(chan struct{})
+	ls, srv := loops(t, 1), serve(t, bye)
+	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1, Acquire: 20 * time.Second})
+	<-begin(t, ls[0], func(task *reactor.Task) {
+		if c, err := p.Acquire(task, &Waiter{}); err == nil {
+			c.Retire()
+		}
+	}).done
+	next := begin(t, ls[0], func(task *reactor.Task) {
+		if _, err := p.Acquire(task, &Waiter{}); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "somebody waits", func() bool { _, waiting := p.Total(); return waiting == 1 })
+	ls[0].PostWait(func() {})
+	if n := srv.born.Load(); n != 1 {
+		t.Errorf("%d connections were opened before the first was closed", n)
+	}
+	close(bye)
+	<-next.done
+	if n := srv.most.Load(); n != 1 {
+		t.Errorf("%d connections at once", n)
+	}
+}
+
+// TestIdle closes what nobody has used for long.
+func TestIdle(t *testing.T) {
+	ls, srv := loops(t, 1), serve(t, nil)
+	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 2, Idle: 5 * time.Millisecond})
+	<-begin(t, ls[0], func(task *reactor.Task) {
+		if c, err := p.Acquire(task, &Waiter{}); err == nil {
+			p.Release(c)
+		}
+	}).done
+	eventually(t, "the connection is closed", func() bool { conns, _ := p.Total(); return conns == 0 && srv.open.Load() == 0 })
+}
+
+// TestGone closes the connections of a pool that is removed, and of one whose server is another now, when they are free.
+func TestGone(t *testing.T) {
+	for name, change := range map[string]func(*Registry, *Pool, *backend.Target){
+		"removed": func(r *Registry, _ *Pool, _ *backend.Target) { r.Keep(func(Key) bool { return false }) },
+		"another server": func(r *Registry, p *Pool, to *backend.Target) {
+			other := &backend.Target{Node: to.Node, Database: to.Database, User: to.User, Host: "127.0.0.2", Port: to.Port, Secret: to.Secret}
+			if r.Get(other, p.Profile()) != p {
+				t.Error("a pool is not found by its key")
+			}
+		},
+		"fewer": func(r *Registry, p *Pool, to *backend.Target) { r.Get(to, &Profile{Max: 0}) },
+	} {
+		ls, srv := loops(t, 1), serve(t, nil)
+		reg, to := NewRegistry(ls), target(t, srv.Addr())
+		p := reg.Get(to, &Profile{Max: 2})
+		var c *backend.Conn
+		<-begin(t, ls[0], func(task *reactor.Task) { c, _ = p.Acquire(task, &Waiter{}) }).done
+		change(reg, p, to)
+		ls[0].PostWait(func() {})
+		if n, _ := p.Total(); n != 1 {
+			t.Errorf("%s: a leased connection is closed", name)
+		}
+		ls[0].PostWait(func() { p.Release(c) })
+		eventually(t, name+": the connection is closed", func() bool { n, _ := p.Total(); return n == 0 })
+	}
+}
+
+// TestLearnt remembers what a server has accepted until it is another server, and not without bound.
+func TestLearnt(t *testing.T) {
+	var k Learnt
+	k.init()
+	k.Report(setOf("a", 1), nil)
+	if _, ok := k.Reported(setOf("a", 1)); !ok || !k.Accepted(setOf("", 0)) || k.Accepted(setOf("a", 1)) {
+		t.Error("what was learnt is not what was told")
+	}
+	for i := range 3 * learntLimit {
+		k.Accept(setOf("a", i))
+		k.Report(setOf("a", i), nil)
+	}
+	if len(k.accepted) > learntLimit || len(k.reported) > learntLimit || !k.Accepted(setOf("a", 3*learntLimit-1)) {
+		t.Errorf("%d accepted, %d reported, at most %d", len(k.accepted), len(k.reported), learntLimit)
+	}
+	k.Forget()
+	if k.Accepted(setOf("a", 3*learntLimit-1)) {
+		t.Error("something is remembered of another server")
+	}
+}
