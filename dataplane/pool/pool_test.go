@@ -212,6 +212,8 @@ func TestUnreachable(t *testing.T) {
 func TestPlaceIsFreeWhenClosed(t *testing.T) {
 	bye := make(chan struct{})
 	ls, srv := loops(t, 1), serve(t, bye)
+	closes := sync.OnceFunc(func() { close(bye) })
+	t.Cleanup(closes) // the scripts end in any case
 	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1, Acquire: 20 * time.Second})
 	<-begin(t, ls[0], func(task *reactor.Task) {
 		if c, err := p.Acquire(task, &Waiter{}); err == nil {
@@ -228,7 +230,7 @@ func TestPlaceIsFreeWhenClosed(t *testing.T) {
 	if n := srv.born.Load(); n != 1 {
 		t.Errorf("%d connections were opened before the first was closed", n)
 	}
-	close(bye)
+	closes()
 	<-next.done
 	if n := srv.most.Load(); n != 1 {
 		t.Errorf("%d connections at once", n)
