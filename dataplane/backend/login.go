@@ -164,6 +164,9 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 	missing := func() error { return pgerr.New(pgerr.ServerPassword, c.Target.Node, s.For) }
 	switch code := binary.BigEndian.Uint32(body); code {
 	case pgwire.AuthOK:
+		if exchange != nil {
+			return nil, errors.New("the server has not proved that it knows the password")
+		}
 		return nil, nil
 	case pgwire.AuthCleartext:
 		if s.password == "" || hash {
