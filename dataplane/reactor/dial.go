@@ -10,7 +10,9 @@ import (
 // Dial connects to a. It parks t until the connection stands, failed, or t's deadline passed.
 func Dial(t *Task, a Address) (*Endpoint, error) {
 	if t.loop.Dialer != nil {
-		return t.loop.Dialer(a), nil
+		e := t.loop.Dialer(a)
+		e.Attach(t)
+		return e, nil
 	}
 	family, sa := a.sockaddr()
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
