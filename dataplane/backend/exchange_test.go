@@ -22,6 +22,7 @@ func TestExchange(t *testing.T) {
 		{"rows", join(pgscript.RowDescription(pgscript.Column{Name: "a", OID: 25}), pgscript.DataRow("1", "2"), null, done, readyI), "0=1 1=2 0=NULL 1=x"},
 		{"a refusal", join(failure, readyE), "57014"},
 		{"notices", join(pgscript.NoticeResponse("NOTICE", "00000", "x"), pgscript.ParameterStatus("a", "b"), done, readyI), ""},
+		{"a notice behind it", join(done, readyI, pgscript.NoticeResponse("NOTICE", "00000", "x")), ""},
 		{"the end of the connection", pgscript.ErrorResponse("FATAL", "57P01", "bye"), "lost"},
 		{"a row that is none", join(pgscript.Frame('D', []byte{0, 9}), readyI), "lost"},
 		{"no status", pgscript.Frame('Z'), "lost"},
@@ -51,6 +52,9 @@ func TestExchange(t *testing.T) {
 				s.feed(p[:min(piece, len(p))])
 			}
 			s.check(fmt.Sprintf("%s in pieces of %d", c.name, piece), strings.Join(got, " "), c.want)
+			if len(conn.in) > 0 && c.want != "lost" {
+				t.Errorf("%s in pieces of %d: %q is left of a message", c.name, piece, conn.in)
+			}
 			if !w.over || conn.Held.Unnamed != 0 {
 				t.Errorf("%s: over %v, unnamed statement %d", c.name, w.over, conn.Held.Unnamed)
 			}

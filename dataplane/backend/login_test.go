@@ -129,7 +129,7 @@ func TestSCRAM(t *testing.T) {
 		case err != nil:
 			s.feed(pgscript.ErrorResponse("FATAL", "28P01", err.Error()))
 		case c.lies:
-			s.feed(pgscript.Auth(12, []byte("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")), pgscript.Greeting(1, nil))
+			s.feed(pgscript.Auth(12, []byte("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")), pgscript.Greeting(1, []byte("1234")))
 		case c.skips:
 			s.feed(pgscript.Greeting(1, []byte("1234")))
 		default:
