@@ -79,9 +79,21 @@ func TestProofs(t *testing.T) {
 		secret string
 		want   string // for the right password
 	}{
-		{Password, "password", in}, {Password, "md5", in}, {Password, "verifier", in}, {Password, "nothing", out}, {Password, "nobody", out},
-		{MD5, "password", in}, {MD5, "md5", in}, {MD5, "verifier", in}, {MD5, "nothing", out}, {MD5, "nobody", out},
-		{SCRAM, "password", in}, {SCRAM, "verifier", in}, {SCRAM, "md5", out}, {SCRAM, "nothing", out}, {SCRAM, "nobody", out},
+		{Password, "password", in},
+		{Password, "md5", in},
+		{Password, "verifier", in},
+		{Password, "nothing", out},
+		{Password, "nobody", out},
+		{MD5, "password", in},
+		{MD5, "md5", in},
+		{MD5, "verifier", in},
+		{MD5, "nothing", out},
+		{MD5, "nobody", out},
+		{SCRAM, "password", in},
+		{SCRAM, "verifier", in},
+		{SCRAM, "md5", out},
+		{SCRAM, "nothing", out},
+		{SCRAM, "nobody", out},
 	} {
 		for _, password := range []string{"secret", "Secret", ""} {
 			want := out
