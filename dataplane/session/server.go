@@ -261,7 +261,7 @@ func (s *Session) beginCopy(e *expect) {
 // failed deals with an ErrorResponse, which ends the unit that it is in: the server skips to its Sync.
 func (s *Session) failed(c *composer, e *expect, body []byte, i, end int, srv *serverstate.Server) {
 	s.copyIn = false
-	if bytes.Contains(body, []byte("VFATAL\x00")) || bytes.Contains(body, []byte("VPANIC\x00")) {
+	if bytes.Contains(body, []byte("\x00VFATAL\x00")) || bytes.Contains(body, []byte("\x00VPANIC\x00")) {
 		s.fatal = true
 		return
 	}
