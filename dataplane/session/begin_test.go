@@ -114,6 +114,35 @@ func TestRefuseInPieces(t *testing.T) {
 	}
 }
 
+// TestRefuseUnseen refuses messages that are not there whole when they are refused.
+func TestRefuseUnseen(t *testing.T) {
+	long := pgscript.Query(strings.Repeat("Q", 5000))
+	bind := join(pgscript.Bind("", "", strings.Repeat("S\x00\x00\x00\x04", 20)), sync0)
+	for _, c := range []struct {
+		msg  []byte
+		want string
+	}{{long, "E; Z I"}, {bind, "E; Z I"}} {
+		for first := pgwire.HeaderSize; first < len(c.msg); first += 1 + first/20 {
+			r := newRig()
+			var answers []byte
+			for _, p := range [][]byte{c.msg[:first], c.msg[first:]} {
+				for len(p) > 0 {
+					q, rest, reply, err := r.Begin(p)
+					if err != nil {
+						t.Fatal(err)
+					}
+					answers = append(answers, reply...)
+					if p = nil; q != nil {
+						p, reply = r.Refuse(rest, func(dst []byte) []byte { return append(dst, 'E', 0, 0, 0, 4) })
+						answers = append(answers, reply...)
+					}
+				}
+			}
+			check2(t, fmt.Sprintf("cut behind %d bytes", first), lines(answers, pgscript.Message.Backend), c.want)
+		}
+	}
+}
+
 // TestPreload puts what came with the log-in in front of what comes.
 func TestPreload(t *testing.T) {
 	msg := pgscript.Query("SELECT 1")
