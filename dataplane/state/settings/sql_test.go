@@ -1,0 +1,67 @@
+package settings
+
+import "testing"
+
+// TestSQL shows what is sent for the sake of settings, with values that would be SQL if they could.
+func TestSQL(t *testing.T) {
+	evil := Of(Pair{"a.b", `x'); DROP TABLE t; --\`})
+	for _, c := range []struct{ name, got, want string }{
+		{
+			"select", string(AppendSelect([]byte("ab"), Of(Pair{"work_mem", "1MB"}, Pair{"role", "x"}), evil)),
+			`abSELECT pg_catalog.set_config('a.b',E'x''); DROP TABLE t; --\\',false),pg_catalog.set_config('role',NULL,false),pg_catalog.set_config('work_mem',NULL,false)`,
+		},
+		{"select of nothing", string(AppendSelect(nil, evil, evil)), ""},
+		{
+			"restore", string(AppendRestore([]byte("ab"), "RESET ALL;", evil, false)),
+			`abDO LANGUAGE plpgsql E'BEGIN RESET ALL;PERFORM pg_catalog.set_config(''a.b'',E''x''''); DROP TABLE t; --\\\\'',false);END'`,
+		},
+		{
+			"restore for a transaction", string(AppendRestore(nil, "", Of(Pair{"timezone", "UTC"}), true)),
+			`DO LANGUAGE plpgsql 'BEGIN PERFORM pg_catalog.set_config(''timezone'',''UTC'',true);END'`,
+		},
+		{"restore of nothing", string(AppendRestore(nil, "", Set{}, false)), `DO LANGUAGE plpgsql 'BEGIN END'`},
+		{
+			"ask", string(AppendAsk(nil, []string{"timezone", `o'x\`})),
+			`SELECT n,pg_catalog.current_setting(n,true),(SELECT s.setting IS NOT DISTINCT FROM s.reset_val FROM pg_catalog.pg_settings s ` +
+				`WHERE pg_catalog.lower(s.name)=n) FROM pg_catalog.unnest(ARRAY['timezone',E'o''x\\']::pg_catalog.text[]) n`,
+		},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, c.got, c.want)
+		}
+	}
+}
+
+// TestPlanner keeps of a set what PostgreSQL reads when it parses.
+func TestPlanner(t *testing.T) {
+	set := Of(Pair{"TimeZone", "UTC"}, Pair{"work_mem", "1MB"}, Pair{"search_path", "x"}, Pair{"role", "r"}, Pair{"a.b", "1"})
+	if got, want := set.Planner(), Of(Pair{"timezone", "UTC"}, Pair{"search_path", "x"}, Pair{"role", "r"}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if (Set{}).Planner() != (Set{}) || Of(Pair{"work_mem", "1"}).Planner() != (Set{}) {
+		t.Error("nothing that is read is not the empty set")
+	}
+}
+
+// TestOver lays one set over another.
+func TestOver(t *testing.T) {
+	base, over := Of(Pair{"a", "1"}, Pair{"b", "1"}), Of(Pair{"b", "2"}, Pair{"c", "2"})
+	if got, want := over.Over(base), Of(Pair{"a", "1"}, Pair{"b", "2"}, Pair{"c", "2"}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if over.Over(Set{}) != over || (Set{}).Over(base) != base {
+		t.Error("the empty set changes something")
+	}
+}
+
+// TestNames says which parameters are of which kind.
+func TestNames(t *testing.T) {
+	for name, want := range map[string][2]bool{ // settable, has nothing to do with who one is
+		"timezone": {true, true}, "role": {true, false}, "session_authorization": {true, false},
+		"is_superuser": {false, true}, "server_version": {false, true}, "in_hot_standby": {false, true},
+	} {
+		if Settable(name) != want[0] || NotWho(name) != want[1] {
+			t.Errorf("%s: settable %v, not who %v", name, Settable(name), NotWho(name))
+		}
+	}
+}
