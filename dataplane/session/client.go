@@ -193,10 +193,13 @@ func (s *Session) message(c *composer, p []byte, i, n int, srv *serverstate.Serv
 	case pgwire.Execute:
 		return s.execute(p, i, end)
 	case pgwire.Sync:
+		if len(p) < end {
+			return 0, false, nil
+		}
 		if !s.copyIn { // the server ignores a Sync while it waits for copy data
 			s.queue.push(expect{kind: sync})
 			s.unsynced, s.skips = false, false
-			if len(s.strays) > 0 && end <= len(p) {
+			if len(s.strays) > 0 {
 				c.upTo(end)
 				s.closeStrays(c)
 				return end - i, true, nil
