@@ -234,11 +234,11 @@ func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
-	set.PoolProfiles["default"].AcquireTimeout = durationpb.New(100 * time.Millisecond)
+	set.PoolProfiles["default"].AcquireTimeout = durationpb.New(500 * time.Millisecond)
 	_, addr := start(t, set)
 	holder, c := connect(t, addr, "postgres"), connect(t, addr, "postgres")
 	want(t, holder, "BEGIN", "")
-	want(t, c, "SELECT 1", "53300 no server connection became free within 100ms")
+	want(t, c, "SELECT 1", "53300 no server connection became free within 500ms")
 	_, err := c.Prepare(context.Background(), "s", "SELECT 1", nil)
 	var pe *pgconn.PgError
 	if !asPg(err, &pe) || pe.Code != "53300" {
