@@ -61,3 +61,28 @@ func (c *checker) agree(a, b *heliosv1.Database) bool {
 	p.Name, p.Mode = q.Name, q.Mode
 	return proto.Equal(p, q)
 }
+
+// sharedUsers checks that users who log in at servers under one name do so with one password: they share
+// its connections.
+func (c *checker) sharedUsers() {
+	first := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.set.Users)) {
+		u := c.set.Users[name]
+		if u.GetServerPassword().GetValue() == "" {
+			continue
+		}
+		as := u.GetServerUser()
+		if as == "" {
+			as = name
+		}
+		other, taken := first[as]
+		if !taken {
+			first[as] = name
+			continue
+		}
+		if c.set.Users[other].GetServerPassword().GetValue() != u.GetServerPassword().GetValue() {
+			c.kind, c.name = KindUser, name
+			c.refuse("server_password", "user %q logs in at servers as %q too, with another password", other, as)
+		}
+	}
+}

@@ -30,6 +30,7 @@ func (s *Set) Validate() error {
 	c.addresses()
 	each(&c, KindDatabase, s.Databases, c.database)
 	c.sharedPools()
+	c.sharedUsers()
 	each(&c, KindUser, s.Users, c.user)
 	c.limits()
 	if len(c.problems) == 0 {
