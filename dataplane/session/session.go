@@ -196,7 +196,7 @@ func (s *Session) Left() Left {
 	}
 }
 
-// Reset makes the session as it was after its log-in, where DISCARD ALL has done so at the server.
+// forgetStatements forgets all prepared statements and portals, as DEALLOCATE ALL and DISCARD ALL do.
 func (s *Session) forgetStatements() {
 	clear(s.statements)
 	s.bytes, s.unnamed.id = 0, 0
