@@ -186,13 +186,13 @@ func (r *reader) buildDatabases() {
 
 func (r *reader) buildLimits() {
 	s := r.settings
-	r.set.Limits = &heliosv1.Limits{
+	r.set.Limits = map[string]*heliosv1.Limits{resource.LimitsName: {
 		Name:                  resource.LimitsName,
 		MaxPreparedStatements: uint32(s.int("limits.max_prepared_statements")),
 		MaxPreparedPerServer:  uint32(s.int("limits.max_prepared_per_server")),
 		MaxPreparedBytes:      uint64(s.int("limits.max_prepared_bytes")),
 		MaxStatementBytes:     uint64(s.int("limits.max_statement_bytes")),
-	}
+	}}
 }
 
 func (r *reader) buildBootstrap() {

@@ -104,7 +104,7 @@ func renderSet(t *testing.T, f *configfile.File) string {
 	sorted("listener", s.Listeners, show)
 	sorted("database", s.Databases, show)
 	sorted("user", s.Users, show)
-	show("limits", s.Limits)
+	show("limits", s.Limits["default"])
 	fmt.Fprintf(&b, "bootstrap admin %s token %q loops %d drain %s\n", f.Bootstrap.AdminAddress,
 		string(f.Bootstrap.AdminToken), f.Bootstrap.Loops, f.Bootstrap.DrainTimeout)
 	return b.String()

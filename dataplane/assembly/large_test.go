@@ -19,7 +19,7 @@ func TestLargeStatement(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
-	set.Limits.MaxStatementBytes = 100_000
+	set.Limits["default"].MaxStatementBytes = 100_000
 	_, addr := start(t, set)
 	c, other := connect(t, addr, "postgres"), connect(t, addr, "postgres")
 	long := strings.Repeat("x", 300_000)

@@ -156,7 +156,7 @@ func TestStatementLimits(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
-	set.Limits.MaxPreparedStatements, set.Limits.MaxPreparedBytes = 3, 100
+	set.Limits["default"].MaxPreparedStatements, set.Limits["default"].MaxPreparedBytes = 3, 100
 	_, addr := start(t, set)
 	c := connect(t, addr, "postgres")
 	for i := range 3 {

@@ -32,9 +32,9 @@ func config(srv *pgcluster.Server, mode heliosv1.PoolMode, max uint32) *resource
 		Listeners: map[string]*heliosv1.Listener{"main": {Name: "main", Address: "127.0.0.1:0", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
 		Databases: map[string]*heliosv1.Database{"*": {Name: "*", Cluster: "main", PoolProfile: "default"}},
 		Users:     map[string]*heliosv1.User{},
-		Limits: &heliosv1.Limits{
+		Limits: map[string]*heliosv1.Limits{"default": {
 			Name: "default", MaxPreparedStatements: 8192, MaxPreparedPerServer: 100, MaxPreparedBytes: 64 << 20, MaxStatementBytes: 4 << 20,
-		},
+		}},
 	}
 }
 

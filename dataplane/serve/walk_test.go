@@ -39,7 +39,7 @@ func newStage(t testing.TB) *stage {
 		PoolProfiles: map[string]*heliosv1.PoolProfile{"p": {Name: "p", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 1, AcquireTimeout: durationpb.New(time.Minute)}},
 		Listeners:    map[string]*heliosv1.Listener{"l": {Name: "l", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
 		Databases:    map[string]*heliosv1.Database{"*": {Name: "*", Cluster: "main", PoolProfile: "p"}},
-		Limits:       &heliosv1.Limits{MaxPreparedStatements: 100, MaxPreparedPerServer: 100, MaxPreparedBytes: 1 << 20, MaxStatementBytes: 1 << 20},
+		Limits:       map[string]*heliosv1.Limits{"default": {MaxPreparedStatements: 100, MaxPreparedPerServer: 100, MaxPreparedBytes: 1 << 20, MaxStatementBytes: 1 << 20}},
 	}
 	snap, err := snapshot.Compile(set, 1)
 	if err != nil {

@@ -72,7 +72,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		users:      map[string]*user{},
 		primaries:  map[string]*heliosv1.Node{},
 	}
-	l := set.Limits
+	l := set.Limits[resource.LimitsName]
 	s.Limits = session.Limits{
 		Statements:     int(l.GetMaxPreparedStatements()),
 		StatementBytes: int(l.GetMaxPreparedBytes()),
@@ -90,7 +90,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 	for name, d := range set.Databases {
 		prof := set.PoolProfiles[d.GetPoolProfile()]
 		if prof == nil {
-			return nil, fmt.Errorf("database %q: pool profile %q does not exist", name, d.GetPoolProfile())
+			return nil, fmt.Errorf("Database %q: there is no PoolProfile %q", name, d.GetPoolProfile())
 		}
 		s.databases[name] = &database{
 			name: name, server: d.GetServerName(), cluster: d.GetCluster(),

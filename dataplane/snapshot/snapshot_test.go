@@ -67,7 +67,7 @@ func example() *resource.Set {
 			"aliashash2": {Name: "aliashash2", Secret: secret(md5Hash), ServerUser: "app", ServerPassword: secret("server-pw")},
 			"empty":      {Name: "empty"},
 		},
-		Limits: &heliosv1.Limits{Name: "l", MaxPreparedStatements: 8192, MaxPreparedPerServer: 100, MaxPreparedBytes: 64 << 20, MaxStatementBytes: 4 << 20},
+		Limits: map[string]*heliosv1.Limits{"default": {Name: "default", MaxPreparedStatements: 8192, MaxPreparedPerServer: 100, MaxPreparedBytes: 64 << 20, MaxStatementBytes: 4 << 20}},
 	}
 }
 
@@ -154,7 +154,7 @@ func TestCompileIsPure(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	set := example()
 	set.Databases["shop"].PoolProfile = "nowhere"
-	if _, err := Compile(set, 1); err == nil || !strings.Contains(err.Error(), `database "shop": pool profile "nowhere"`) {
+	if _, err := Compile(set, 1); err == nil || !strings.Contains(err.Error(), `Database "shop": there is no PoolProfile "nowhere"`) {
 		t.Errorf("a profile that is not there: %v", err)
 	}
 	if !scram.IsVerifier(verifier) {

@@ -5,20 +5,6 @@ import (
 	"strings"
 )
 
-// Kind is the name of a resource kind as users write it.
-type Kind string
-
-// The kinds.
-const (
-	KindCluster     Kind = "cluster"
-	KindNode        Kind = "node"
-	KindPoolProfile Kind = "pool profile"
-	KindListener    Kind = "listener"
-	KindDatabase    Kind = "database"
-	KindUser        Kind = "user"
-	KindLimits      Kind = "limits"
-)
-
 // Problem is one reason why a [Set] is not valid. It never holds a secret.
 type Problem struct {
 	Kind   Kind

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,8 @@ import (
 const (
 	// MaxDuration bounds every time in a Set.
 	MaxDuration = 365 * 24 * time.Hour
+	// MaxNameBytes bounds the name of a resource.
+	MaxNameBytes = 255
 	// LimitsName is the name of the one Limits.
 	LimitsName = "default"
 )
@@ -23,19 +26,21 @@ const (
 // [*InvalidError] with all problems.
 func (s *Set) Validate() error {
 	c := checker{set: s}
-	each(&c, KindCluster, s.Clusters, c.cluster)
-	each(&c, KindNode, s.Nodes, c.node)
-	each(&c, KindPoolProfile, s.PoolProfiles, c.poolProfile)
-	each(&c, KindListener, s.Listeners, c.listener)
+	for _, t := range Types() {
+		t.check(&c)
+	}
+	if len(s.Limits) == 0 {
+		c.problems = append(c.problems, Problem{KindLimits, LimitsName, "", "missing"})
+	}
 	c.addresses()
-	each(&c, KindDatabase, s.Databases, c.database)
 	c.sharedPools()
 	c.sharedUsers()
-	each(&c, KindUser, s.Users, c.user)
-	c.limits()
 	if len(c.problems) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(c.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(place(a.Kind), place(b.Kind)), cmp.Compare(a.Name, b.Name))
+	})
 	return &InvalidError{c.problems}
 }
 
@@ -47,13 +52,10 @@ type checker struct {
 	problems []Problem
 }
 
-// named is what all resources have.
-type named interface{ GetName() string }
-
 // each checks the resources of one kind in the order of their names.
 func each[R interface {
 	comparable
-	named
+	Message
 }](c *checker, kind Kind, all map[string]R, check func(R)) {
 	var none R
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -67,6 +69,9 @@ func each[R interface {
 			c.refuse("name", "%q is stored as %q", r.GetName(), name)
 		}
 		c.text("name", name)
+		if len(name) > MaxNameBytes {
+			c.refuse("name", "is longer than %d bytes", MaxNameBytes)
+		}
 		check(r)
 	}
 }
@@ -200,7 +205,16 @@ func (c *checker) database(d *heliosv1.Database) {
 	c.noNUL("server_name", d.GetServerName())
 }
 
+// unshown checks that a secret has its value and not only the word that there is one.
+func (c *checker) unshown(field string, s *heliosv1.Secret) {
+	if s.GetRedacted() {
+		c.refuse(field, "is redacted, and there is no stored value that it could keep")
+	}
+}
+
 func (c *checker) user(u *heliosv1.User) {
+	c.unshown("secret", u.GetSecret())
+	c.unshown("server_password", u.GetServerPassword())
 	if _, err := FormOf(u.GetSecret().GetValue()); err != nil {
 		c.refuse("secret", "%s", err)
 	}
@@ -213,18 +227,17 @@ func (c *checker) user(u *heliosv1.User) {
 	}
 }
 
-func (c *checker) limits() {
-	c.kind, c.name = KindLimits, LimitsName
-	l := c.set.Limits
-	if l == nil {
-		c.refuse("", "missing")
-		return
-	}
+func (c *checker) limits(l *heliosv1.Limits) {
 	if l.GetName() != LimitsName {
-		c.refuse("name", "%q must be %q", l.GetName(), LimitsName)
+		c.refuse("name", "must be %q", LimitsName)
 	}
 	c.positive("max_prepared_statements", uint64(l.GetMaxPreparedStatements()))
 	c.positive("max_prepared_per_server", uint64(l.GetMaxPreparedPerServer()))
 	c.positive("max_prepared_bytes", l.GetMaxPreparedBytes())
 	c.positive("max_statement_bytes", l.GetMaxStatementBytes())
+}
+
+// place is where a kind stands among the kinds.
+func place(kind Kind) int {
+	return slices.IndexFunc(Types(), func(t Type) bool { return t.Kind == kind })
 }

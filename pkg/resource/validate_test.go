@@ -39,7 +39,7 @@ func valid() *resource.Set {
 			"u": {Name: "u", Secret: &heliosv1.Secret{Value: canary}},
 			"v": {Name: "v", Secret: &heliosv1.Secret{Value: keys.String()}, ServerUser: "w", ServerPassword: &heliosv1.Secret{Value: canary}},
 		},
-		Limits: &heliosv1.Limits{Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1},
+		Limits: map[string]*heliosv1.Limits{"default": {Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1}},
 	}
 }
 
@@ -55,49 +55,49 @@ func TestValidate(t *testing.T) {
 		want   string
 		damage func(*resource.Set)
 	}{
-		{`cluster "c": no node is an enabled primary`, func(s *resource.Set) { s.Nodes["a"].Enabled = proto.Bool(false) }},
-		{`cluster "c": one primary may be enabled, not a and b`, func(s *resource.Set) { s.Nodes["b"].Role = heliosv1.NodeRole_NODE_ROLE_PRIMARY }},
-		{`cluster "": no node is an enabled primary`, func(s *resource.Set) { s.Clusters[""] = &heliosv1.Cluster{} }},
-		{`node "b": cluster: there is no cluster "d"`, func(s *resource.Set) { s.Nodes["b"].Cluster = "d" }},
-		{`node "b": cluster: missing`, func(s *resource.Set) { s.Nodes["b"].Cluster = "" }},
-		{`node "b": name: "x" is stored as "b"`, func(s *resource.Set) { s.Nodes["b"].Name = "x" }},
-		{`node "b": missing`, func(s *resource.Set) { s.Nodes["b"] = nil }},
-		{`node "b": host: missing`, func(s *resource.Set) { s.Nodes["b"].Host = "" }},
-		{`node "b": host: "h:5432" is neither a host name, nor an IP address, nor an absolute path`, func(s *resource.Set) { s.Nodes["b"].Host = "h:5432" }},
-		{`node "b": host: "10.0.0.1:5432" has a port, which is a field of its own`, func(s *resource.Set) { s.Nodes["b"].Host = "10.0.0.1:5432" }},
-		{`node "b": host: a host has no NUL byte`, func(s *resource.Set) { s.Nodes["b"].Host = "/run\x00" }},
-		{`node "b": port: 0 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 0 }},
-		{`node "b": port: 65536 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 65536 }},
-		{`node "b": role: missing`, func(s *resource.Set) { s.Nodes["b"].Role = 0 }},
-		{`node "b": role: 9 is not a role`, func(s *resource.Set) { s.Nodes["b"].Role = 9 }},
-		{`pool profile "p": mode: missing`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 0 }},
-		{`pool profile "p": mode: 9 is not a pool mode`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 9 }},
-		{`pool profile "p": max_connections: must be at least 1`, func(s *resource.Set) { s.PoolProfiles["p"].MaxConnections = 0 }},
-		{`pool profile "p": idle_timeout: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = durationpb.New(-time.Second) }},
-		{`pool profile "p": idle_timeout: 8761h0m0s is longer than a year`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = durationpb.New(8761 * time.Hour) }},
-		{`pool profile "p": idle_timeout: is not a duration`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = &durationpb.Duration{Nanos: -1, Seconds: 1} }},
-		{`pool profile "p": acquire_timeout: missing`, func(s *resource.Set) { s.PoolProfiles["p"].AcquireTimeout = nil }},
-		{`pool profile "p": connect_timeout: must be more than 0`, func(s *resource.Set) { s.PoolProfiles["p"].ConnectTimeout = durationpb.New(0) }},
-		{`listener "tcp": address: "localhost:6432" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "localhost:6432" }},
-		{`listener "tcp": address: "127.0.0.1:65536" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "127.0.0.1:65536" }},
-		{`listener "tcp": address: "run" is not an absolute path`, func(s *resource.Set) { s.Listeners["tcp"].Address = "unix:run" }},
-		{`listener "tcp": auth: 9 is not an authentication method`, func(s *resource.Set) { s.Listeners["tcp"].Auth = 9 }},
-		{`listener "unix": address: 127.0.0.1:6432 is that of listener "tcp"`, func(s *resource.Set) { s.Listeners["unix"].Address = "127.0.0.1:6432" }},
-		{`database "*": cluster: there is no cluster "d"`, func(s *resource.Set) { s.Databases["*"].Cluster = "d" }},
-		{`database "*": pool_profile: there is no pool profile "q"`, func(s *resource.Set) { s.Databases["*"].PoolProfile = "q" }},
-		{`database "*": server_name: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].ServerName = "a\x00" }},
-		{`user "": name: missing`, func(s *resource.Set) { s.Users[""] = &heliosv1.User{} }},
-		{`user "v": secret: not a SCRAM-SHA-256 verifier: want iterations:salt$StoredKey:ServerKey`, func(s *resource.Set) {
+		{`Cluster "c": no node is an enabled primary`, func(s *resource.Set) { s.Nodes["a"].Enabled = proto.Bool(false) }},
+		{`Cluster "c": one primary may be enabled, not a and b`, func(s *resource.Set) { s.Nodes["b"].Role = heliosv1.NodeRole_NODE_ROLE_PRIMARY }},
+		{`Cluster "": no node is an enabled primary`, func(s *resource.Set) { s.Clusters[""] = &heliosv1.Cluster{} }},
+		{`Node "b": cluster: there is no Cluster "d"`, func(s *resource.Set) { s.Nodes["b"].Cluster = "d" }},
+		{`Node "b": cluster: missing`, func(s *resource.Set) { s.Nodes["b"].Cluster = "" }},
+		{`Node "b": name: "x" is stored as "b"`, func(s *resource.Set) { s.Nodes["b"].Name = "x" }},
+		{`Node "b": missing`, func(s *resource.Set) { s.Nodes["b"] = nil }},
+		{`Node "b": host: missing`, func(s *resource.Set) { s.Nodes["b"].Host = "" }},
+		{`Node "b": host: "h:5432" is neither a host name, nor an IP address, nor an absolute path`, func(s *resource.Set) { s.Nodes["b"].Host = "h:5432" }},
+		{`Node "b": host: "10.0.0.1:5432" has a port, which is a field of its own`, func(s *resource.Set) { s.Nodes["b"].Host = "10.0.0.1:5432" }},
+		{`Node "b": host: a host has no NUL byte`, func(s *resource.Set) { s.Nodes["b"].Host = "/run\x00" }},
+		{`Node "b": port: 0 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 0 }},
+		{`Node "b": port: 65536 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 65536 }},
+		{`Node "b": role: missing`, func(s *resource.Set) { s.Nodes["b"].Role = 0 }},
+		{`Node "b": role: 9 is not a role`, func(s *resource.Set) { s.Nodes["b"].Role = 9 }},
+		{`PoolProfile "p": mode: missing`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 0 }},
+		{`PoolProfile "p": mode: 9 is not a pool mode`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 9 }},
+		{`PoolProfile "p": max_connections: must be at least 1`, func(s *resource.Set) { s.PoolProfiles["p"].MaxConnections = 0 }},
+		{`PoolProfile "p": idle_timeout: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = durationpb.New(-time.Second) }},
+		{`PoolProfile "p": idle_timeout: 8761h0m0s is longer than a year`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = durationpb.New(8761 * time.Hour) }},
+		{`PoolProfile "p": idle_timeout: is not a duration`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = &durationpb.Duration{Nanos: -1, Seconds: 1} }},
+		{`PoolProfile "p": acquire_timeout: missing`, func(s *resource.Set) { s.PoolProfiles["p"].AcquireTimeout = nil }},
+		{`PoolProfile "p": connect_timeout: must be more than 0`, func(s *resource.Set) { s.PoolProfiles["p"].ConnectTimeout = durationpb.New(0) }},
+		{`Listener "tcp": address: "localhost:6432" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "localhost:6432" }},
+		{`Listener "tcp": address: "127.0.0.1:65536" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "127.0.0.1:65536" }},
+		{`Listener "tcp": address: "run" is not an absolute path`, func(s *resource.Set) { s.Listeners["tcp"].Address = "unix:run" }},
+		{`Listener "tcp": auth: 9 is not an authentication method`, func(s *resource.Set) { s.Listeners["tcp"].Auth = 9 }},
+		{`Listener "unix": address: 127.0.0.1:6432 is that of listener "tcp"`, func(s *resource.Set) { s.Listeners["unix"].Address = "127.0.0.1:6432" }},
+		{`Database "*": cluster: there is no Cluster "d"`, func(s *resource.Set) { s.Databases["*"].Cluster = "d" }},
+		{`Database "*": pool_profile: there is no PoolProfile "q"`, func(s *resource.Set) { s.Databases["*"].PoolProfile = "q" }},
+		{`Database "*": server_name: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].ServerName = "a\x00" }},
+		{`User "": name: missing`, func(s *resource.Set) { s.Users[""] = &heliosv1.User{} }},
+		{`User "v": secret: not a SCRAM-SHA-256 verifier: want iterations:salt$StoredKey:ServerKey`, func(s *resource.Set) {
 			s.Users["v"].Secret.Value = "SCRAM-SHA-256$" + canary
 		}},
-		{`user "v": secret: a secret has no NUL byte`, func(s *resource.Set) { s.Users["v"].Secret.Value = canary + "\x00" }},
-		{`user "v": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
+		{`User "v": secret: a secret has no NUL byte`, func(s *resource.Set) { s.Users["v"].Secret.Value = canary + "\x00" }},
+		{`User "v": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
 			s.Users["v"].ServerPassword.Value = s.Users["v"].GetSecret().GetValue()
 		}},
-		{`limits "default": missing`, func(s *resource.Set) { s.Limits = nil }},
-		{`limits "default": name: "x" must be "default"`, func(s *resource.Set) { s.Limits.Name = "x" }},
-		{`limits "default": max_prepared_per_server: must be at least 1`, func(s *resource.Set) { s.Limits.MaxPreparedPerServer = 0 }},
-		{`limits "default": max_statement_bytes: must be at least 1`, func(s *resource.Set) { s.Limits.MaxStatementBytes = 0 }},
+		{`Limits "default": missing`, func(s *resource.Set) { s.Limits = nil }},
+		{`Limits "x": name: must be "default"`, func(s *resource.Set) { s.Limits = map[string]*heliosv1.Limits{"x": {Name: "x"}} }},
+		{`Limits "default": max_prepared_per_server: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxPreparedPerServer = 0 }},
+		{`Limits "default": max_statement_bytes: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxStatementBytes = 0 }},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
 			s := valid()
@@ -167,7 +167,7 @@ func TestSharedPools(t *testing.T) {
 // TestAllProblemsInOrder wants every problem of a set at once, by kind and name.
 func TestAllProblemsInOrder(t *testing.T) {
 	s := valid()
-	s.Limits.MaxPreparedBytes = 0
+	s.Limits["default"].MaxPreparedBytes = 0
 	s.Nodes["b"].Port, s.Nodes["b"].Host = 0, ""
 	s.Nodes["a"].Port = 0
 	var invalid *resource.InvalidError
@@ -178,7 +178,7 @@ func TestAllProblemsInOrder(t *testing.T) {
 	for _, p := range invalid.Problems {
 		got = append(got, fmt.Sprintf("%s %s %s", p.Kind, p.Name, p.Field))
 	}
-	if g, w := strings.Join(got, ", "), "node a port, node b host, node b port, limits default max_prepared_bytes"; g != w {
+	if g, w := strings.Join(got, ", "), "Node a port, Node b host, Node b port, Limits default max_prepared_bytes"; g != w {
 		t.Errorf("got  %s\nwant %s", g, w)
 	}
 }

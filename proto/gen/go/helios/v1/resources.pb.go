@@ -347,11 +347,11 @@ type PoolProfile struct {
 	Mode  PoolMode               `protobuf:"varint,2,opt,name=mode,proto3,enum=helios.v1.PoolMode" json:"mode,omitempty"`
 	// The most server connections that one pool has at any moment. At least 1.
 	MaxConnections uint32 `protobuf:"varint,3,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
-	// An unused server connection is closed after this time. Zero keeps it.
+	// An unused server connection is closed after this time. 5m unless set; 0s keeps it.
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,4,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
-	// How long a client waits for a server connection before it gets an error.
+	// How long a client waits for a server connection before it gets an error. 30s unless set.
 	AcquireTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=acquire_timeout,json=acquireTimeout,proto3" json:"acquire_timeout,omitempty"`
-	// How long opening a server connection may take, log-in included.
+	// How long opening a server connection may take, log-in included. 5s unless set.
 	ConnectTimeout *durationpb.Duration `protobuf:"bytes,6,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -638,8 +638,11 @@ func (x *User) GetServerPassword() *Secret {
 
 // Secret is text that is never shown.
 type Secret struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text. Whoever shows a resource leaves it out and sets redacted.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// There is a value and it is not shown. A resource that is written with it keeps the value that is stored.
+	Redacted      bool `protobuf:"varint,2,opt,name=redacted,proto3" json:"redacted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,17 +684,25 @@ func (x *Secret) GetValue() string {
 	return ""
 }
 
-// Limits bound what one client may cost. There is one, named "default".
+func (x *Secret) GetRedacted() bool {
+	if x != nil {
+		return x.Redacted
+	}
+	return false
+}
+
+// Limits bound what one client may cost. There is at most one, named "default"; without it every limit
+// has the value that it has unless set.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Prepared statements that one session may hold.
+	// Prepared statements that one session may hold. 8192 unless set.
 	MaxPreparedStatements uint32 `protobuf:"varint,2,opt,name=max_prepared_statements,json=maxPreparedStatements,proto3" json:"max_prepared_statements,omitempty"`
-	// Prepared statements that are kept on one server connection.
+	// Prepared statements that are kept on one server connection. 100 unless set.
 	MaxPreparedPerServer uint32 `protobuf:"varint,3,opt,name=max_prepared_per_server,json=maxPreparedPerServer,proto3" json:"max_prepared_per_server,omitempty"`
-	// Bytes of statement text that one session's prepared statements may hold.
+	// Bytes of statement text that one session's prepared statements may hold. 64 MiB unless set.
 	MaxPreparedBytes uint64 `protobuf:"varint,4,opt,name=max_prepared_bytes,json=maxPreparedBytes,proto3" json:"max_prepared_bytes,omitempty"`
-	// A Query or Parse over this size is relayed as it comes and not looked into.
+	// A Query or Parse over this size is relayed as it comes and not looked into. 4 MiB unless set.
 	MaxStatementBytes uint64 `protobuf:"varint,5,opt,name=max_statement_bytes,json=maxStatementBytes,proto3" json:"max_statement_bytes,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -803,9 +814,10 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x06secret\x18\x02 \x01(\v2\x11.helios.v1.SecretR\x06secret\x12\x1f\n" +
 	"\vserver_user\x18\x03 \x01(\tR\n" +
 	"serverUser\x12:\n" +
-	"\x0fserver_password\x18\x04 \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\"\x1e\n" +
-	"\x06Secret\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\tR\x05value\"\xe9\x01\n" +
+	"\x0fserver_password\x18\x04 \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\"?\n" +
+	"\x06Secret\x12\x19\n" +
+	"\x05value\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05value\x12\x1a\n" +
+	"\bredacted\x18\x02 \x01(\bR\bredacted\"\xe9\x01\n" +
 	"\x06Limits\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x17max_prepared_statements\x18\x02 \x01(\rR\x15maxPreparedStatements\x125\n" +

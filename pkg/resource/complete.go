@@ -1,0 +1,56 @@
+package resource
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// Complete gives every field that is not set the value that resources.proto says it then has. It is done to
+// what is about to be validated or compiled, never to what is stored: that stays as it was written.
+func (s *Set) Complete() {
+	for _, t := range Types() {
+		t.complete(s)
+	}
+	if s.Limits[LimitsName] == nil {
+		l := &heliosv1.Limits{Name: LimitsName}
+		completeLimits(l)
+		if s.Limits == nil {
+			s.Limits = map[string]*heliosv1.Limits{}
+		}
+		s.Limits[LimitsName] = l
+	}
+}
+
+func completePoolProfile(p *heliosv1.PoolProfile) {
+	for at, unset := range map[**durationpb.Duration]time.Duration{
+		&p.IdleTimeout:    5 * time.Minute,
+		&p.AcquireTimeout: 30 * time.Second,
+		&p.ConnectTimeout: 5 * time.Second,
+	} {
+		if *at == nil {
+			*at = durationpb.New(unset)
+		}
+	}
+}
+
+func completeLimits(l *heliosv1.Limits) {
+	orUint32(&l.MaxPreparedStatements, 8192)
+	orUint32(&l.MaxPreparedPerServer, 100)
+	orUint64(&l.MaxPreparedBytes, 64<<20)
+	orUint64(&l.MaxStatementBytes, 4<<20)
+}
+
+func orUint32(at *uint32, unset uint32) {
+	if *at == 0 {
+		*at = unset
+	}
+}
+
+func orUint64(at *uint64, unset uint64) {
+	if *at == 0 {
+		*at = unset
+	}
+}
