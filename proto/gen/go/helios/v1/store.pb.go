@@ -3,7 +3,7 @@
 //	/helios/v1/meta/store                                StoreIdentity; made once
 //	/helios/v1/config/head                               ConfigHead
 //	/helios/v1/config/resource/<Kind>/<tenant|_>/<name>  StoredResource; the name is path-escaped
-//	/helios/v1/config/stage/<revision>/<n>               StagePart
+//	/helios/v1/config/stage/<id>/<n>                     StagePart; the id begins with the time in nanoseconds
 //	/helios/v1/release/<group>/head                      ReleaseHead; its store revision is the generation's
 //	/helios/v1/release/<group>/manifest/<number>         ReleaseManifest
 //	/helios/v1/release/<group>/again                     empty; written when a refused release is to be sent again
@@ -96,9 +96,10 @@ type ConfigHead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number of writes that changed something.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// A write that was too large for one transaction is in stage parts, this many of them: they go before the
-	// resource keys until these are written too.
-	StagedParts   uint32 `protobuf:"varint,2,opt,name=staged_parts,json=stagedParts,proto3" json:"staged_parts,omitempty"`
+	// A write that was too large for one transaction is in stage parts: they go before the resource keys until
+	// these are written too. Empty if there is none.
+	Stage         string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	StageParts    uint32 `protobuf:"varint,3,opt,name=stage_parts,json=stageParts,proto3" json:"stage_parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,9 +141,16 @@ func (x *ConfigHead) GetRevision() uint64 {
 	return 0
 }
 
-func (x *ConfigHead) GetStagedParts() uint32 {
+func (x *ConfigHead) GetStage() string {
 	if x != nil {
-		return x.StagedParts
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *ConfigHead) GetStageParts() uint32 {
+	if x != nil {
+		return x.StageParts
 	}
 	return 0
 }
@@ -498,11 +506,13 @@ const file_helios_v1_store_proto_rawDesc = "" +
 	"\x15helios/v1/store.proto\x12\thelios.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"5\n" +
 	"\rStoreIdentity\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"K\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"_\n" +
 	"\n" +
 	"ConfigHead\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12!\n" +
-	"\fstaged_parts\x18\x02 \x01(\rR\vstagedParts\"Q\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x1f\n" +
+	"\vstage_parts\x18\x03 \x01(\rR\n" +
+	"stageParts\"Q\n" +
 	"\x0eStoredResource\x12#\n" +
 	"\x04item\x18\x01 \x01(\v2\x0f.helios.v1.ItemR\x04item\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"`\n" +
