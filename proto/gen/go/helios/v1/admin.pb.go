@@ -1693,9 +1693,11 @@ func (x *GetFleetRequest) GetWatch() bool {
 type GetFleetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Nodes []*FleetNode           `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// What every proxy should run.
-	Generation    *Generation `protobuf:"bytes,2,opt,name=generation,proto3" json:"generation,omitempty"`
-	Hash          string      `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	// What every proxy should run; in the last message of a picture.
+	Generation *Generation `protobuf:"bytes,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Hash       string      `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The picture goes on in the next message.
+	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1749,6 +1751,13 @@ func (x *GetFleetResponse) GetHash() string {
 		return x.Hash
 	}
 	return ""
+}
+
+func (x *GetFleetResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // FleetNode is a proxy as the control plane sees it.
@@ -2721,13 +2730,14 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"\arelease\x18\x02 \x01(\v2\x12.helios.v1.ReleaseR\arelease\"@\n" +
 	"\x0fGetFleetRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x14\n" +
-	"\x05watch\x18\x02 \x01(\bR\x05watch\"\x89\x01\n" +
+	"\x05watch\x18\x02 \x01(\bR\x05watch\"\x9d\x01\n" +
 	"\x10GetFleetResponse\x12*\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x14.helios.v1.FleetNodeR\x05nodes\x125\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\v2\x15.helios.v1.GenerationR\n" +
 	"generation\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\tR\x04hash\"\xe4\x05\n" +
+	"\x04hash\x18\x03 \x01(\tR\x04hash\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\xe4\x05\n" +
 	"\tFleetNode\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
