@@ -26,8 +26,8 @@ import (
 
 // Mirror follows the configuration part of the store.
 type Mirror interface {
-	// Config is the newest view with its revision in the store; false before there is one.
-	Config() (v View, revision int64, ok bool)
+	// Config is the newest view; false before there is one.
+	Config() (View, bool)
 	// WaitFor returns when the mirror has come to a revision of the store, or with ctx's error.
 	WaitFor(ctx context.Context, revision int64) error
 }
@@ -47,7 +47,6 @@ type Desired struct {
 
 	writing chan struct{} // one write of this process at a time; holds one element
 	mu      sync.Mutex    // of what follows
-	at      int64         // the store's revision that state was read at
 	state   *State
 }
 
@@ -63,18 +62,19 @@ var ErrNotRead = fmt.Errorf("the configuration was not read yet: %w", store.ErrU
 func (d *Desired) State() (*State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v, revision, ok := d.Mirror.Config()
+	v, ok := d.Mirror.Config()
 	if !ok {
 		return nil, ErrNotRead
 	}
-	if d.state != nil && d.at == revision {
+	// Nothing changes the state without changing the head.
+	if head, ok := v.Get(keyspace.ConfigHead); ok && d.state != nil && d.state.changed == head.Changed {
 		return d.state, nil
 	}
 	s, err := read(v, d.state)
 	if err != nil {
 		return nil, fmt.Errorf("desired state: %w", err)
 	}
-	d.state, d.at = s, revision
+	d.state = s
 	return s, nil
 }
 

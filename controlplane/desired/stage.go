@@ -127,7 +127,7 @@ func batches(whole release.Difference) func(yield func(release.Difference) bool)
 
 // Sweep removes stages that somebody has begun and never put in force.
 func (d *Desired) Sweep(ctx context.Context) error {
-	v, _, ok := d.Mirror.Config()
+	v, ok := d.Mirror.Config()
 	if !ok {
 		return ErrNotRead
 	}

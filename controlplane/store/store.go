@@ -118,3 +118,19 @@ type Store interface {
 	// Close lets go of the store. Calls that are under way end.
 	Close() error
 }
+
+// Check refuses a transaction that is over the limits, or changes a key twice.
+func (t Txn) Check() error {
+	bytes, seen := 0, map[string]bool{}
+	for _, op := range t.Then {
+		bytes += len(op.Key) + len(op.Value)
+		if seen[op.Key] {
+			return fmt.Errorf("a transaction changes %s twice: %w", op.Key, ErrUnavailable)
+		}
+		seen[op.Key] = true
+	}
+	if len(t.If) > MaxOps || len(t.Then) > MaxOps || bytes > MaxTxnBytes {
+		return fmt.Errorf("a transaction of %d conditions, %d operations and %d bytes is too large: %w", len(t.If), len(t.Then), bytes, ErrUnavailable)
+	}
+	return nil
+}
