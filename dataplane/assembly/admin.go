@@ -1,12 +1,7 @@
 package assembly
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
@@ -24,9 +19,6 @@ func (p *Proxy) startAdmin() (*localadmin.Server, error) {
 		Address: p.o.AdminAddress, Token: p.o.AdminToken, Ready: p, Metrics: h, Log: p.o.Log,
 	})
 }
-
-// reachLimit is how long readiness waits for a server to take a connection.
-const reachLimit = time.Second
 
 // Readiness says whether clients can be served: a configuration is in force, and a server was reached, by a
 // pool that has a connection or, while there is none, by knocking at its port.
@@ -55,21 +47,6 @@ func (p *Proxy) Readiness() (ok bool, reason string) {
 		ok, reason = true, ""
 	})
 	return ok, reason
-}
-
-// knock connects and hangs up before a word is said: no server process logs in.
-func knock(host, port string) error {
-	network, addr := "tcp", net.JoinHostPort(host, port)
-	if strings.HasPrefix(host, "/") {
-		network, addr = "unix", filepath.Join(host, ".s.PGSQL."+port)
-	}
-	ctx, stop := context.WithTimeout(context.Background(), reachLimit)
-	defer stop()
-	c, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil {
-		return err
-	}
-	return c.Close()
 }
 
 // Metrics sums up what the loops have counted, each on its own thread.

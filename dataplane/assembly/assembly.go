@@ -5,9 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/configsync"
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
@@ -23,6 +26,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // Options are what a data plane is made with: what belongs to the machine and is not in a snapshot.
@@ -55,6 +59,10 @@ type Proxy struct {
 	generation uint64
 	doors      map[string]*door
 	closed     bool
+
+	started       time.Time
+	persistFailed atomic.Bool
+	control       *control // nil without a control plane
 }
 
 // door is an open listener.
@@ -83,7 +91,7 @@ func New(o Options) (*Proxy, error) {
 	o.Log = o.Log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
 	}))
-	p := &Proxy{o: o, group: g, doors: map[string]*door{}}
+	p := &Proxy{o: o, group: g, doors: map[string]*door{}, started: time.Now()}
 	p.hub = &serve.Hub{
 		Log:          o.Log,
 		Pools:        pool.NewRegistry(g.Loops()),
@@ -116,31 +124,49 @@ func nonce() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Apply puts a configuration in force: it is compiled, the ports that are new are opened, then it is
-// swapped in. Where anything of that fails the configuration before stays in force, whole.
-func (p *Proxy) Apply(set *resource.Set) error {
+// Apply puts a configuration in force: it is compiled, the ports that are new are opened, persist is called,
+// then it is swapped in. Where one of the first two fails the configuration before stays in force, whole; the
+// error is a [*configsync.Refusal]. What goes wrong besides is in the warnings. persist may be nil.
+func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return errors.New("the data plane is closed")
+	if p.closed || p.draining.Load() {
+		return nil, refusal(heliosv1.Stage_STAGE_WARM, &heliosv1.Fault{Reason: "the proxy is shutting down"})
 	}
 	snap, err := snapshot.Compile(set, p.generation+1)
 	if err != nil {
-		return fmt.Errorf("compile: %w", err)
+		return nil, refusal(heliosv1.Stage_STAGE_COMPILE, &heliosv1.Fault{Reason: err.Error()})
 	}
-	opened, err := p.warm(snap)
-	if err != nil {
-		return fmt.Errorf("warm: %w", err)
+	opened, faults := p.warm(snap)
+	if len(faults) > 0 {
+		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
+	}
+	old := p.current.Load()
+	warnings = reach(old, snap)
+	if persist != nil {
+		if err := persist(); err != nil {
+			p.persistFailed.Store(true)
+			p.o.Log.Error("cannot keep the configuration for the next start", zap.Error(err))
+			warnings = append(warnings, "not kept for the next start: "+err.Error())
+		} else {
+			p.persistFailed.Store(false)
+		}
 	}
 	p.generation++
 	p.current.Store(snap)
 	p.open(snap, opened)
-	return nil
+	p.reconfigure(old, snap)
+	return warnings, nil
 }
 
-// warm opens the ports that the snapshot needs and the proxy does not have.
-func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, error) {
+func refusal(stage heliosv1.Stage, faults ...*heliosv1.Fault) *configsync.Refusal {
+	return &configsync.Refusal{Stage: stage, Faults: faults}
+}
+
+// warm opens the ports that the snapshot needs and the proxy does not have. If there are faults it has opened none.
+func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*heliosv1.Fault) {
 	opened := map[string]*reactor.Listener{}
+	var faults []*heliosv1.Fault
 	for name, l := range snap.Listeners {
 		addr := p.address(l)
 		if d := p.doors[name]; d != nil && d.addr == addr {
@@ -152,14 +178,39 @@ func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, err
 			ls, err = reactor.Listen(a)
 		}
 		if err != nil {
-			for _, o := range opened {
-				o.Close()
-			}
-			return nil, fmt.Errorf("listener %q: %w", name, err)
+			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: "address", Reason: err.Error()})
+			continue
 		}
 		opened[name] = ls
 	}
-	return opened, nil
+	if len(faults) == 0 {
+		return opened, nil
+	}
+	for _, o := range opened {
+		o.Close()
+	}
+	slices.SortFunc(faults, func(a, b *heliosv1.Fault) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return nil, faults
+}
+
+// reconfigure tells the pools what is new, and sessions whose user or database is gone that they end.
+func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
+	p.hub.Pools.Reconfigure(func(as pool.Alias) (*backend.Target, *pool.Profile, bool) {
+		r, ok := snap.Route(as.Database, as.User)
+		return r.Target, r.Profile, ok
+	})
+	if old == nil || !snap.Lacks(old) {
+		return
+	}
+	for _, l := range p.group.Loops() {
+		l.Post(func() {
+			l.Local.(*serve.Local).Each(func(c *serve.Conn) {
+				if c.Removed(snap) != nil {
+					c.Wake()
+				}
+			})
+		})
+	}
 }
 
 func (p *Proxy) address(l *snapshot.Listener) string {
@@ -247,6 +298,9 @@ func (p *Proxy) Drain(ctx context.Context) error {
 
 // Close ends everything at once.
 func (p *Proxy) Close() error {
+	if p.control != nil {
+		p.control.end() // it may be applying
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

@@ -291,13 +291,13 @@ func TestReload(t *testing.T) {
 	want(t, b, "BEGIN", "")
 	bad := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	bad.Listeners["other"] = &heliosv1.Listener{Name: "other", Address: "127.0.0.1" + port}
-	if err := p.Apply(bad); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := p.Apply(bad, nil); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a port that is taken: %v", err)
 	}
 	want(t, a, "SELECT 1", "1")
 	next := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	next.Databases = map[string]*heliosv1.Database{"other": {Name: "other", Cluster: "main", PoolProfile: "default"}}
-	if err := p.Apply(next); err != nil {
+	if _, err := p.Apply(next, nil); err != nil {
 		t.Fatal(err)
 	}
 	want(t, b, "SELECT 2", "2") // its transaction began before

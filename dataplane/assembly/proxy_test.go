@@ -53,7 +53,7 @@ func start(t testing.TB, set *resource.Set, edit ...func(*Options)) (*Proxy, str
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	if err := p.Apply(set); err != nil {
+	if _, err := p.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
 	return p, p.Addresses()["main"]

@@ -24,7 +24,7 @@ const ProtocolVersion = 1
 // Applier puts a configuration in force.
 type Applier interface {
 	// Apply compiles a set that is complete and valid, makes the machine ready for it, calls persist and
-	// swaps it in. After an error, which is a [*Refusal] where it is known what is at fault, what was in
+	// swaps it in. persist may be nil. After an error, which is a [*Refusal] where it is known what is at fault, what was in
 	// force before still is. What goes wrong and does not matter is in the warnings.
 	Apply(set *resource.Set, persist func() error) (warnings []string, err error)
 }
@@ -183,27 +183,21 @@ func (c *Client) Boot() error {
 		return lkg.ErrNone
 	}
 	var warnings []string
-	e, skipped, err := c.o.Files.Load(func(e lkg.Entry) error {
-		if e.Group != c.o.Group {
-			return fmt.Errorf("it is of group %q", e.Group)
-		}
-		if c.o.Files.Bad(e.Content.Hash()) {
-			return errors.New("the process has ended soon after each of its last starts with it")
-		}
+	e, err := c.o.Files.Load(func(e lkg.Loaded) error {
 		set, refusal := check(e.Content, c.o.MaxBytes)
 		if refusal != nil {
 			return refusal
 		}
-		if err := c.o.Files.Booting(e.Content.Hash()); err != nil {
+		var bad *lkg.BadError
+		if err := c.o.Files.Booting(e.Content.Hash()); errors.As(err, &bad) {
+			return bad
+		} else if err != nil {
 			c.o.Log.Warn("a crash at this start will not be noticed at the next", zap.Error(err))
 		}
 		var err error
-		warnings, err = c.apply(set, func() error { return nil })
+		warnings, err = c.apply(set, nil)
 		return err
 	})
-	for _, s := range skipped {
-		c.o.Log.Error("a last known good configuration is not used", zap.String("file", s.File), zap.Error(s.Err))
-	}
 	if err != nil {
 		return err
 	}
@@ -214,7 +208,7 @@ func (c *Client) Boot() error {
 		}
 	})
 	c.o.Log.Warn("serving the last known good configuration until the control plane confirms it",
-		zap.Stringer("generation", e.Generation), zap.String("hash", e.Content.Hash()))
+		zap.Stringer("generation", e.Generation), zap.String("hash", e.Content.Hash()), zap.Time("saved", e.Saved))
 	return nil
 }
 

@@ -25,7 +25,7 @@ func newPair(t testing.TB) *pair {
 		t.Fatal(err)
 	}
 	p := &pair{t: t, a: g.Loops()[0], b: g.Loops()[1], srv: serve(t, nil)}
-	p.pool = NewRegistry(g.Loops()).Get(target(t, p.srv.Addr()), &Profile{Max: 1, Acquire: time.Minute})
+	p.pool = NewRegistry(g.Loops()).Get(Alias{}, target(t, p.srv.Addr()), &Profile{Max: 1, Acquire: time.Minute})
 	p.until("the first lease ends", begin(t, p.a, func(task *reactor.Task) {
 		c, err := p.pool.Acquire(task, &Waiter{})
 		if err != nil {

@@ -40,6 +40,7 @@ type Pool struct {
 	Learnt  Learnt
 
 	onFailure func(*Pool, error)
+	aliases   map[Alias]struct{} // who leads here, under the registry's lock
 
 	waiting atomic.Int32 // how long the queue is
 	total   atomic.Int32 // connections, from dial to close

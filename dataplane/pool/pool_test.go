@@ -20,7 +20,7 @@ import (
 func TestHammer(t *testing.T) {
 	const limit, tasks, rounds = 4, 40, 50
 	ls, srv := loops(t, 2), serve(t, nil)
-	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: limit, Acquire: 20 * time.Second})
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: limit, Acquire: 20 * time.Second})
 	var mu sync.Mutex
 	busy := map[*backend.Conn]bool{}
 	mark := func(c *backend.Conn, b bool) {
@@ -79,7 +79,7 @@ func TestHammer(t *testing.T) {
 // TestTurns gives the one connection to those who wait on one loop in the order of asking.
 func TestTurns(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
-	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1})
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1})
 	var order []int
 	var ws []*walker
 	for i := range 10 {
@@ -161,7 +161,7 @@ func TestQueueOrder(t *testing.T) {
 // TestTimeout waits too long: the wait ends with words, and the connection goes to the next.
 func TestTimeout(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
-	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1, Acquire: 50 * time.Millisecond})
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Acquire: 50 * time.Millisecond})
 	var c *backend.Conn
 	<-begin(t, ls[0], func(task *reactor.Task) { c, _ = p.Acquire(task, &Waiter{}) }).done
 	<-begin(t, ls[0], func(task *reactor.Task) {
@@ -190,7 +190,7 @@ func TestUnreachable(t *testing.T) {
 	reg := NewRegistry(ls)
 	reg.Failed = func(_ *Pool, err error) { heard <- err }
 	nowhere := net.JoinHostPort("127.0.0.1", strconv.Itoa(freeport.For(t)))
-	p := reg.Get(target(t, nowhere), &Profile{Max: 3, Acquire: 20 * time.Second})
+	p := reg.Get(Alias{}, target(t, nowhere), &Profile{Max: 3, Acquire: 20 * time.Second})
 	var ws []*walker
 	for i := range 6 {
 		ws = append(ws, begin(t, ls[i%2], func(task *reactor.Task) {
@@ -214,7 +214,7 @@ func TestPlaceIsFreeWhenClosed(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, bye)
 	closes := sync.OnceFunc(func() { close(bye) })
 	t.Cleanup(closes) // the scripts end in any case
-	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 1, Acquire: 20 * time.Second})
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Acquire: 20 * time.Second})
 	<-begin(t, ls[0], func(task *reactor.Task) {
 		if c, err := p.Acquire(task, &Waiter{}); err == nil {
 			c.Retire()
@@ -240,7 +240,7 @@ func TestPlaceIsFreeWhenClosed(t *testing.T) {
 // TestIdle closes what nobody has used for long.
 func TestIdle(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
-	p := NewRegistry(ls).Get(target(t, srv.Addr()), &Profile{Max: 2, Idle: 5 * time.Millisecond})
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 2, Idle: 5 * time.Millisecond})
 	<-begin(t, ls[0], func(task *reactor.Task) {
 		if c, err := p.Acquire(task, &Waiter{}); err == nil {
 			p.Release(c)
@@ -252,18 +252,20 @@ func TestIdle(t *testing.T) {
 // TestGone closes the connections of a pool that is removed, and of one whose server is another now, when they are free.
 func TestGone(t *testing.T) {
 	for name, change := range map[string]func(*Registry, *Pool, *backend.Target){
-		"removed": func(r *Registry, _ *Pool, _ *backend.Target) { r.Keep(func(Key) bool { return false }) },
+		"removed": func(r *Registry, _ *Pool, _ *backend.Target) {
+			r.Reconfigure(func(Alias) (*backend.Target, *Profile, bool) { return nil, nil, false })
+		},
 		"another server": func(r *Registry, p *Pool, to *backend.Target) {
 			other := &backend.Target{Node: to.Node, Database: to.Database, User: to.User, Host: "127.0.0.2", Port: to.Port, Secret: to.Secret}
-			if r.Get(other, p.Profile()) != p {
+			if r.Get(Alias{}, other, p.Profile()) != p {
 				t.Error("a pool is not found by its key")
 			}
 		},
-		"fewer": func(r *Registry, p *Pool, to *backend.Target) { r.Get(to, &Profile{Max: 0}) },
+		"fewer": func(r *Registry, p *Pool, to *backend.Target) { r.Get(Alias{}, to, &Profile{Max: 0}) },
 	} {
 		ls, srv := loops(t, 1), serve(t, nil)
 		reg, to := NewRegistry(ls), target(t, srv.Addr())
-		p := reg.Get(to, &Profile{Max: 2})
+		p := reg.Get(Alias{}, to, &Profile{Max: 2})
 		var c *backend.Conn
 		<-begin(t, ls[0], func(task *reactor.Task) { c, _ = p.Acquire(task, &Waiter{}) }).done
 		change(reg, p, to)

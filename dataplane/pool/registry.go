@@ -23,9 +23,12 @@ func NewRegistry(loops []*reactor.Loop) *Registry {
 	return &Registry{loops: loops, pools: map[Key]*Pool{}}
 }
 
+// Alias is what clients call a pool: the database that they name and the user that they are.
+type Alias struct{ Database, User string }
+
 // Get returns the pool of the target, made or told of what is new in target and profile. Connections
 // that were opened to another address or with another secret are closed as they become free.
-func (r *Registry) Get(t *backend.Target, prof *Profile) *Pool {
+func (r *Registry) Get(as Alias, t *backend.Target, prof *Profile) *Pool {
 	k := Key{t.Node, t.Database, t.User}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,14 +36,66 @@ func (r *Registry) Get(t *backend.Target, prof *Profile) *Pool {
 	if p == nil {
 		p = newPool(k, r.loops)
 		p.onFailure = r.Failed
+		p.aliases = map[Alias]struct{}{}
 		r.pools[k] = p
 	}
+	p.aliases[as] = struct{}{}
+	p.tell(t, prof)
+	return p
+}
+
+// tell says to a pool what is new.
+func (p *Pool) tell(t *backend.Target, prof *Profile) {
 	if old := p.target.Load(); old == nil || !old.Same(t) {
 		p.target.Store(t)
 		p.Learnt.Forget()
 	}
 	p.profile.Store(prof)
-	return p
+}
+
+// Reconfigure tells every pool what a new configuration makes of it: route says where an alias leads now,
+// or that it leads nowhere. A pool that no alias leads to any more is closed: its free connections at once,
+// the others as they become free. Of a pool that may be smaller, free connections are closed; for who waits
+// at one that may be larger, connections are opened.
+func (r *Registry) Reconfigure(route func(Alias) (*backend.Target, *Profile, bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, p := range r.pools {
+		for as := range p.aliases {
+			t, prof, ok := route(as)
+			if !ok || (Key{t.Node, t.Database, t.User}) != k {
+				delete(p.aliases, as)
+				continue
+			}
+			p.tell(t, prof)
+		}
+		if len(p.aliases) == 0 {
+			delete(r.pools, k)
+			p.closed.Store(true)
+		}
+		for _, l := range r.loops {
+			l.Post(func() { p.refit(l) })
+		}
+	}
+}
+
+// refit closes the free connections of a loop that should not be there any more.
+func (p *Pool) refit(l *reactor.Loop) {
+	lo := &p.locals[l.ID]
+	keep, gone := lo.idle[:0:0], lo.idle[:0:0]
+	over := int(p.total.Load()) - p.profile.Load().Max
+	for _, c := range lo.idle { // those first that were not used for longest
+		if p.closed.Load() || c.Target != p.target.Load() || len(gone) < over {
+			gone = append(gone, c)
+		} else {
+			keep = append(keep, c)
+		}
+	}
+	lo.idle = keep
+	for _, c := range gone {
+		c.Retire()
+	}
+	p.open(l)
 }
 
 // Each calls yield for each pool.
@@ -53,31 +108,6 @@ func (r *Registry) Each(yield func(*Pool)) {
 	r.mu.Unlock()
 	for _, p := range ps {
 		yield(p)
-	}
-}
-
-// Keep closes every pool that keep does not want: its free connections at once, the others as they
-// become free.
-func (r *Registry) Keep(keep func(Key) bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for k, p := range r.pools {
-		if !keep(k) {
-			delete(r.pools, k)
-			p.closed.Store(true)
-			for _, l := range r.loops {
-				l.Post(func() { p.retireIdle(l) })
-			}
-		}
-	}
-}
-
-func (p *Pool) retireIdle(l *reactor.Loop) {
-	lo := &p.locals[l.ID]
-	idle := lo.idle
-	lo.idle = nil
-	for _, c := range idle {
-		c.Retire()
 	}
 }
 

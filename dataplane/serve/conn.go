@@ -44,9 +44,10 @@ type Conn struct {
 
 	login   *login // until logged in
 	session *session.Session
-	more    bool // bytes of the client are in the session and nobody has looked at them
-	snap    *snapshot.Snapshot
-	name    string // of user
+	more    bool               // bytes of the client are in the session and nobody has looked at them
+	snap    *snapshot.Snapshot // of the transaction
+	seen    *snapshot.Snapshot // what was looked at last while the session rested on a server connection
+	name    string             // of user
 	db      string
 	key     cancelkeys.Key
 
@@ -108,6 +109,9 @@ func (c *Conn) walk(t *reactor.Task) error {
 			if c.hub.Draining() {
 				return pgerr.New(pgerr.ShuttingDown)
 			}
+			if err := c.renew(); err != nil {
+				return err
+			}
 			if !c.ep.Drained() || !c.ep.Readable() && !c.more {
 				return c.ep.Fault()
 			}
@@ -116,8 +120,13 @@ func (c *Conn) walk(t *reactor.Task) error {
 			}
 			continue
 		}
-		if c.hub.Draining() && c.session.Quiet() && c.session.Status == pgwire.Idle {
-			return pgerr.New(pgerr.ShuttingDown)
+		if c.session.Quiet() && c.session.Status == pgwire.Idle {
+			if c.hub.Draining() {
+				return pgerr.New(pgerr.ShuttingDown)
+			}
+			if err := c.keep(); err != nil {
+				return err
+			}
 		}
 		if !c.lease.EP.Readable() && (!c.ep.Readable() || !c.ep.Drained()) && !c.more {
 			return c.ep.Fault()

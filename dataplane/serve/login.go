@@ -6,6 +6,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/auth"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
@@ -104,7 +105,7 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	if !ok {
 		return pgerr.New(pgerr.UnknownDatabase, c.db)
 	}
-	c.pool = c.hub.Pools.Get(r.Target, r.Profile)
+	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
 	c.SetDeadline(0)
 	c.waiter.Alive = c.alive
 	c.session = session.New(&c.local.shared, c, &c.snap.Limits, settings.Of(start.Settings...))

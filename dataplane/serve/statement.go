@@ -4,9 +4,11 @@ import (
 	"errors"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -160,23 +162,52 @@ func (c *Conn) learn(t *reactor.Task) error {
 	return nil
 }
 
-// renew takes the newest configuration for the transaction that begins.
+// renew takes the newest configuration for the transaction that comes.
 func (c *Conn) renew() error {
 	snap := c.hub.Current()
 	if snap == c.snap {
 		return nil
 	}
-	r, ok := snap.Route(c.db, c.name)
-	if !ok {
-		return pgerr.New(pgerr.Removed, "database "+c.db)
+	if err := c.Removed(snap); err != nil {
+		return err
 	}
-	if c.door.Auth.NeedsUser() && snap.User(c.name) == nil {
-		return pgerr.New(pgerr.Removed, "user "+c.name)
-	}
+	r, _ := snap.Route(c.db, c.name)
 	c.snap = snap
 	c.session.Limits = &snap.Limits
-	c.pool = c.hub.Pools.Get(r.Target, r.Profile)
+	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
 	c.session.Pool = c.pool.Name
+	return nil
+}
+
+// keep looks whether a session that rests on a server connection may go on. The connection stays what it is.
+func (c *Conn) keep() error {
+	snap := c.hub.Current()
+	if snap == c.seen || snap == c.snap {
+		return nil
+	}
+	if err := c.Removed(snap); err != nil {
+		return err
+	}
+	c.seen = snap
+	if c.session.Keeps {
+		c.snap = snap
+		c.session.Limits = &snap.Limits
+	}
+	return nil
+}
+
+// Removed returns why the session has to end under a configuration: its database or its user is not there any
+// more. Where everybody is let in, that is a user who was configured before.
+func (c *Conn) Removed(snap *snapshot.Snapshot) error {
+	if c.phase != serving {
+		return nil // log-in has its own words
+	}
+	if _, ok := snap.Route(c.db, c.name); !ok {
+		return pgerr.New(pgerr.Removed, "database "+c.db)
+	}
+	if snap.User(c.name) == nil && (c.door.Auth.NeedsUser() || c.snap.User(c.name) != nil) {
+		return pgerr.New(pgerr.Removed, "user "+c.name)
+	}
 	return nil
 }
 

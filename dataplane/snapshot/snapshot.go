@@ -188,6 +188,21 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 	}, true
 }
 
+// Lacks says whether a user or a database of an older snapshot is not in this one.
+func (s *Snapshot) Lacks(old *Snapshot) bool {
+	for name := range old.users {
+		if s.users[name] == nil {
+			return true
+		}
+	}
+	for name := range old.databases {
+		if s.databases[name] == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Primaries yields name, host and port of each cluster's primary.
 func (s *Snapshot) Primaries(yield func(name, host, port string)) {
 	for _, n := range s.primaries {

@@ -1,113 +1,107 @@
 package lkg
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 )
-
-// guardFile notes which content a process was started with, and which have ended processes.
-const guardFile = "boots.json"
 
 const (
-	// fatalFaults and fatalEnds are after how many starts in a row a content is bad: the process ended soon
-	// after by a fault of its own, or in another way that may be nobody's fault, as kill -9 is.
-	fatalFaults, fatalEnds = 2, 5
-	// maxBad is how many bad contents are remembered.
-	maxBad = 32
+	// Proved is how long a process runs with a content from its disk before the content has proved itself.
+	Proved = 60 * time.Second
+	// deaths is how many processes may die of a content before it is marked bad.
+	deaths = 2
+	// remembered is how many bad contents are known; they are forgotten from the oldest on.
+	remembered = 64
+
+	bootFile = "boot"
+	badFile  = "bad"
 )
 
-// guard is what the file holds.
-type guard struct {
-	Booting string   `json:"booting,omitempty"` // the hash of the content that a start is under way with
-	Content string   `json:"content,omitempty"` // what faults and ends are counted of
-	Faults  int      `json:"faults,omitempty"`
-	Ends    int      `json:"ends,omitempty"`
-	Bad     []string `json:"bad,omitempty"`
-}
-
-// guard reads the file. Where it is not there or damaged nothing is held against any content.
-func (d *Dir) guard() (guard, error) {
-	b, err := os.ReadFile(filepath.Join(d.path, guardFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return guard{}, nil
+// Booting is called before a content is put in force at start. Who calls it calls [Dir.Stable] when the
+// process has lived for [Proved]. A content of which that was not said twice in a row is bad: then Booting
+// marks it so and returns an error. Other errors are that the disk does not take the note; they do not stand
+// in the way of the content.
+func (d *Dir) Booting(hash string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 1
+	if last, died := d.readBoot(); last == hash {
+		n += died
 	}
-	if err != nil {
-		return guard{}, fmt.Errorf("crash guard: %w", err)
+	if n > deaths {
+		d.bad = append(slices.DeleteFunc(d.bad, func(h string) bool { return h == hash }), hash)
+		d.bad = d.bad[max(0, len(d.bad)-remembered):]
+		err := d.replace(badFile, []byte(strings.Join(d.bad, "\n")+"\n"))
+		return &BadError{Hash: hash, kept: errors.Join(err, d.forgetBoot())}
 	}
-	var g guard
-	if json.Unmarshal(b, &g) != nil {
-		return guard{}, nil
-	}
-	return g, nil
-}
-
-func (d *Dir) saveGuard(g guard) error {
-	b, err := json.Marshal(g)
-	if err == nil {
-		err = d.write(guardFile, b)
-	}
-	if err != nil {
-		return fmt.Errorf("crash guard: %w", err)
+	if err := d.replace(bootFile, fmt.Appendf(nil, "%s %d\n", hash, n)); err != nil {
+		return fmt.Errorf("note the start with a last-known-good configuration: %w", err)
 	}
 	return nil
 }
 
-// Starting is called first in a process. fault says that the one before ended by a fault of its own. Where
-// that was soon after its start it counts against the content that it was started with.
-func (d *Dir) Starting(fault bool) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	g, err := d.guard()
-	if err != nil || g.Booting == "" {
-		return err
-	}
-	if g.Content != g.Booting {
-		g.Content, g.Faults, g.Ends = g.Booting, 0, 0
-	}
-	g.Booting = ""
-	if g.Ends++; fault {
-		g.Faults++
-	}
-	if g.Faults >= fatalFaults || g.Ends >= fatalEnds {
-		g.Bad = append(g.Bad, g.Content)
-		g.Bad = g.Bad[max(0, len(g.Bad)-maxBad):]
-		g.Content, g.Faults, g.Ends = "", 0, 0
-	}
-	return d.saveGuard(g)
+// BadError is that a content was marked bad.
+type BadError struct {
+	Hash string
+	kept error
 }
 
-// Booting notes that a content is about to be put in force at the start of a process.
-func (d *Dir) Booting(hash string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	g, err := d.guard()
+func (e *BadError) Error() string {
+	s := fmt.Sprintf("content %.12s is marked bad: %d processes died within %v of starting with it", e.Hash, deaths, Proved)
+	if e.kept != nil {
+		s += fmt.Sprintf(" (which this directory does not keep: %v)", e.kept)
+	}
+	return s
+}
+
+// Unwrap returns why the mark is not kept; nil if it is.
+func (e *BadError) Unwrap() error { return e.kept }
+
+// readBoot returns what was started with and how often since it was stable. A file that nobody can read says
+// nothing.
+func (d *Dir) readBoot() (hash string, n int) {
+	b, err := os.ReadFile(filepath.Join(d.path, bootFile))
 	if err != nil {
-		return err
+		return "", 0
 	}
-	g.Booting = hash
-	return d.saveGuard(g)
+	if k, err := fmt.Sscanf(string(b), "%s %d\n", &hash, &n); k != 2 || err != nil || n < 1 {
+		return "", 0
+	}
+	return hash, n
 }
 
-// Stable notes that the process lives with what it was started with, or ends because it was asked to.
+// Stable says that what the process started with has proved itself.
 func (d *Dir) Stable() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	g, err := d.guard()
-	if err != nil || g.Booting == "" && g.Content == "" {
-		return err
-	}
-	return d.saveGuard(guard{Bad: g.Bad})
+	return d.forgetBoot()
 }
 
-// Bad says whether a content has ended the processes that were started with it.
+func (d *Dir) forgetBoot() error {
+	err := os.Remove(filepath.Join(d.path, bootFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Bad says whether a content is marked bad. The mark goes when the file "bad" is removed and the process
+// started anew.
 func (d *Dir) Bad(hash string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	g, err := d.guard()
-	return err == nil && slices.Contains(g.Bad, hash)
+	return slices.Contains(d.bad, hash)
+}
+
+func (d *Dir) readBad() {
+	b, err := os.ReadFile(filepath.Join(d.path, badFile))
+	if err == nil {
+		d.bad = strings.Fields(string(b))
+	}
 }

@@ -1,178 +1,258 @@
-// Package lkg keeps on disk the configurations that were last known to be good, so that a proxy can start without its control plane. It never decides what is good, and nothing in it expires.
+// Package lkg keeps the configurations that a proxy had in force last in files, so that it starts without a control plane. It never forgets one because of its age, and never gives out one that is not whole.
+//
+// A directory belongs to one process at a time and holds
+//
+//	snapshot-SEQUENCE-HASH.lkg  a configuration; the highest sequence was saved last
+//	boot                        the configuration that the process started with, as long as it has not proved itself
+//	bad                         the hashes of configurations that did not
 package lkg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
-const (
-	// keep is how many files there are.
-	keep = 3
-	// prefix and suffix of a file's name; between them is a number that grows with each file.
-	prefix, suffix = "snapshot-", ".lkg"
-)
+// ErrNone is that no file of the directory can be used.
+var ErrNone = errors.New("no last-known-good configuration")
 
-// Dir is a directory of files, used by one process at a time. Several goroutines may use it.
-type Dir struct {
-	path string
-	lock *os.File
-
-	mu sync.Mutex // held by every method, but not while Load calls accept
+// Options are how a directory is used.
+type Options struct {
+	// Keep is how many configurations are kept; 0 is 3.
+	Keep int
+	// Group is whose configurations are loaded. Files of another one are skipped.
+	Group string
+	// Skipped hears of each file that is passed over while loading, and why; nil is nobody.
+	Skipped func(path string, why error)
 }
 
-// ErrNone is that there is no file that can be used.
-var ErrNone = errors.New("there is no last known good configuration")
+// Dir is a directory of last-known-good files. Several goroutines may use it.
+type Dir struct {
+	path string
+	o    Options
+	lock *os.File // the directory itself
 
-// Open takes hold of a directory, which is made where it is not there (mode 0700).
-func Open(path string) (*Dir, error) {
+	// What tests break.
+	create func(path string) (file, error)
+	rename func(from, to string) error
+
+	mu  sync.Mutex // of the files
+	bad []string   // hashes, the one marked last is last
+}
+
+// file is what is written.
+type file interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// Open takes hold of a directory, which it makes (mode 0700) where it is not there, until Close. Another
+// process that has it is an error. Files that a crash left half-written are removed.
+func Open(path string, o Options) (*Dir, error) {
+	o.Keep = cmp.Or(o.Keep, 3)
+	if o.Skipped == nil {
+		o.Skipped = func(string, error) {}
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another proxy uses the state directory %s: stop it, or give this one a --state-dir of its own", path), f.Close())
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("state directory %s: another process uses it; each proxy needs one of its own", path)
+		}
+		return nil, fmt.Errorf("state directory %s: lock: %w", path, err)
 	}
-	return &Dir{path: path, lock: f}, nil
+	d := &Dir{path: path, o: o, lock: lock, create: create, rename: os.Rename}
+	d.sweep()
+	d.readBad()
+	return d, nil
 }
 
-// Close lets go of the directory.
-func (d *Dir) Close() error { return d.lock.Close() }
-
-// file is a file in the directory.
-type file struct {
-	number uint64
-	name   string
+func create(path string) (file, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// files returns the files, the newest first.
-func (d *Dir) files() ([]file, error) {
-	all, err := os.ReadDir(d.path)
+// Close lets go of the directory. A process that ends in order has not died of what it ran: Close says so.
+func (d *Dir) Close() error {
+	return errors.Join(d.Stable(), d.lock.Close())
+}
+
+// snapshot is a file by its name.
+type snapshot struct {
+	name     string
+	sequence uint64
+	hash     string
+}
+
+func (s snapshot) String() string { return fmt.Sprintf("snapshot-%016d-%s.lkg", s.sequence, s.hash) }
+
+// snapshots returns the files, the one saved last first.
+func (d *Dir) snapshots() ([]snapshot, error) {
+	names, err := os.ReadDir(d.path)
 	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
+		return nil, err
 	}
-	var fs []file
-	for _, e := range all {
-		s, ok := strings.CutPrefix(e.Name(), prefix)
-		if !ok {
-			continue
-		}
-		if s, ok = strings.CutSuffix(s, suffix); !ok {
-			continue
-		}
-		if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-			fs = append(fs, file{n, filepath.Join(d.path, e.Name())})
+	var all []snapshot
+	for _, n := range names {
+		s := snapshot{name: n.Name()}
+		stem, _ := strings.CutSuffix(s.name, ".lkg")
+		if k, err := fmt.Sscanf(stem, "snapshot-%d-%s", &s.sequence, &s.hash); k == 2 && err == nil && s.String() == s.name {
+			all = append(all, s)
 		}
 	}
-	slices.SortFunc(fs, func(a, b file) int {
-		if a.number > b.number {
-			return -1
-		}
-		return 1
-	})
-	return fs, nil
+	slices.SortFunc(all, func(a, b snapshot) int { return cmp.Compare(b.sequence, a.sequence) })
+	return all, nil
 }
 
-// Save writes a configuration as the newest. When it returns nil the file survives a crash of the machine.
+// Save keeps an entry as the newest. When it returns nil the entry survives a loss of power; else the files are
+// what they were. Of several with the same content only the newest is kept.
 func (d *Dir) Save(e Entry) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	if err := d.save(e); err != nil {
+		return fmt.Errorf("save last-known-good configuration: %w", err)
+	}
+	return nil
+}
+
+func (d *Dir) save(e Entry) error {
 	b, err := encode(e)
 	if err != nil {
 		return err
 	}
-	old, err := d.files()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old, err := d.snapshots()
 	if err != nil {
 		return err
 	}
-	number := uint64(1)
+	s := snapshot{sequence: 1, hash: e.Content.Hash()}
 	if len(old) > 0 {
-		number = old[0].number + 1
+		s.sequence = old[0].sequence + 1
 	}
-	if err := d.write(fmt.Sprintf("%s%020d%s", prefix, number, suffix), b); err != nil {
-		return fmt.Errorf("save last known good configuration: %w", err)
+	if err := d.replace(s.String(), b); err != nil {
+		return err
 	}
-	for _, f := range old[min(len(old), keep-1):] {
-		if err := os.Remove(f.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove an old configuration: %w", err)
+	kept := 1
+	for _, o := range old {
+		if o.hash != s.hash && kept < d.o.Keep {
+			kept++
+			continue
+		}
+		if err := os.Remove(filepath.Join(d.path, o.name)); err != nil {
+			d.o.Skipped(filepath.Join(d.path, o.name), err) // one too many does no harm
 		}
 	}
 	return nil
 }
 
-// write makes a file whole or not at all.
-func (d *Dir) write(name string, b []byte) error {
-	f, err := os.CreateTemp(d.path, "tmp-*") // mode 0600
+// Loaded is an entry that was read, and when it was saved.
+type Loaded struct {
+	Entry
+	Saved time.Time
+}
+
+// Load returns the entry that was saved last, of those that are whole, of the group, not marked bad, and that
+// accept takes. A nil accept takes all. If there is none the error is [ErrNone] with what was wrong with each.
+func (d *Dir) Load(accept func(Loaded) error) (Loaded, error) {
+	d.mu.Lock()
+	all, err := d.snapshots()
+	d.mu.Unlock()
+	if err != nil {
+		return Loaded{}, fmt.Errorf("%w: %w", ErrNone, err)
+	}
+	why := []error{ErrNone}
+	for _, s := range all {
+		path := filepath.Join(d.path, s.name)
+		e, err := d.read(path, s.hash)
+		if err == nil && accept != nil {
+			err = accept(e)
+		}
+		if err == nil {
+			return e, nil
+		}
+		d.o.Skipped(path, err)
+		why = append(why, fmt.Errorf("%s: %w", path, err))
+	}
+	return Loaded{}, errors.Join(why...)
+}
+
+// read reads a file and judges it by itself.
+func (d *Dir) read(path, hash string) (Loaded, error) {
+	if d.Bad(hash) {
+		return Loaded{}, errors.New("the process died twice soon after it had started with it")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Loaded{}, err
+	}
+	defer f.Close()
+	at, err := f.Stat()
+	if err != nil {
+		return Loaded{}, err
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return Loaded{}, err
+	}
+	e, err := decode(b)
+	switch {
+	case err != nil:
+		return Loaded{}, err
+	case e.Content.Hash() != hash:
+		return Loaded{}, errors.New("has another content than its name says")
+	case e.Group != d.o.Group:
+		return Loaded{}, fmt.Errorf("is of group %q, this proxy is of group %q", e.Group, d.o.Group)
+	}
+	return Loaded{e, at.ModTime()}, nil
+}
+
+// partSuffix marks what is being written.
+const partSuffix = ".part"
+
+// replace writes a file so that under its name there is either what was or all of what comes.
+func (d *Dir) replace(name string, b []byte) error {
+	path := filepath.Join(d.path, name)
+	part := path + partSuffix
+	// What an earlier attempt could not remove is in the way of this one.
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := d.create(part)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(d.path, name))
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = d.rename(part, path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	dir, err := os.Open(d.path)
-	if err != nil {
+		os.Remove(part)
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return d.lock.Sync()
 }
 
-// Skipped is a file that was not used.
-type Skipped struct {
-	File string
-	Err  error
-}
-
-// Load returns the newest configuration that is whole and that accept takes, and the newer ones that are not
-// so. If there is none the error is [ErrNone].
-func (d *Dir) Load(accept func(Entry) error) (Entry, []Skipped, error) {
-	d.mu.Lock()
-	files, err := d.files()
-	d.sweep()
-	d.mu.Unlock()
-	if err != nil {
-		return Entry{}, nil, err
-	}
-	var skipped []Skipped
-	for _, f := range files {
-		e, err := read(f.name)
-		if err == nil {
-			err = accept(e)
-		}
-		if err == nil {
-			return e, skipped, nil
-		}
-		skipped = append(skipped, Skipped{f.name, err})
-	}
-	return Entry{}, skipped, ErrNone
-}
-
-func read(name string) (Entry, error) {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return Entry{}, err
-	}
-	return decode(b)
-}
-
-// sweep removes what a crash has left half-written.
+// sweep removes what a crash left half-written.
 func (d *Dir) sweep() {
-	left, _ := filepath.Glob(filepath.Join(d.path, "tmp-*"))
-	for _, name := range left {
-		_ = os.Remove(name) // it is in nobody's way
+	parts, _ := filepath.Glob(filepath.Join(d.path, "*"+partSuffix))
+	for _, p := range parts {
+		os.Remove(p)
 	}
 }
