@@ -35,7 +35,9 @@ const DefaultGroup = "default"
 // Door is where callers of a service come in.
 type Door struct {
 	Listener net.Listener
-	identity.Door
+	Role     string // who is let in: "admin", "node"; "local" where the file system guards the door
+	Token    string // what they prove it by; empty asks for nothing
+	Where    string // where the token can be read
 }
 
 // Options are what a control plane is made with.
@@ -118,7 +120,10 @@ func (c *ControlPlane) serve() {
 		},
 	})
 	open := func(d Door, register func(*grpc.Server)) {
-		s := grpc.NewServer(append(d.ServerOptions(),
+		guard := identity.Door{Role: d.Role, Token: d.Token, Where: d.Where, Refused: func(_ context.Context, method string) {
+			c.o.Log.Warn("a caller without the token was turned away", zap.String("role", d.Role), zap.String("method", method))
+		}}
+		s := grpc.NewServer(append(guard.ServerOptions(),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		)...)

@@ -59,14 +59,14 @@ func refuse(stage heliosv1.Stage, format string, args ...any) *Refusal {
 // Times of the stream. The zero value is that of production.
 type Times struct {
 	Answer      time.Duration // how long a control plane may take to answer Hello; 10 s
-	First, Most time.Duration // pauses before another try; 100 ms to 30 s
+	First, Most time.Duration // pauses before another try; 100 ms to 10 s
 	Remind      time.Duration // how often it is logged that the control plane is gone; 5 min
 	Stable      time.Duration // after how long a start has gone well; 60 s
 }
 
 func (t *Times) complete() {
 	for at, unset := range map[*time.Duration]time.Duration{
-		&t.Answer: 10 * time.Second, &t.First: 100 * time.Millisecond, &t.Most: 30 * time.Second, &t.Remind: 5 * time.Minute, &t.Stable: time.Minute,
+		&t.Answer: 10 * time.Second, &t.First: 100 * time.Millisecond, &t.Most: 10 * time.Second, &t.Remind: 5 * time.Minute, &t.Stable: time.Minute,
 	} {
 		if *at == 0 {
 			*at = unset

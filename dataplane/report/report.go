@@ -20,7 +20,7 @@ const (
 	// partBytes bounds a part of a dump.
 	partBytes = 900 << 10
 	// longest is the longest pause before another try.
-	longest = 30 * time.Second
+	longest = 10 * time.Second
 )
 
 // Source is what there is to say.

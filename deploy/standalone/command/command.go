@@ -1,4 +1,4 @@
-// Package command is the command line of heliosproxy: what is asked, what is answered, with which exit code. It never knows how a data plane is built, only how one is started, given resources, drained and closed.
+// Package command is the command line of heliosproxy: what is asked, what is answered, with which exit code. It never knows how planes are built, only how they are started, given resources, drained and closed.
 package command
 
 import (
@@ -26,23 +26,54 @@ const (
 type Program struct {
 	Out, Err io.Writer
 	Signals  <-chan os.Signal // SIGHUP, SIGTERM and SIGINT
-	Start    func(Options) (DataPlane, error)
+	// Start starts a data plane that is given resources.
+	Start func(Options) (DataPlane, error)
+	// Join starts one that follows a control plane.
+	Join func(Options, Membership) (Server, error)
+	// Control starts a control plane. It returns when the store is there, or when the context ends.
+	Control func(context.Context, ControlOptions) (Closer, error)
 }
 
 // Options are what a data plane starts with.
 type Options struct {
-	Log          *zap.Logger
-	NodeID       string
-	Loops        int // 0 lets it choose
-	AdminAddress string
-	AdminToken   string
-	Listen       map[string]string // addresses that go before those of listeners, by name
+	Log            *zap.Logger
+	Config         string // the file, for who asks where resources come from
+	NodeID         string
+	Loops          int // 0 lets it choose
+	AdminAddress   string
+	AdminToken     string
+	Listen         map[string]string // addresses that go before those of listeners, by name
+	StateDir       string
+	MaxConfigBytes int
 }
 
-// DataPlane is one that runs.
+// Membership is how a data plane belongs to a fleet.
+type Membership struct {
+	ControlPlanes []string
+	Token         string
+}
+
+// ControlOptions are what a control plane starts with.
+type ControlOptions struct {
+	Log                       *zap.Logger
+	DataDir                   string
+	EtcdEndpoints             []string
+	AdminListen, StreamListen string
+	MaxConfigBytes            int
+}
+
+// Closer is what runs until it is closed.
+type Closer interface{ Close() error }
+
+// DataPlane is one that is given resources.
 type DataPlane interface {
+	Server
 	// Apply puts resources in force. After an error the old ones still are.
 	Apply(*resource.Set) error
+}
+
+// Server is a data plane that runs.
+type Server interface {
 	// Addresses are where the listeners stand, by name.
 	Addresses() map[string]string
 	// Drain lets every session end with its transaction, until ctx ends.
@@ -87,14 +118,18 @@ func (p Program) command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(c); err != nil {
+			if f.config == "" {
+				return errNoConfig
+			}
+			if err := errors.Join(f.check(c), f.state("standalone")); err != nil {
 				return err
 			}
 			return p.run(f)
 		},
 	}
-	f.register(root)
-	root.AddCommand(p.checkCommand(), &cobra.Command{
+	configFlag(root, &f.config)
+	f.register(root, "proxy.drain_timeout_secs", " (default: proxy.loops)")
+	root.AddCommand(p.controlCommand(), p.memberCommand(), p.checkCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,

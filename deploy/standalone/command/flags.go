@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,13 +18,14 @@ var errNoConfig = errors.New("--config FILE is missing")
 
 // flags are those of a proxy that runs.
 type flags struct {
-	config       string
-	drainTimeout time.Duration
-	logLevel     string
-	logFormat    string
-	nodeID       string
-	loops        int
-	listen       []string
+	logging
+	config         string
+	drainTimeout   time.Duration
+	nodeID         string
+	loops          int
+	listen         []string
+	stateDir       string
+	maxConfigBytes int
 
 	// Set by check.
 	drainSet, loopsSet bool              // else what the file says goes
@@ -35,27 +37,59 @@ func configFlag(c *cobra.Command, config *string) {
 	cobra.CheckErr(c.MarkFlagFilename("config", "toml"))
 }
 
-func (f *flags) register(c *cobra.Command) {
-	configFlag(c, &f.config)
-	fs := c.Flags()
-	fs.SortFlags = false
-	fs.DurationVar(&f.drainTimeout, "drain-timeout", 0, "how long sessions have for their transactions after SIGTERM (default: proxy.drain_timeout_secs)")
-	fs.StringArrayVar(&f.listen, "listen", nil, "the address of a listener, NAME=HOST:PORT or NAME=unix:/path; may be given again")
-	fs.IntVar(&f.loops, "loops", 0, "event loops; 0 lets the proxy choose (default: proxy.loops)")
-	fs.StringVar(&f.nodeID, "node-id", "", "the name of this proxy (default: the host name)")
-	fs.StringVar(&f.logLevel, "log-level", "info", strings.Join(logx.Levels(), ", "))
-	fs.StringVar(&f.logFormat, "log-format", "console", strings.Join(logx.Formats(), ", "))
+// logging are the flags of a program that logs.
+type logging struct{ level, format string }
+
+func (l *logging) register(c *cobra.Command) {
+	c.Flags().StringVar(&l.level, "log-level", "info", strings.Join(logx.Levels(), ", "))
+	c.Flags().StringVar(&l.format, "log-format", "console", strings.Join(logx.Formats(), ", "))
 	for name, words := range map[string][]string{"log-level": logx.Levels(), "log-format": logx.Formats()} {
 		cobra.CheckErr(c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
 	}
+}
+
+// defaultMaxConfigBytes bounds a configuration unless somebody says otherwise.
+const defaultMaxConfigBytes = 32 << 20
+
+// register makes the flags of a proxy; drain is what goes where --drain-timeout is not given, and loops where
+// --loops is not.
+func (f *flags) register(c *cobra.Command, drain, loops string) {
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.DurationVar(&f.drainTimeout, "drain-timeout", 0, "how long sessions have for their transactions after SIGTERM (default: "+drain+")")
+	fs.StringArrayVar(&f.listen, "listen", nil, "the address of a listener, NAME=HOST:PORT or NAME=unix:/path; may be given again")
+	fs.IntVar(&f.loops, "loops", 0, "event loops; 0 lets the proxy choose"+loops)
+	fs.StringVar(&f.nodeID, "node-id", "", "the name of this proxy (default: the host name)")
+	fs.StringVar(&f.stateDir, "state-dir", "", "the directory of what this proxy keeps (default: see docs/cli.md)")
+	fs.IntVar(&f.maxConfigBytes, "max-config-bytes", defaultMaxConfigBytes, "the largest configuration that is taken")
+	f.logging.register(c)
+}
+
+// stateHome is where state is kept unless somebody says otherwise: what systemd gives, or the user's own.
+func stateHome() (string, error) {
+	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
+		first, _, _ := strings.Cut(dir, ":")
+		return first, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/heliosproxy", nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "heliosproxy"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, ".local/state/heliosproxy"), nil
 }
 
 // check reads what flags say. Its errors are usage errors.
 func (f *flags) check(c *cobra.Command) error {
 	f.drainSet, f.loopsSet = c.Flags().Changed("drain-timeout"), c.Flags().Changed("loops")
 	switch {
-	case f.config == "":
-		return errNoConfig
+	case f.maxConfigBytes < 1:
+		return fmt.Errorf("--max-config-bytes %d is less than 1", f.maxConfigBytes)
 	case f.drainTimeout < 0:
 		return fmt.Errorf("--drain-timeout %s is negative", f.drainTimeout)
 	case f.loops < 0:
@@ -75,13 +109,25 @@ func (f *flags) check(c *cobra.Command) error {
 		}
 		f.addresses[name] = address
 	}
-	if f.nodeID != "" {
+	if f.nodeID == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("--node-id is missing and the host has no name: %w", err)
+		}
+		f.nodeID = name
+	}
+	return nil
+}
+
+// state completes the state directory: without --state-dir it is a subdirectory of where state is kept.
+func (f *flags) state(sub string) error {
+	if f.stateDir != "" {
 		return nil
 	}
-	name, err := os.Hostname()
+	home, err := stateHome()
 	if err != nil {
-		return fmt.Errorf("--node-id is missing and the host has no name: %w", err)
+		return fmt.Errorf("--state-dir is missing and there is no home directory: %w", err)
 	}
-	f.nodeID = name
+	f.stateDir = filepath.Join(home, sub)
 	return nil
 }

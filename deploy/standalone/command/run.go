@@ -30,7 +30,7 @@ type runner struct {
 
 // run serves until a signal ends it.
 func (p Program) run(f flags) error {
-	log, err := logx.New(p.Err, f.logLevel, f.logFormat)
+	log, err := logx.New(p.Err, f.level, f.format)
 	if err != nil {
 		return err
 	}
@@ -70,8 +70,9 @@ func (r *runner) load() (*configfile.File, error) {
 func (r *runner) options() Options {
 	b := r.file.Bootstrap
 	o := Options{
-		Log: r.log, NodeID: r.flags.nodeID, Loops: b.Loops,
+		Log: r.log, Config: r.flags.config, NodeID: r.flags.nodeID, Loops: b.Loops,
 		AdminAddress: b.AdminAddress, AdminToken: string(b.AdminToken), Listen: r.flags.addresses,
+		StateDir: r.flags.stateDir, MaxConfigBytes: r.flags.maxConfigBytes,
 	}
 	if r.flags.loopsSet {
 		o.Loops = r.flags.loops
@@ -80,14 +81,19 @@ func (r *runner) options() Options {
 }
 
 func (r *runner) ready() {
-	var files syscall.Rlimit // package os raised it to the hard limit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		r.log.Warn("the limit of open files is unknown", zap.Error(err))
-	}
 	r.warnOfTrust()
 	r.log.Info("heliosproxy ready", zap.String("version", version.String()), zap.String("node_id", r.flags.nodeID),
 		zap.Any("listeners", r.plane.Addresses()), zap.String("admin", r.file.Bootstrap.AdminAddress),
-		zap.Uint64("max_open_files", files.Cur))
+		openFiles(r.log))
+}
+
+// openFiles is the limit of open files, which package os has raised to the hard limit.
+func openFiles(log *zap.Logger) zap.Field {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		log.Warn("the limit of open files is unknown", zap.Error(err))
+	}
+	return zap.Uint64("max_open_files", files.Cur)
 }
 
 // warnOfTrust says of addresses on the command line what the file's findings say of its own.
@@ -109,7 +115,7 @@ func (r *runner) serve() error {
 			continue
 		}
 		r.log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", r.drainTimeout()))
-		return r.drain()
+		return r.drain(r.log, r.plane, r.drainTimeout())
 	}
 	return nil
 }
@@ -155,27 +161,27 @@ func (r *runner) drainTimeout() time.Duration {
 }
 
 // drain lets sessions end until the timeout and closes the data plane. Another signal ends it on the spot.
-func (r *runner) drain() error {
-	ctx, stop := context.WithTimeout(context.Background(), r.drainTimeout())
+func (p Program) drain(log *zap.Logger, plane Server, timeout time.Duration) error {
+	ctx, stop := context.WithTimeout(context.Background(), timeout)
 	defer stop()
 	drained := make(chan error, 1)
-	go func() { drained <- r.plane.Drain(ctx) }()
+	go func() { drained <- plane.Drain(ctx) }()
 	for {
 		select {
-		case s := <-r.Signals:
+		case s := <-p.Signals:
 			if s == syscall.SIGHUP {
 				continue // nothing new begins
 			}
-			r.log.Warn("ending at once", zap.Stringer("signal", s))
+			log.Warn("ending at once", zap.Stringer("signal", s))
 			return failed{errReported} // the kernel closes what is open
 		case err := <-drained:
 			if err != nil {
-				r.log.Warn("sessions were cut off", zap.Error(err))
+				log.Warn("sessions were cut off", zap.Error(err))
 			}
-			if err := r.plane.Close(); err != nil {
+			if err := plane.Close(); err != nil {
 				return failed{fmt.Errorf("close: %w", err)}
 			}
-			r.log.Info("heliosproxy ended")
+			log.Info("heliosproxy ended")
 			return nil
 		}
 	}

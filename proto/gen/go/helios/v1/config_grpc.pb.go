@@ -48,7 +48,7 @@ const (
 //
 // What the proxy has moves by Ack and Hello only. A proxy refuses a generation that is older than what it
 // runs, of the same store. Server and proxy close a stream on which nothing came for three heartbeats; the
-// proxy opens the next one after a jittered pause that grows to 30 seconds.
+// proxy opens the next one after a jittered pause that grows to 10 seconds.
 //
 // Errors end the stream: UNAUTHENTICATED (no or another token), FAILED_PRECONDITION (protocol version or
 // kinds that the proxy does not have, with both sides' in the message), UNAVAILABLE (the store was not read
@@ -103,7 +103,7 @@ type ConfigService_StreamConfigClient = grpc.BidiStreamingClient[StreamConfigReq
 //
 // What the proxy has moves by Ack and Hello only. A proxy refuses a generation that is older than what it
 // runs, of the same store. Server and proxy close a stream on which nothing came for three heartbeats; the
-// proxy opens the next one after a jittered pause that grows to 30 seconds.
+// proxy opens the next one after a jittered pause that grows to 10 seconds.
 //
 // Errors end the stream: UNAUTHENTICATED (no or another token), FAILED_PRECONDITION (protocol version or
 // kinds that the proxy does not have, with both sides' in the message), UNAVAILABLE (the store was not read

@@ -1,0 +1,197 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/pkg/bearer"
+	"github.com/heliosproxy/heliosproxy/pkg/logx"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/version"
+)
+
+// memberDrain is how long the sessions of a fleet member have unless --drain-timeout says otherwise.
+const memberDrain = time.Minute
+
+func (p Program) memberCommand() *cobra.Command {
+	var f flags
+	var o Options
+	var m Membership
+	var tokenFile, adminTokenFile string
+	c := &cobra.Command{
+		Use:   "dataplane --control-plane HOST:PORT[,…] --token-file FILE",
+		Short: "Run a proxy that a control plane configures",
+		Long: `Run a proxy that a control plane configures. It starts with the configuration that was last known to be
+good, where --state-dir has one, and serves from it for as long as the control plane is not there.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(m.ControlPlanes) == 0 {
+				return errors.New("--control-plane HOST:PORT is missing")
+			}
+			for _, a := range m.ControlPlanes {
+				if err := bearer.Loopback(a); err != nil {
+					return fmt.Errorf("--control-plane %w", err)
+				}
+			}
+			if err := f.check(c); err != nil {
+				return err
+			}
+			if strings.ContainsRune(f.nodeID, '/') {
+				return fmt.Errorf("--node-id %s has a slash", f.nodeID)
+			}
+			if err := errors.Join(f.state(filepath.Join("dataplane", f.nodeID)), adminAddress(o.AdminAddress)); err != nil {
+				return err
+			}
+			if tokenFile == "" {
+				return errors.New("--token-file FILE is missing: the control plane keeps it as node.token in its --data-dir")
+			}
+			var err error
+			if m.Token, err = bearer.Read(tokenFile); err != nil {
+				return failed{err}
+			}
+			if adminTokenFile != "" {
+				if o.AdminToken, err = bearer.Read(adminTokenFile); err != nil {
+					return failed{err}
+				}
+			}
+			o.NodeID, o.Loops, o.Listen, o.StateDir, o.MaxConfigBytes = f.nodeID, f.loops, f.addresses, f.stateDir, f.maxConfigBytes
+			if !f.drainSet {
+				f.drainTimeout = memberDrain
+			}
+			return p.join(f, o, m)
+		},
+	}
+	c.Flags().StringSliceVar(&m.ControlPlanes, "control-plane", nil, "the control planes, HOST:PORT or unix:PATH; one is used at a time")
+	c.Flags().StringVar(&tokenFile, "token-file", "", "the file of the token that the control plane asks for")
+	c.Flags().StringVar(&o.AdminAddress, "admin-address", "127.0.0.1:9090", "where health and metrics are served; empty: nowhere")
+	c.Flags().StringVar(&adminTokenFile, "admin-token-file", "", "the file of the token that metrics ask for (default: none)")
+	f.register(c, memberDrain.String(), "")
+	return c
+}
+
+// adminAddress checks the address of the local HTTP server.
+func adminAddress(s string) error {
+	if s == "" {
+		return nil
+	}
+	if a, err := resource.ParseAddress(s); err != nil || a.Path != "" {
+		return fmt.Errorf("--admin-address %q is not HOST:PORT with an IP address as host", s)
+	}
+	return nil
+}
+
+// join serves until a signal ends it.
+func (p Program) join(f flags, o Options, m Membership) error {
+	log, err := logx.New(p.Err, f.level, f.format)
+	if err != nil {
+		return err
+	}
+	o.Log = log
+	plane, err := p.Join(o, m)
+	if err != nil {
+		return failed{fmt.Errorf("start: %w", err)}
+	}
+	log.Info("heliosproxy started", zap.String("version", version.String()), zap.String("node_id", o.NodeID), zap.Strings("control_plane", m.ControlPlanes),
+		zap.String("state_dir", o.StateDir), zap.Any("listeners", plane.Addresses()), zap.String("admin", o.AdminAddress), openFiles(log))
+	for s := range p.Signals {
+		if s == syscall.SIGHUP {
+			log.Info("SIGHUP does nothing here: the control plane sends what changes")
+			continue
+		}
+		log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", f.drainTimeout))
+		return p.drain(log, plane, f.drainTimeout)
+	}
+	return nil
+}
+
+func (p Program) controlCommand() *cobra.Command {
+	var l logging
+	var o ControlOptions
+	c := &cobra.Command{
+		Use:   "controlplane --data-dir DIR",
+		Short: "Run a control plane",
+		Long: `Run a control plane: it keeps the resources that helioctl writes, in an etcd of its own under --data-dir or in the
+cluster at --etcd-endpoints, and sends them to the proxies that follow it. The tokens that it asks for are in --data-dir:
+admin.token for helioctl, node.token for proxies.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			for flag, address := range map[string]string{"--admin-listen": o.AdminListen, "--stream-listen": o.StreamListen} {
+				if strings.HasPrefix(address, "unix:") {
+					return fmt.Errorf("%s %s: want HOST:PORT", flag, address)
+				}
+				if err := bearer.Loopback(address); err != nil {
+					return fmt.Errorf("%s %w", flag, err)
+				}
+			}
+			if o.MaxConfigBytes < 1 {
+				return fmt.Errorf("--max-config-bytes %d is less than 1", o.MaxConfigBytes)
+			}
+			if o.DataDir == "" {
+				home, err := stateHome()
+				if err != nil {
+					return fmt.Errorf("--data-dir is missing and there is no home directory: %w", err)
+				}
+				o.DataDir = filepath.Join(home, "controlplane")
+			}
+			return p.control(l, o)
+		},
+	}
+	c.Flags().SortFlags = false
+	c.Flags().StringVar(&o.DataDir, "data-dir", "", "the directory of the store and the tokens (default: see docs/cli.md)")
+	c.Flags().StringSliceVar(&o.EtcdEndpoints, "etcd-endpoints", nil, "an etcd cluster, HOST:PORT[,…], instead of the one in the process")
+	c.Flags().StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:7400", "where helioctl is served")
+	c.Flags().StringVar(&o.StreamListen, "stream-listen", "127.0.0.1:7401", "where proxies are served")
+	c.Flags().IntVar(&o.MaxConfigBytes, "max-config-bytes", defaultMaxConfigBytes, "the largest configuration that is written")
+	l.register(c)
+	return c
+}
+
+// control runs a control plane until a signal ends it.
+func (p Program) control(l logging, o ControlOptions) error {
+	log, err := logx.New(p.Err, l.level, l.format)
+	if err != nil {
+		return err
+	}
+	o.Log = log
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	started := make(chan error, 1)
+	var plane Closer
+	go func() {
+		var err error
+		plane, err = p.Control(ctx, o)
+		started <- err
+	}()
+	for starting := true; ; {
+		select {
+		case err := <-started:
+			if err != nil {
+				return failed{fmt.Errorf("start: %w", err)}
+			}
+			starting = false
+		case s, ok := <-p.Signals:
+			if ok && s == syscall.SIGHUP {
+				continue
+			}
+			stop()
+			if starting {
+				if err := <-started; err != nil {
+					return nil // it was asked to end before it had begun
+				}
+			}
+			if err := plane.Close(); err != nil {
+				return failed{fmt.Errorf("close: %w", err)}
+			}
+			log.Info("control plane ended")
+			return nil
+		}
+	}
+}
