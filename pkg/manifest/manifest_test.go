@@ -1,0 +1,133 @@
+package manifest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heliosproxy/heliosproxy/pkg/manifest"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+const pool = `apiVersion: helios/v1
+kind: PoolProfile
+metadata:
+  name: web
+  revision: 7
+spec:
+  mode: transaction
+  maxConnections: 20
+  idleTimeout: 1h
+  acquireTimeout: 1m30s
+`
+
+func TestRoundTrip(t *testing.T) {
+	docs, err := manifest.Parse("f", []byte(pool))
+	if err != nil || len(docs) != 1 {
+		t.Fatal(docs, err)
+	}
+	d := docs[0]
+	want := &heliosv1.PoolProfile{
+		Name: "web", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 20,
+		IdleTimeout: durationpb.New(time.Hour), AcquireTimeout: durationpb.New(90 * time.Second),
+	}
+	if !proto.Equal(d.Message, want) || *d.Revision != 7 || d.Kind != resource.KindPoolProfile || d.Line != 1 {
+		t.Errorf("got %+v", d)
+	}
+	text, err := manifest.YAML(manifest.Node(d.Kind, d.Message, *d.Revision))
+	if err != nil || string(text) != pool {
+		t.Errorf("got %s, %v", text, err)
+	}
+	js := manifest.JSON(manifest.Node(d.Kind, d.Message, 7))
+	if got := string(js); got != `{"apiVersion":"helios/v1","kind":"PoolProfile","metadata":{"name":"web","revision":7},"spec":{"mode":"transaction","maxConnections":20,"idleTimeout":"1h","acquireTimeout":"1m30s"}}` {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestEveryKind writes a resource of each kind, in YAML and in JSON, and reads the same again.
+func TestEveryKind(t *testing.T) {
+	for kind, m := range map[resource.Kind]resource.Message{
+		resource.KindCluster:     &heliosv1.Cluster{Name: "true"},
+		resource.KindNode:        &heliosv1.Node{Name: "12", Cluster: "c", Host: "::1", Port: 1, Role: heliosv1.NodeRole_NODE_ROLE_STANDBY, Weight: proto.Uint32(0), Enabled: proto.Bool(false), Sync: true},
+		resource.KindPoolProfile: &heliosv1.PoolProfile{Name: "a: b #c", IdleTimeout: durationpb.New(0), ConnectTimeout: durationpb.New(1500 * time.Millisecond)},
+		resource.KindListener:    &heliosv1.Listener{Name: "l\n\t\"x\"", Address: "unix:/x", Auth: heliosv1.AuthMethod_AUTH_METHOD_SCRAM},
+		resource.KindDatabase:    &heliosv1.Database{Name: "*", ServerName: "~"},
+		resource.KindUser:        &heliosv1.User{Name: "ü", Secret: &heliosv1.Secret{Redacted: true}, ServerPassword: &heliosv1.Secret{Value: "null"}},
+		resource.KindLimits:      &heliosv1.Limits{Name: "default", MaxPreparedBytes: 1 << 63},
+	} {
+		node := manifest.Node(kind, m, 0)
+		text, err := manifest.YAML(node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		js := manifest.JSON(node)
+		if !json.Valid(js) {
+			t.Errorf("%s: %s", kind, js)
+		}
+		for _, written := range []string{string(text), string(js)} {
+			docs, err := manifest.Parse("f", []byte(written))
+			if err != nil || len(docs) != 1 || docs[0].Kind != kind || !proto.Equal(docs[0].Message, m) {
+				t.Errorf("%s: got %v, %v of\n%s", kind, docs, err, written)
+			}
+		}
+	}
+	if len(resource.Types()) != 7 {
+		t.Error("a kind is not tested")
+	}
+}
+
+func TestForms(t *testing.T) {
+	docs, err := manifest.Parse("f", []byte(`# nothing
+---
+{"apiVersion": "helios/v1", "kind": "User", "metadata": {"name": "a"}, "spec": {"secret": "pw", "server_user": "b", "serverPassword": {"value": "x"}}}
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: helios/v1, kind: Cluster, metadata: {name: c}}
+- {apiVersion: helios/v1, kind: Listener, metadata: {name: l}, spec: {address: "127.0.0.1:1", auth: AUTH_METHOD_TRUST}}
+`))
+	if err != nil || len(docs) != 3 {
+		t.Fatal(docs, err)
+	}
+	u := docs[0].Message.(*heliosv1.User)
+	if u.GetSecret().GetValue() != "pw" || u.GetServerUser() != "b" || u.GetServerPassword().GetValue() != "x" {
+		t.Errorf("got %v", u)
+	}
+	if docs[2].Message.(*heliosv1.Listener).GetAuth() != heliosv1.AuthMethod_AUTH_METHOD_TRUST {
+		t.Errorf("got %v", docs[2].Message)
+	}
+}
+
+// TestProblems: all of a file's are told, with line, path and what was meant.
+func TestProblems(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"kind: Cluster\nmetadata: {name: x}", "f:1: apiVersion: missing; it is helios/v1"},
+		{"apiVersion: helios/v2\nkind: Cluster\nmetadata: {name: x}", `f:1: apiVersion: "helios/v2" is not helios/v1`},
+		{"apiVersion: helios/v1\nkind: PoolProfil\nmetadata: {name: x}", `f:2: kind: "PoolProfil" is no kind; the nearest known one is PoolProfile`},
+		{"apiVersion: helios/v1\nkind: Cluster", "f:1: metadata.name: missing"},
+		{"apiVersion: helios/v1\nkind: Cluster\nmetadata: {nam: x}", "f:3: metadata.nam: unknown field; the nearest known one is name\nf:3: metadata.name: missing"},
+		{
+			"apiVersion: helios/v1\nkind: PoolProfile\nmetadata: {name: x}\nspec:\n  maxConection: 1\n  mode: transactoin\n  idleTimeout: 5\n  name: y",
+			"f:5: spec.maxConection: unknown field; the nearest known one is maxConnections\n" +
+				`f:6: spec.mode: "transactoin" is not one of session, transaction` + "\n" +
+				`f:7: spec.idleTimeout: "5" is not a time with its unit, as 30s, 5m or 1h30m` + "\n" +
+				"f:8: spec.name: unknown field; the nearest known one is mode",
+		},
+		{"apiVersion: helios/v1\nkind: Node\nmetadata: {name: x}\nspec: {port: -1, port: 2, enabled: perhaps}", "f:4: spec.port: is there twice\nf:4: spec.port: \"-1\" is not a whole number from 0 to 4294967295\nf:4: spec.enabled: \"perhaps\" is not true or false"},
+		{"apiVersion: helios/v1\nkind: Node\nmetadata: {name: x}\nspec: [1]", "f:4: spec: has to be a mapping"},
+		{"a: [", "f:1: did not find expected node content"},
+		{"- 1", "f:1: has to be a mapping"},
+	} {
+		_, err := manifest.Parse("f", []byte(tt.in))
+		var invalid *manifest.InvalidError
+		if !errors.As(err, &invalid) || err.Error() != tt.want {
+			t.Errorf("%s\ngot  %v\nwant %s", tt.in, err, tt.want)
+		}
+	}
+}
