@@ -87,7 +87,7 @@ func failure(err error, request string) error {
 	case errors.Is(err, store.ErrOutcomeUnknown):
 		code, detail = codes.Unknown, protoadapt.MessageV1Of(&heliosv1.Outcome{RequestId: request})
 	case errors.Is(err, store.ErrUnavailable):
-		code = codes.Unavailable
+		code, detail = codes.Unavailable, protoadapt.MessageV1Of(&heliosv1.Outcome{RequestId: request, SurelyNot: true})
 	case errors.Is(err, context.DeadlineExceeded):
 		code = codes.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

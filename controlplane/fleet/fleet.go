@@ -146,6 +146,8 @@ func (f *Fleet) state(n *node) heliosv1.NodeState {
 	switch {
 	case !n.connected():
 		return heliosv1.NodeState_NODE_STATE_OFFLINE
+	case f.hash == "":
+		return heliosv1.NodeState_NODE_STATE_PENDING // nobody has configured anything yet
 	case n.seen.GetRejection() != nil && n.seen.GetRejection().GetHash() == f.hash && n.seen.GetHash() != f.hash:
 		return heliosv1.NodeState_NODE_STATE_NACKED
 	case n.seen.GetHash() == f.hash && n.seen.GetSource() == heliosv1.Source_SOURCE_LAST_KNOWN_GOOD && n.confirmed != f.hash:

@@ -47,6 +47,7 @@ func edges() []edge {
 		{"pkg/...", libraries, "libraries build on libraries and know no plane"},
 		{"pkg/testkit/...", "pkg/testkit/...", "the test kit builds on itself"},
 		{"proto/gen/go/...", "proto/gen/go/...", "messages refer to messages"},
+		{"controlplane/cmd/helioctl/...", "proto", "explain prints what the contracts say"},
 	}
 }
 

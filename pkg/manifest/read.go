@@ -212,12 +212,15 @@ func enumValue(e protoreflect.EnumDescriptor, s string) protoreflect.EnumValueDe
 }
 
 // Word is the value of an enum as people write it; empty for the one that says nothing.
-func Word(e protoreflect.Enum) string {
-	v := e.Descriptor().Values().ByNumber(e.Number())
+func Word(e protoreflect.Enum) string { return WordOf(e.Descriptor(), e.Number()) }
+
+// WordOf is [Word] for a value that is only known by its number.
+func WordOf(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
+	v := e.Values().ByNumber(n)
 	switch {
 	case v == nil:
-		return strconv.Itoa(int(e.Number()))
-	case v.Number() == 0:
+		return strconv.Itoa(int(n))
+	case n == 0:
 		return ""
 	}
 	return word(v)

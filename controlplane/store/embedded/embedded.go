@@ -32,7 +32,8 @@ type Options struct {
 	Dir string // made with mode 0700 where it is not there
 	Log *zap.Logger
 	// Unsafe leaves out what makes data safe from a power failure, and elects quickly. It is for tests.
-	Unsafe bool
+	Unsafe   bool
+	Progress time.Duration // between two questions whether a watch lives; 0 is 3 s
 }
 
 // Open starts etcd in a directory, which no other process may use at the same time.
@@ -49,7 +50,7 @@ func Open(ctx context.Context, o Options) (*etcd.Store, error) {
 		return nil, errors.Join(fmt.Errorf("embedded etcd in %s: %w", o.Dir, err), unlock())
 	}
 	c := v3client.New(e.Server)
-	return etcd.New("embedded", c, func() error {
+	return etcd.New("embedded", c, o.Progress, func() error {
 		err := c.Close()
 		if errors.Is(err, context.Canceled) {
 			err = nil // how a client ends whose server is in the process
@@ -71,6 +72,8 @@ func start(ctx context.Context, o Options) (*embed.Etcd, error) {
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(o.Log.Named("etcd").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)))
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	cfg.QuotaBackendBytes = quota
+	// A member that is alone elects itself: the shorter the term, the sooner it is ready.
+	cfg.TickMs, cfg.ElectionMs = 50, 500
 	if o.Unsafe {
 		cfg.UnsafeNoFsync, cfg.TickMs, cfg.ElectionMs = true, 20, 200
 	}
@@ -100,6 +103,9 @@ func lock(dir string) (unlock func() error, err error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock the data directory %s: %w", dir, err), f.Close())
+		}
 		return nil, errors.Join(fmt.Errorf("another control plane uses the data directory %s: stop it, or give this one a --data-dir of its own", dir), f.Close())
 	}
 	return f.Close, nil

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/store"
 )
@@ -21,40 +22,61 @@ const (
 	// callTimeout bounds a call whose context does not.
 	callTimeout = 5 * time.Second
 	// progress is how often etcd is asked for a sign of life of a watch.
-	progress = 5 * time.Second
+	progress = 3 * time.Second
+	// A server that answers no ping is given up after these.
+	pingAfter, pingTimeout = 10 * time.Second, 5 * time.Second
 )
+
+// redial is how a connection that was lost is tried again: gRPC's own pauses grow to minutes.
+func redial() grpc.ConnectParams {
+	return grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+		MinConnectTimeout: 3 * time.Second,
+	}
+}
 
 // Options are how a cluster is reached.
 type Options struct {
-	Endpoints []string // HOST:PORT or http://HOST:PORT
+	Endpoints []string // HOST:PORT, http://HOST:PORT or unix:PATH
 	Log       *zap.Logger
+	Progress  time.Duration // between two questions whether a watch lives; 0 is 3 s
 }
 
 // Store is a client of a cluster.
 type Store struct {
-	name  string
-	c     *clientv3.Client
-	close func() error
+	name     string
+	c        *clientv3.Client
+	progress time.Duration
+	remote   bool // a connection lies between, which tells what was sent on it
+	close    func() error
+	watches  atomic.Uint64 // how many there were
 
-	mu   sync.Mutex
-	done bool
+	mu     sync.Mutex
+	closed bool
 }
 
 // Open makes a client. It does not wait for the cluster: calls fail while that is not there.
 func Open(o Options) (*Store, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Endpoints, Logger: o.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
-		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingTimeout,
+		DialOptions: []grpc.DialOption{grpc.WithStatsHandler(sending{}), grpc.WithConnectParams(redial())},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd client: %w", err)
 	}
-	return New("etcd", c, c.Close), nil
+	s := New("etcd", c, o.Progress, c.Close)
+	s.remote = true
+	return s, nil
 }
 
-// New makes a store of a client that is there; closing the store calls close.
-func New(name string, c *clientv3.Client, close func() error) *Store {
-	return &Store{name: name, c: c, close: close}
+// New makes a store of a client whose server is in the process. A watch is looked after every so often;
+// 0 is 3 s. Closing the store calls close.
+func New(name string, c *clientv3.Client, every time.Duration, close func() error) *Store {
+	if every == 0 {
+		every = progress
+	}
+	return &Store{name: name, c: c, progress: every, close: close}
 }
 
 // Name is "etcd" or "embedded".
@@ -63,12 +85,23 @@ func (s *Store) Name() string { return s.name }
 // Close lets go of the cluster.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.done {
+	before := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if before {
 		return nil
 	}
-	s.done = true
 	return s.close()
+}
+
+// open refuses what comes after Close.
+func (s *Store) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
+	}
+	return nil
 }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -80,9 +113,15 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // List implements [store.Store].
 func (s *Store) List(ctx context.Context, r store.Range) (store.Page, error) {
+	if err := s.open(); err != nil {
+		return store.Page{}, err
+	}
 	call, stop := bounded(clientv3.WithRequireLeader(ctx))
 	defer stop()
 	from, end := r.Prefix, clientv3.GetPrefixRangeEnd(r.Prefix)
+	if from == "" {
+		from = "\x00" // the smallest key that there can be
+	}
 	if r.After >= r.Prefix && r.After != "" {
 		from = r.After + "\x00"
 	}
@@ -102,18 +141,23 @@ func (s *Store) List(ctx context.Context, r store.Range) (store.Page, error) {
 		p.Revision = res.Header.GetRevision()
 	}
 	for _, kv := range res.Kvs {
-		p.KVs = append(p.KVs, store.KV{Key: string(kv.GetKey()), Value: kv.GetValue(), Created: kv.GetCreateRevision(), Changed: kv.GetModRevision()})
+		p.KVs = append(p.KVs, keyValue(kv))
 	}
 	return p, nil
 }
 
+func keyValue(kv *mvccpb.KeyValue) store.KV {
+	return store.KV{Key: string(kv.GetKey()), Value: kv.GetValue(), Created: kv.GetCreateRevision(), Changed: kv.GetModRevision()}
+}
+
 // Commit implements [store.Store].
 func (s *Store) Commit(ctx context.Context, t store.Txn) (store.Result, error) {
-	if err := t.Check(); err != nil {
+	if err := errors.Join(s.open(), t.Check()); err != nil {
 		return store.Result{}, err
 	}
 	call, stop := bounded(clientv3.WithRequireLeader(ctx))
 	defer stop()
+	call, sent := noteSending(call)
 	var conditions []clientv3.Cmp
 	for _, c := range t.If {
 		conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(c.Key), "=", c.Changed))
@@ -131,56 +175,19 @@ func (s *Store) Commit(ctx context.Context, t store.Txn) (store.Result, error) {
 	}
 	res, err := s.c.Txn(call).If(conditions...).Then(ops...).Commit()
 	if err != nil {
-		return store.Result{}, writeFailure(ctx, err)
+		return store.Result{}, writeFailure(ctx, err, !s.remote || sent.Load())
 	}
 	return store.Result{Held: res.Succeeded, Revision: res.Header.GetRevision()}, nil
 }
 
-// readFailure says what a read that failed means.
-func readFailure(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, rpctypes.ErrCompacted):
-		return &store.CompactedError{}
-	case ctx.Err() != nil:
-		return fmt.Errorf("etcd: %w", errors.Join(ctx.Err(), store.ErrUnavailable))
+// Compact forgets what was before a revision. Whoever runs a cluster does that; this is for tests.
+func (s *Store) Compact(ctx context.Context, revision int64) error {
+	call, stop := bounded(ctx)
+	defer stop()
+	if _, err := s.c.Compact(call, revision); err != nil {
+		return fmt.Errorf("compact revision %d: %w", revision, readFailure(ctx, err))
 	}
-	return fmt.Errorf("etcd: %w: %s", store.ErrUnavailable, words(err))
-}
-
-// writeFailure says what a write that failed means. Only what etcd itself has refused was surely not done;
-// a connection that broke may have carried the request before.
-func writeFailure(ctx context.Context, err error) error {
-	if refused(err) {
-		return fmt.Errorf("etcd: %w: %s", store.ErrUnavailable, words(err))
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("etcd: %w", errors.Join(ctx.Err(), store.ErrOutcomeUnknown))
-	}
-	return fmt.Errorf("etcd: %w: %s", store.ErrOutcomeUnknown, words(err))
-}
-
-// refused says that etcd has answered and not carried out. A leader that was lost, and its own timeouts,
-// leave it open.
-func refused(err error) bool {
-	for _, known := range []error{
-		rpctypes.ErrNoSpace, rpctypes.ErrTooManyOps, rpctypes.ErrDuplicateKey, rpctypes.ErrRequestTooLarge, rpctypes.ErrTooManyRequests,
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrInvalidAuthToken, rpctypes.ErrUserEmpty, rpctypes.ErrNoLeader,
-		rpctypes.ErrCorrupt, rpctypes.ErrStopped, clientv3.ErrNoAvailableEndpoints,
-	} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	// What could not be sent at all has no connection to have been sent on.
-	return status.Code(err) == codes.Unavailable && unsent(err)
-}
-
-// words is what etcd or gRPC has said, without the wrapping.
-func words(err error) string {
-	if s, ok := status.FromError(err); ok {
-		return s.Message()
-	}
-	return err.Error()
+	return nil
 }
 
 var _ store.Store = (*Store)(nil)

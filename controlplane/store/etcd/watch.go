@@ -4,20 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/store"
 )
-
-// unsent says of an unavailable error that the request never left: there was no connection to send it on.
-func unsent(err error) bool {
-	w := words(err)
-	return strings.Contains(w, "connection refused") || strings.Contains(w, "no such file") || strings.Contains(w, "no children to pick from")
-}
 
 // Watch implements [store.Store]. etcd tells the events of one revision in one response, as the watch does
 // not ask for fragments; and several revisions at once where it catches up.
@@ -26,63 +21,96 @@ func (s *Store) Watch(ctx context.Context, prefix string, from int64) (<-chan st
 	var why error
 	go func() {
 		defer close(out)
+		if why = s.open(); why != nil {
+			return
+		}
 		why = s.watch(ctx, prefix, from, out)
 	}()
 	return out, func() error { return why }
 }
 
+// unanswered is how many questions for progress may be without an answer before a watch is given up.
+const unanswered = 3
+
 func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<- store.Batch) error {
-	// A context of its own gives the watch a stream of its own.
-	ctx, stop := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	// Watches whose metadata are the same share a stream, and its fate. This gives each one its own.
+	own := metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "helios-watch", strconv.FormatUint(s.watches.Add(1), 10))
+	own, stop := context.WithCancel(own)
 	defer stop()
-	responses := s.c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithProgressNotify())
-	tick := time.NewTicker(progress)
+	tick := time.NewTicker(s.progress)
 	defer tick.Stop()
-	asked := make(chan struct{}, 1) // one question at a time
+	responses := s.begin(own, prefix, from)
+	silent := 0 // questions since the last response
 	for {
 		select {
 		case r, ok := <-responses:
 			if !ok {
-				return fmt.Errorf("etcd watch: %w", errors.Join(ctx.Err(), store.ErrUnavailable))
+				return ended(ctx, "it was closed")
 			}
-			if err := broken(r); err != nil {
+			if err := broken(ctx, r); err != nil {
 				return err
 			}
+			silent = 0
 			b := batch(r)
 			if len(b.Events) == 0 && !r.IsProgressNotify() {
-				continue // the watch was created
+				continue
 			}
 			select {
 			case out <- b:
 			case <-ctx.Done():
-				return ctx.Err()
+				return ended(ctx, "")
 			}
 		case <-tick.C:
-			select {
-			case asked <- struct{}{}:
-				go func() {
-					defer func() { <-asked }()
-					ask, stop := context.WithTimeout(ctx, progress)
-					defer stop()
-					_ = s.c.RequestProgress(ask) // no sign of life is what the reader looks for
-				}()
-			default:
+			if silent++; silent > unanswered {
+				return ended(ctx, fmt.Sprintf("nothing was heard of it for %v", time.Duration(silent)*s.progress))
 			}
+			go s.ask(own)
 		case <-ctx.Done():
-			return ctx.Err()
+			return ended(ctx, "")
 		}
 	}
 }
 
+// begin asks for a watch, which takes for as long as the cluster is away, and passes on what comes of it.
+func (s *Store) begin(ctx context.Context, prefix string, from int64) <-chan clientv3.WatchResponse {
+	responses := make(chan clientv3.WatchResponse)
+	go func() {
+		defer close(responses)
+		for r := range s.c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(max(from, 1)), clientv3.WithProgressNotify()) {
+			select {
+			case responses <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return responses
+}
+
+// ask asks for progress. That there is none is for the watch to see.
+func (s *Store) ask(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, s.progress)
+	defer stop()
+	_ = s.c.RequestProgress(ctx) // see above
+}
+
+// ended is the error of a watch that ends because ctx has, or else for a reason.
+func ended(ctx context.Context, reason string) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("etcd watch: %w", ctx.Err())
+	}
+	return fmt.Errorf("etcd watch: %w: %s", store.ErrUnavailable, reason)
+}
+
 // broken returns why a watch is over; nil if it is not.
-func broken(r clientv3.WatchResponse) error {
+func broken(ctx context.Context, r clientv3.WatchResponse) error {
 	switch err := r.Err(); {
 	case r.CompactRevision != 0 || errors.Is(err, rpctypes.ErrCompacted):
 		return &store.CompactedError{Revision: r.CompactRevision}
 	case err != nil:
-		return fmt.Errorf("etcd watch: %w: %s", store.ErrUnavailable, words(err))
+		return ended(ctx, words(err))
 	case r.Canceled:
-		return fmt.Errorf("etcd watch: %w: it was cancelled", store.ErrUnavailable)
+		return ended(ctx, "it was cancelled")
 	}
 	return nil
 }
@@ -95,10 +123,7 @@ func batch(r clientv3.WatchResponse) store.Batch {
 		b.Revision = r.Header.GetRevision()
 	}
 	for _, e := range r.Events {
-		x := store.Event{
-			KV:      store.KV{Key: string(e.Kv.GetKey()), Value: e.Kv.GetValue(), Created: e.Kv.GetCreateRevision(), Changed: e.Kv.GetModRevision()},
-			Deleted: e.Type == clientv3.EventTypeDelete,
-		}
+		x := store.Event{KV: keyValue(e.Kv), Deleted: e.Type == clientv3.EventTypeDelete}
 		if x.Deleted {
 			x.KV = store.KV{Key: x.Key, Changed: x.Changed}
 		}

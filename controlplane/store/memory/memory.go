@@ -16,12 +16,15 @@ import (
 const (
 	// history is how many changes are kept for reads in the past and for watches.
 	history = 10_000
-	// progress is how often a watch says that it lives.
-	progress = 5 * time.Second
+	// progress is how often a watch says that it lives, where nothing else is said.
+	progress = 3 * time.Second
 )
 
 // Store is a store in memory. It is closed like any other, though nothing is lost if it is not.
 type Store struct {
+	// Progress is how often a watch says that it lives; 0 is 3 s. It is set before the store is used.
+	Progress time.Duration
+
 	mu        sync.Mutex
 	keys      map[string][]version // the newest last; a deleted key ends with a deletion
 	sorted    []string             // all keys of keys, in order
@@ -117,6 +120,9 @@ func (s *Store) Commit(ctx context.Context, t store.Txn) (store.Result, error) {
 	if err := t.Check(); err != nil {
 		return store.Result{}, err
 	}
+	if err := overlaps(t); err != nil {
+		return store.Result{}, err
+	}
 	for _, c := range t.If {
 		kv, ok := s.at(c.Key, s.revision)
 		if ok && kv.Changed != c.Changed || !ok && c.Changed != 0 {
@@ -139,6 +145,21 @@ func (s *Store) Commit(ctx context.Context, t store.Txn) (store.Result, error) {
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return store.Result{Held: true, Revision: next}, nil
+}
+
+// overlaps refuses what etcd refuses too: a key that is put and deleted with its prefix, and one without a name.
+func overlaps(t store.Txn) error {
+	for _, op := range t.Then {
+		if op.Key == "" {
+			return fmt.Errorf("a transaction changes a key without a name: %w", store.ErrUnavailable)
+		}
+		for _, put := range t.Then {
+			if op.DeletePrefix && !put.Delete && !put.DeletePrefix && strings.HasPrefix(put.Key, op.Key) {
+				return fmt.Errorf("a transaction puts %s and deletes all keys that begin with %s: %w", put.Key, op.Key, store.ErrUnavailable)
+			}
+		}
+	}
+	return nil
 }
 
 // apply carries one operation out.
@@ -182,10 +203,11 @@ func (s *Store) push(v version) {
 }
 
 // Compact forgets what was before a revision.
-func (s *Store) Compact(revision int64) {
+func (s *Store) Compact(_ context.Context, revision int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.compact(min(revision, s.revision))
+	return nil
 }
 
 func (s *Store) compact(revision int64) {
@@ -220,7 +242,11 @@ func (s *Store) Watch(ctx context.Context, prefix string, from int64) (<-chan st
 }
 
 func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<- store.Batch) error {
-	tick := time.NewTicker(progress)
+	every := s.Progress
+	if every == 0 {
+		every = progress
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		b, changed, err := s.since(ctx, prefix, from)
@@ -228,6 +254,7 @@ func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<-
 			return err
 		}
 		if len(b.Events) == 0 {
+			from = max(from, b.Revision+1)
 			select {
 			case <-changed:
 				continue
@@ -240,7 +267,7 @@ func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<-
 		}
 		select {
 		case out <- b:
-			from = b.Revision + 1
+			from = max(from, b.Revision+1)
 		case <-s.closed:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -258,7 +285,7 @@ func (s *Store) since(ctx context.Context, prefix string, from int64) (store.Bat
 	if from < s.compacted {
 		return store.Batch{}, nil, &store.CompactedError{Revision: s.compacted}
 	}
-	b := store.Batch{Revision: max(s.revision, from-1)}
+	b := store.Batch{Revision: s.revision}
 	i := sort.Search(len(s.log), func(i int) bool { return s.log[i].Revision >= from })
 	for _, past := range s.log[i:] {
 		for _, e := range past.Events {

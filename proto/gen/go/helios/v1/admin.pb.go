@@ -973,10 +973,12 @@ func (x *Removal) GetOf() uint32 {
 	return 0
 }
 
-// Outcome is a detail of UNKNOWN.
+// Outcome is a detail of UNKNOWN and of UNAVAILABLE.
 type Outcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Nothing was written, and will not be. A connection that breaks gives UNAVAILABLE too, without this.
+	SurelyNot     bool `protobuf:"varint,2,opt,name=surely_not,json=surelyNot,proto3" json:"surely_not,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1016,6 +1018,13 @@ func (x *Outcome) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *Outcome) GetSurelyNot() bool {
+	if x != nil {
+		return x.SurelyNot
+	}
+	return false
 }
 
 type GetOutcomeRequest struct {
@@ -2683,10 +2692,12 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"\aRemoval\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\rR\aremoved\x12\x0e\n" +
-	"\x02of\x18\x03 \x01(\rR\x02of\"(\n" +
+	"\x02of\x18\x03 \x01(\rR\x02of\"G\n" +
 	"\aOutcome\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"2\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"surely_not\x18\x02 \x01(\bR\tsurelyNot\"2\n" +
 	"\x11GetOutcomeRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\"D\n" +

@@ -52,7 +52,7 @@ const (
 //   - FAILED_PRECONDITION, Destruction: the write would remove much and does not say that it may;
 //   - RESOURCE_EXHAUSTED: a resource, or the configuration as a whole, would be larger than is allowed;
 //   - NOT_FOUND: what is read or deleted is not there;
-//   - UNAVAILABLE: the store is not there, or the proxy that was asked for. Nothing was written;
+//   - UNAVAILABLE, Outcome: the store is not there, or the proxy that was asked for. Nothing was written;
 //   - UNKNOWN with Outcome: it is not known whether the write was carried out. GetOutcome tells later;
 //   - UNAUTHENTICATED: no or another token.
 type AdminServiceClient interface {
@@ -276,7 +276,7 @@ func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionReque
 //   - FAILED_PRECONDITION, Destruction: the write would remove much and does not say that it may;
 //   - RESOURCE_EXHAUSTED: a resource, or the configuration as a whole, would be larger than is allowed;
 //   - NOT_FOUND: what is read or deleted is not there;
-//   - UNAVAILABLE: the store is not there, or the proxy that was asked for. Nothing was written;
+//   - UNAVAILABLE, Outcome: the store is not there, or the proxy that was asked for. Nothing was written;
 //   - UNKNOWN with Outcome: it is not known whether the write was carried out. GetOutcome tells later;
 //   - UNAUTHENTICATED: no or another token.
 type AdminServiceServer interface {

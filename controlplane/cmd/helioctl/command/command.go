@@ -1,0 +1,169 @@
+// Package command is the command line of helioctl: what is asked, what is shown, with which exit code. It never keeps anything but contexts.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/heliosproxy/heliosproxy/pkg/version"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// The exit codes.
+const (
+	exitRefused     = 1
+	exitUsage       = 2
+	exitConflict    = 3
+	exitUnreachable = 4
+	exitUnknown     = 5
+)
+
+// Program is helioctl with the outside world given to it.
+type Program struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Env      func(string) string
+}
+
+// session is one run of the program.
+type session struct {
+	Program
+	flags    globals
+	request  string // the id of a write that was begun
+	progress bool   // somebody looks at Err
+	sent     bool   // its commit was sent: from then on nobody knows until there is an answer
+}
+
+// globals are the flags of every command.
+type globals struct {
+	server, tokenFile, context string
+	timeout                    time.Duration
+}
+
+// Main runs the program with the arguments after its name and returns the exit code.
+func (p Program) Main(args []string) int {
+	s := &session{Program: p}
+	if f, ok := p.Err.(interface{ Fd() uintptr }); ok {
+		s.progress = term.IsTerminal(int(f.Fd()))
+	}
+	root := s.command()
+	root.SetArgs(args)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	f := s.explain(err)
+	if f.said != "" {
+		fmt.Fprintf(p.Err, "helioctl: %s\n", f.said)
+	}
+	return f.code
+}
+
+func (s *session) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "helioctl",
+		Short: "Administer HeliosProxy",
+		Long: `Administer HeliosProxy: write the resources that a control plane sends to its proxies, and see what they run.
+
+Exit codes: 0 ok, 1 refused, 2 usage, 3 conflict, 4 unreachable, 5 outcome unknown.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	pf := root.PersistentFlags()
+	pf.StringVar(&s.flags.server, "server", "", "the control plane, HOST:PORT or unix:PATH (default: $HELIOCTL_SERVER, the context's, "+defaultServer+")")
+	pf.StringVar(&s.flags.tokenFile, "token-file", "", "the file of the admin token (default: $HELIOCTL_TOKEN_FILE, the context's)")
+	pf.StringVar(&s.flags.context, "context", "", "the context to use (default: the current one)")
+	pf.DurationVar(&s.flags.timeout, "timeout", 30*time.Second, "how long to wait for the control plane")
+	node := &cobra.Command{Use: "node", Short: "Look into a proxy", Args: noCommand, RunE: help}
+	node.AddCommand(s.nodeConfigCommand())
+	fleet := &cobra.Command{Use: "fleet", Short: "Look at the proxies", Args: noCommand, RunE: help}
+	fleet.AddCommand(s.fleetStatusCommand())
+	root.AddCommand(
+		s.applyCommand(), s.deleteCommand(), s.diffCommand(), s.editCommand(), s.undoCommand(),
+		s.getCommand(), s.describeCommand(), s.historyCommand(), s.auditCommand(), s.eventsCommand(),
+		fleet, node, s.explainCommand(), s.configCommand(), s.versionCommand(),
+	)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage{err, c.CommandPath()} })
+	return root
+}
+
+// help is what a command does that only has commands.
+func help(c *cobra.Command, _ []string) error { return c.Help() }
+
+// noCommand refuses what is no command of c.
+func noCommand(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), c.CommandPath()}
+	}
+	return nil
+}
+
+// args makes wrong arguments a usage error.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage{err, c.CommandPath()}
+		}
+		return nil
+	}
+}
+
+// bounded is a context that ends after --timeout.
+func (s *session) bounded(c *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Context(), s.flags.timeout)
+}
+
+func (s *session) versionCommand() *cobra.Command {
+	var o output
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print the versions of helioctl and of the control plane",
+		Args:  args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check("json", "yaml"); err != nil {
+				return err
+			}
+			client, err := s.dial()
+			if err != nil {
+				return err
+			}
+			ctx, stop := s.bounded(c)
+			defer stop()
+			v, err := client.GetVersion(ctx, &heliosv1.GetVersionRequest{})
+			if err != nil {
+				if o.format == "" {
+					fmt.Fprintf(s.Out, "helioctl       %s\n", version.Line())
+				}
+				return err
+			}
+			if o.format != "" {
+				return o.print(s.Out, object(
+					"client", version.String(), "server", v.GetBuild(), "protocol", v.GetProtocolVersion(),
+					"store", v.GetStore(), "storeId", v.GetStoreId(), "revision", v.GetRevision(),
+				))
+			}
+			fmt.Fprintf(s.Out, "helioctl       %s\n", version.Line())
+			fmt.Fprintf(s.Out, "control plane  %s, protocol %d, store %s %s, revision %d\n", v.GetBuild(), v.GetProtocolVersion(), v.GetStore(), v.GetStoreId(), v.GetRevision())
+			return nil
+		},
+	}
+	o.register(c, "json", "yaml")
+	return c
+}
+
+// ended says that a stream has ended as streams do.
+func ended(err error) bool { return errors.Is(err, io.EOF) }

@@ -1,0 +1,150 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/heliosproxy/heliosproxy/pkg/manifest"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// usage is an error of the command line.
+type usage struct {
+	error
+	command string
+}
+
+// quiet is an exit code of which everything was said.
+type quiet struct{ code int }
+
+func (quiet) Error() string { return "" }
+
+// refused is an error of what was asked for, found here.
+type refused struct{ error }
+
+// failure is how the program ends.
+type failure struct {
+	code int
+	said string
+}
+
+// explain turns an error into an exit code and into words that say what to do.
+func (s *session) explain(err error) failure {
+	var u usage
+	var q quiet
+	var invalid *manifest.InvalidError
+	var r refused
+	switch {
+	case errors.As(err, &q):
+		return failure{code: q.code}
+	case errors.As(err, &u):
+		return failure{exitUsage, fmt.Sprintf("%s\nRun '%s --help' for usage.", u.error, u.command)}
+	case errors.As(err, &invalid):
+		return failure{exitRefused, "nothing was changed:\n" + indent(invalid.Error())}
+	case errors.As(err, &r):
+		return failure{exitRefused, r.Error()}
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return s.lost(err.Error())
+		}
+		if strings.HasPrefix(err.Error(), "unknown command") {
+			return failure{exitUsage, err.Error() + "\nRun 'helioctl --help' for usage."}
+		}
+		return failure{exitRefused, err.Error()}
+	}
+	return s.answered(st)
+}
+
+// answered explains what a control plane, or the way to it, has answered.
+func (s *session) answered(st *status.Status) failure {
+	for _, d := range st.Details() {
+		switch d := d.(type) {
+		case *heliosv1.Faults:
+			return failure{exitRefused, "refused, nothing was changed:\n" + indent(strings.Join(faults(d.GetFaults()), "\n"))}
+		case *heliosv1.Conflict:
+			return failure{exitConflict, "conflict, nothing was changed: " + st.Message() + current(d)}
+		case *heliosv1.Outcome:
+			if d.GetSurelyNot() {
+				return failure{exitUnreachable, "nothing was changed: " + st.Message()}
+			}
+			return s.lost(st.Message())
+		}
+	}
+	switch st.Code() {
+	case codes.Unauthenticated:
+		return failure{exitRefused, st.Message()}
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return s.lost(st.Message())
+	case codes.Unimplemented:
+		return failure{exitRefused, "the control plane does not know this: it is older than helioctl, or something else answers at " + s.flags.server}
+	case codes.Unknown, codes.Internal:
+		if s.sent {
+			return s.lost(st.Message())
+		}
+	}
+	return failure{exitRefused, st.Message()}
+}
+
+// lost explains that there was no answer: after a commit was sent nobody knows what became of it.
+func (s *session) lost(why string) failure {
+	if s.sent {
+		return failure{exitUnknown, fmt.Sprintf("there was no answer (%s): the write may have been carried out, or will be, as a whole, or not at all.\n"+
+			"To find out: helioctl audit --request %s", why, s.request)}
+	}
+	said := fmt.Sprintf("the control plane at %s is not reached, nothing was changed: %s", s.flags.server, why)
+	return failure{exitUnreachable, said}
+}
+
+// faults are lines that name kind, object, field and reason.
+func faults(all []*heliosv1.Fault) []string {
+	lines := make([]string, len(all))
+	for i, f := range all {
+		lines[i] = fault(f)
+	}
+	return lines
+}
+
+func fault(f *heliosv1.Fault) string {
+	switch {
+	case f.GetKind() == "":
+		return f.GetReason()
+	case f.GetField() == "":
+		return fmt.Sprintf("%s %q: %s", f.GetKind(), f.GetName(), f.GetReason())
+	}
+	return fmt.Sprintf("%s %q: %s: %s", f.GetKind(), f.GetName(), yamlField(f.GetKind(), f.GetField()), f.GetReason())
+}
+
+// yamlField is the name of a field as manifests have it.
+func yamlField(kind, field string) string {
+	if field == "name" {
+		return "metadata.name"
+	}
+	if t, ok := resource.TypeOf(kind); ok {
+		if fd := fieldNamed(t.New().ProtoReflect().Descriptor(), field); fd != nil {
+			return "spec." + fd.JSONName()
+		}
+	}
+	return "spec." + field
+}
+
+// current shows what is there instead of what was expected.
+func current(c *heliosv1.Conflict) string {
+	if c.GetCurrent() == nil {
+		return ""
+	}
+	text, err := yamlOf(c.GetCurrent())
+	if err != nil {
+		return ""
+	}
+	return "\nIt is now:\n" + indent(strings.TrimRight(text, "\n")) + "\nRead it again (helioctl get -o yaml), make the change to that, and apply."
+}
+
+func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }

@@ -1,0 +1,412 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heliosproxy/heliosproxy/pkg/manifest"
+	"github.com/heliosproxy/heliosproxy/pkg/release"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// kindArg reads the name of a kind; "all" is every kind.
+func kindArg(word, command string) (string, error) {
+	if word == "all" {
+		return "", nil
+	}
+	if t, ok := resource.Lookup(word); ok {
+		return string(t.Kind), nil
+	}
+	return "", usage{fmt.Errorf("%q is no kind; kinds are %s", word, strings.Join(kindWords(), ", ")), command}
+}
+
+func kindWords() []string {
+	var words []string
+	for _, t := range resource.Types() {
+		words = append(words, t.Plural)
+	}
+	return words
+}
+
+// completeKind completes kinds, and then names of that kind.
+func (s *session) completeKind(c *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(given) == 0 {
+		return kindWords(), cobra.ShellCompDirectiveNoFileComp
+	}
+	t, ok := resource.Lookup(given[0])
+	if !ok {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := s.list(c, string(t.Kind), nil)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, r := range all {
+		names = append(names, r.GetItem().GetName())
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// list reads resources.
+func (s *session) list(c *cobra.Command, kind string, names []string) ([]*heliosv1.Resource, error) {
+	client, err := s.dial()
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := s.bounded(c)
+	defer stop()
+	return listAll(ctx, client, kind, names)
+}
+
+func listAll(ctx context.Context, client heliosv1.AdminServiceClient, kind string, names []string) ([]*heliosv1.Resource, error) {
+	stream, err := client.List(ctx, &heliosv1.ListRequest{Kind: kind, Names: names})
+	if err != nil {
+		return nil, err
+	}
+	var all []*heliosv1.Resource
+	for {
+		m, err := stream.Recv()
+		if ended(err) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m.GetResources()...)
+	}
+}
+
+func (s *session) getCommand() *cobra.Command {
+	var o output
+	c := &cobra.Command{
+		Use:   "get KIND [NAME...]",
+		Short: "Show resources; KIND may be all",
+		Example: `  helioctl get databases
+  helioctl get poolprofile web -o yaml
+  helioctl get all -o yaml > everything.yaml`,
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: s.completeKind,
+		RunE: func(c *cobra.Command, given []string) error {
+			if err := o.check("json", "yaml", "name", "wide"); err != nil {
+				return err
+			}
+			kind, err := kindArg(given[0], "helioctl get")
+			if err != nil {
+				return err
+			}
+			all, err := s.list(c, kind, given[1:])
+			if err != nil {
+				return err
+			}
+			return s.show(all, kind, len(given) == 2, o)
+		},
+	}
+	o.register(c, "json", "yaml", "name", "wide")
+	return c
+}
+
+// show prints resources. One that was asked for by name is itself in JSON, else there is a list.
+func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output) error {
+	switch o.format {
+	case "name":
+		for _, r := range all {
+			fmt.Fprintf(s.Out, "%s/%s\n", strings.ToLower(r.GetItem().GetKind()), r.GetItem().GetName())
+		}
+		return nil
+	case "yaml":
+		for i, r := range all {
+			text, err := yamlOf(r)
+			if err != nil {
+				return err
+			}
+			if i > 0 {
+				text = "---\n" + text
+			}
+			if _, err := io.WriteString(s.Out, text); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "json":
+		items := []any{}
+		for _, r := range all {
+			n, err := node(r)
+			if err != nil {
+				return err
+			}
+			items = append(items, manifest.JSON(n))
+		}
+		if one && len(items) == 1 {
+			return o.print(s.Out, items[0])
+		}
+		return o.print(s.Out, object("apiVersion", manifest.APIVersion, "kind", "List", "items", items))
+	}
+	return s.tables(all, kind, o.format == "wide")
+}
+
+// tables prints a table a kind.
+func (s *session) tables(all []*heliosv1.Resource, kind string, wide bool) error {
+	if len(all) == 0 {
+		what := "resources"
+		if t, ok := resource.TypeOf(kind); ok {
+			what = t.Plural
+		}
+		_, err := fmt.Fprintf(s.Err, "There are no %s.\n", what)
+		return err
+	}
+	separate := false
+	for _, t := range resource.Types() {
+		var rows [][]string
+		for _, r := range all {
+			if r.GetItem().GetKind() != string(t.Kind) {
+				continue
+			}
+			_, m, fault := release.Decode(r.GetItem())
+			if fault != nil {
+				return refused{fmt.Errorf("%s %q: %s", fault.GetKind(), fault.GetName(), fault.GetReason())}
+			}
+			if rows == nil {
+				rows = [][]string{heads(m, wide)}
+			}
+			rows = append(rows, row(m, r.GetRevision(), wide))
+		}
+		if rows == nil {
+			continue
+		}
+		if separate {
+			fmt.Fprintln(s.Out)
+		}
+		separate = true
+		if kind == "" {
+			fmt.Fprintln(s.Out, strings.ToUpper(t.Plural))
+		}
+		if err := table(s.Out, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shown is how many fields a table has unless it is wide.
+const shown = 6
+
+func heads(m resource.Message, wide bool) []string {
+	h := []string{"NAME"}
+	fields(m, wide, func(fd protoreflect.FieldDescriptor) {
+		h = append(h, strings.ToUpper(strings.ReplaceAll(string(fd.Name()), "_", " ")))
+	})
+	return append(h, "REVISION")
+}
+
+func row(m resource.Message, revision uint64, wide bool) []string {
+	r := []string{m.GetName()}
+	fields(m, wide, func(fd protoreflect.FieldDescriptor) { r = append(r, cell(m.ProtoReflect(), fd)) })
+	return append(r, fmt.Sprint(revision))
+}
+
+func fields(m resource.Message, wide bool, yield func(protoreflect.FieldDescriptor)) {
+	all := m.ProtoReflect().Descriptor().Fields()
+	for i := range all.Len() {
+		if i > shown && !wide {
+			return
+		}
+		if fd := all.Get(i); fd.Name() != "name" {
+			yield(fd)
+		}
+	}
+}
+
+// cell is a field in a few letters.
+func cell(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
+	if !m.Has(fd) {
+		return "-"
+	}
+	v := m.Get(fd)
+	switch {
+	case fd.IsList():
+		return fmt.Sprintf("%d", v.List().Len())
+	case fd.Enum() != nil:
+		return manifest.WordOf(fd.Enum(), v.Enum())
+	case fd.Message() != nil:
+		switch x := v.Message().Interface().(type) {
+		case *durationpb.Duration:
+			return x.AsDuration().String()
+		case *heliosv1.Secret:
+			return "(set)"
+		}
+	}
+	return v.String()
+}
+
+func (s *session) historyCommand() *cobra.Command {
+	var o output
+	c := &cobra.Command{
+		Use: "history", Short: "List the releases that are kept, the newest first", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check("json", "yaml", "name"); err != nil {
+				return err
+			}
+			client, err := s.dial()
+			if err != nil {
+				return err
+			}
+			ctx, stop := s.bounded(c)
+			defer stop()
+			all, err := client.ListReleases(ctx, &heliosv1.ListReleasesRequest{})
+			if err != nil {
+				return err
+			}
+			rows, items, now := [][]string{{"RELEASE", "REVISION", "AGE", "RESOURCES", "BYTES", "BY", "MESSAGE"}}, []any{}, time.Now()
+			for _, r := range all.GetReleases() {
+				number := fmt.Sprint(r.GetNumber())
+				if o.format == "name" {
+					fmt.Fprintln(s.Out, number)
+				}
+				if r.GetCurrent() {
+					number += " (current)"
+				}
+				rows = append(rows, []string{number, fmt.Sprint(r.GetRevision()), age(now, r.GetCreated()), fmt.Sprint(r.GetResources()), fmt.Sprint(r.GetBytes()), r.GetActor(), r.GetMessage()})
+				items = append(items, object("release", r.GetNumber(), "current", r.GetCurrent(), "revision", r.GetRevision(), "generation", generationOf(r.GetGeneration()),
+					"hash", r.GetHash(), "created", moment(r.GetCreated()), "resources", r.GetResources(), "bytes", r.GetBytes(), "actor", r.GetActor(), "message", r.GetMessage()))
+			}
+			switch o.format {
+			case "name":
+				return nil
+			case "":
+				return table(s.Out, rows)
+			}
+			return o.print(s.Out, items)
+		},
+	}
+	o.register(c, "json", "yaml", "name")
+	return c
+}
+
+func (s *session) auditCommand() *cobra.Command {
+	var o output
+	var limit uint32
+	var request string
+	c := &cobra.Command{
+		Use: "audit", Short: "Show who wrote what, the newest first", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check("json", "yaml"); err != nil {
+				return err
+			}
+			client, err := s.dial()
+			if err != nil {
+				return err
+			}
+			ctx, stop := s.bounded(c)
+			defer stop()
+			all, err := client.ListAudit(ctx, &heliosv1.ListAuditRequest{Limit: limit, RequestId: request})
+			if err != nil {
+				return err
+			}
+			if request != "" && len(all.GetRecords()) == 0 {
+				return refused{fmt.Errorf("request %s was not carried out, or has changed nothing", request)}
+			}
+			return s.showAudit(all.GetRecords(), o)
+		},
+	}
+	c.Flags().Uint32Var(&limit, "limit", 20, "at most so many records")
+	c.Flags().StringVar(&request, "request", "", "only the record of this request: was it carried out?")
+	o.register(c, "json", "yaml")
+	return c
+}
+
+func (s *session) showAudit(all []*heliosv1.AuditRecord, o output) error {
+	rows, items, now := [][]string{{"REVISION", "AGE", "BY", "CHANGES", "MESSAGE", "REQUEST"}}, []any{}, time.Now()
+	for _, r := range all {
+		var words []string
+		changes := []any{}
+		for _, ch := range r.GetChanges() {
+			words = append(words, manifest.Word(ch.GetAction())+" "+ch.GetKind()+"/"+ch.GetName())
+			changes = append(changes, object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", ch.GetFields()))
+		}
+		if n := len(words) - 2 + int(r.GetMore()); n > 0 && len(words) > 3 {
+			words = append(words[:2], fmt.Sprintf("and %d more", n))
+		}
+		message := r.GetMessage()
+		if r.GetUndoTo() != 0 {
+			message = strings.TrimSpace(fmt.Sprintf("back to release %d %s", r.GetUndoTo(), message))
+		}
+		rows = append(rows, []string{fmt.Sprint(r.GetRevision()), age(now, r.GetTime()), r.GetActor(), strings.Join(words, ", "), message, r.GetRequestId()})
+		items = append(items, object("revision", r.GetRevision(), "time", moment(r.GetTime()), "actor", r.GetActor(), "request", r.GetRequestId(),
+			"message", r.GetMessage(), "undoTo", r.GetUndoTo(), "changes", changes, "more", r.GetMore()))
+	}
+	if o.format == "" {
+		return table(s.Out, rows)
+	}
+	return o.print(s.Out, items)
+}
+
+func (s *session) eventsCommand() *cobra.Command {
+	var o output
+	var follow bool
+	c := &cobra.Command{
+		Use: "events", Short: "Show what has happened lately, the oldest first", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check("json"); err != nil {
+				return err
+			}
+			client, err := s.dial()
+			if err != nil {
+				return err
+			}
+			ctx := c.Context()
+			if !follow {
+				var stop context.CancelFunc
+				ctx, stop = s.bounded(c)
+				defer stop()
+			}
+			stream, err := client.ListEvents(ctx, &heliosv1.ListEventsRequest{Follow: follow})
+			if err != nil {
+				return err
+			}
+			for {
+				m, err := stream.Recv()
+				if ended(err) || err != nil && c.Context().Err() != nil {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if m.GetLost() > 0 {
+					fmt.Fprintf(s.Err, "%d events are lost\n", m.GetLost())
+				}
+				for _, e := range m.GetEvents() {
+					if err := s.showEvent(e, o); err != nil {
+						return err
+					}
+				}
+			}
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until Ctrl-C")
+	o.register(c, "json")
+	return c
+}
+
+// showEvent prints a line an event, also as JSON.
+func (s *session) showEvent(e *heliosv1.Event, o output) error {
+	if o.format == "json" {
+		j, err := object("time", moment(e.GetTime()), "type", e.GetType(), "node", e.GetNodeId(), "generation", generationOf(e.GetGeneration()), "message", e.GetMessage()).MarshalJSON()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.Out, "%s\n", j)
+		return err
+	}
+	_, err := fmt.Fprintf(s.Out, "%s  %-10s  %-16s  %-6s  %s\n", e.GetTime().AsTime().Local().Format("2006-01-02 15:04:05.000"),
+		e.GetType(), first(e.GetNodeId(), "-"), generation(e.GetGeneration()), e.GetMessage())
+	return err
+}

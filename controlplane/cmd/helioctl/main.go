@@ -1,0 +1,13 @@
+// Command helioctl administers control planes and standalone proxies. It never touches a store or a proxy itself: it asks a control plane.
+package main
+
+import (
+	"os"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/command"
+)
+
+func main() {
+	p := command.Program{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv}
+	os.Exit(p.Main(os.Args[1:]))
+}
