@@ -54,6 +54,11 @@ func encode(e Entry) ([]byte, error) {
 		payload = binary.BigEndian.AppendUint32(payload, uint32(len(b)))
 		payload = append(payload, b...)
 	}
+	return seal(e, payload), nil
+}
+
+// seal puts the header before a payload.
+func seal(e Entry, payload []byte) []byte {
 	f := append(make([]byte, 0, len(payload)+256), magic...)
 	f = binary.BigEndian.AppendUint32(f, version)
 	f = binary.BigEndian.AppendUint64(f, e.Generation.GetEpoch())
@@ -65,7 +70,7 @@ func encode(e Entry) ([]byte, error) {
 	f = binary.BigEndian.AppendUint64(f, uint64(len(payload)))
 	sum := digest(f, payload)
 	f = append(f, sum[:]...)
-	return append(f, payload...), nil
+	return append(f, payload...)
 }
 
 func digest(header, payload []byte) (sum [sha256.Size]byte) {

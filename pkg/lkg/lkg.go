@@ -3,7 +3,7 @@
 // A directory belongs to one process at a time and holds
 //
 //	snapshot-SEQUENCE-HASH.lkg  a configuration; the highest sequence was saved last
-//	boot                        the configuration that the process started with, as long as it has not proved itself
+//	boot, crash                 the configuration that the process started with, until it has proved itself
 //	bad                         the hashes of configurations that did not
 package lkg
 
@@ -192,7 +192,7 @@ func (d *Dir) Load(accept func(Loaded) error) (Loaded, error) {
 // read reads a file and judges it by itself.
 func (d *Dir) read(path, hash string) (Loaded, error) {
 	if d.Bad(hash) {
-		return Loaded{}, errors.New("the process died twice soon after it had started with it")
+		return Loaded{}, fmt.Errorf("is marked bad: processes ended soon after they had started with it; to try it again remove the file %q beside it", badFile)
 	}
 	f, err := os.Open(path)
 	if err != nil {
