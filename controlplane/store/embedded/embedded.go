@@ -39,7 +39,7 @@ type Options struct {
 // Open starts etcd in a directory, which no other process may use at the same time.
 func Open(ctx context.Context, o Options) (*etcd.Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, fmt.Errorf("data directory %s: %w", o.Dir, err)
 	}
 	unlock, err := lock(o.Dir)
 	if err != nil {
@@ -100,7 +100,7 @@ func start(ctx context.Context, o Options) (*embed.Etcd, error) {
 func lock(dir string) (unlock func() error, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {

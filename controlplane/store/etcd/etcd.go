@@ -25,7 +25,15 @@ const (
 	progress = 3 * time.Second
 	// A server that answers no ping is given up after these.
 	pingAfter, pingTimeout = 10 * time.Second, 5 * time.Second
+	// A read is tried again so often, with so long between. A write is not: it may be carried out twice.
+	readRetries, readPause = 10, 100 * time.Millisecond
 )
+
+// failFast makes a call fail with the system's words where no server can be reached. The client's own way is to
+// wait in silence until the deadline.
+func failFast(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, cc, append(opts, grpc.WaitForReady(false))...)
+}
 
 // redial is how a connection that was lost is tried again: gRPC's own pauses grow to minutes.
 func redial() grpc.ConnectParams {
@@ -60,7 +68,10 @@ func Open(o Options) (*Store, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Endpoints, Logger: o.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
 		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingTimeout,
-		DialOptions: []grpc.DialOption{grpc.WithStatsHandler(sending{}), grpc.WithConnectParams(redial())},
+		MaxUnaryRetries: readRetries, BackoffWaitBetween: readPause,
+		DialOptions: []grpc.DialOption{
+			grpc.WithStatsHandler(sending{}), grpc.WithConnectParams(redial()), grpc.WithChainUnaryInterceptor(failFast),
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd client: %w", err)

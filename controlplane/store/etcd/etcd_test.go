@@ -3,9 +3,11 @@ package etcd_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,158 +102,123 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// relay passes the bytes of one listener on to an address. What it does with the answers can be changed.
-type relay struct {
-	net.Listener
-	to string
-	// hold, if it is not nil, is closed when answers may pass; until then they are held back.
-	hold chan struct{}
-}
-
-func (r *relay) run() {
-	for {
-		client, err := r.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", r.to)
-		if err != nil {
-			client.Close()
-			return
-		}
-		pass := func(dst, src net.Conn, hold <-chan struct{}) {
-			defer dst.Close()
-			defer src.Close()
-			buf := make([]byte, 32<<10)
-			for {
-				n, err := src.Read(buf)
-				if n > 0 && hold != nil {
-					<-hold
-				}
-				if _, werr := dst.Write(buf[:n]); err != nil || werr != nil {
-					return
-				}
-			}
-		}
-		go pass(server, client, nil)
-		go pass(client, server, r.hold)
-	}
-}
-
-// TestLost: where the answer is lost on the way, the outcome is not known, and it says so though the call had
-// a deadline; and so it is where the connection breaks.
-func TestLost(t *testing.T) {
-	direct := serve(t, 0)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// listen listens on loopback for the length of a test.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	port, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := make(chan struct{})
-	r := &relay{Listener: l, to: direct, hold: gate}
-	go r.run()
+	t.Cleanup(port.Release)
+	l, err := net.Listen("tcp", port.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { l.Close() })
-	through, beside := open(t, l.Addr().String()), open(t, direct)
+	return l
+}
 
-	// The settings of the connection itself are held back as well, so the first request is not even sent.
+// TestNotSent: where there is a connection and nobody who speaks on it, the request is not sent, and so surely
+// not carried out, though the call ran out of time.
+func TestNotSent(t *testing.T) {
+	s := open(t, listen(t).Addr().String()) // nobody accepts
 	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer stop()
-	_, err = put(ctx, through, "/early", "1")
+	_, err := put(ctx, s, "/early", "1")
 	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("not sent: %v", err)
 	}
-	close(gate)
-	if _, err = put(t.Context(), through, "/works", "1"); err != nil {
-		t.Fatal(err)
-	}
-	p, err := beside.List(t.Context(), store.Range{Prefix: "/"})
-	if err != nil || len(p.KVs) != 1 || p.KVs[0].Key != "/works" {
-		t.Errorf("there is %+v, %v", p.KVs, err)
-	}
 }
 
-// TestAnswerLost: the request arrives and is carried out; its answer does not come.
+// TestAnswerLost: the request arrives and is carried out, and its answer does not come; neither do those who
+// wait until their time is up know of it, nor those whose connection breaks.
 func TestAnswerLost(t *testing.T) {
-	for name, lose := range map[string]func(client, server net.Conn){
-		"too late": func(_, _ net.Conn) {},
-		"cut off":  func(client, server net.Conn) { client.Close(); server.Close() },
-	} {
+	for name, cut := range map[string]bool{"too late": false, "cut off": true} {
 		t.Run(name, func(t *testing.T) {
 			direct := serve(t, 0)
 			beside := open(t, direct)
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			r := &relay{Listener: listen(t), to: direct, mute: make(chan struct{})}
+			go r.run()
+			through := open(t, r.Addr().String())
+			first, err := put(t.Context(), through, "/works", "1")
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { l.Close() })
-			arrived, mute := make(chan struct{}), make(chan struct{})
-			go loseAnswers(l, direct, mute, arrived, lose)
-			through := open(t, l.Addr().String())
-			if _, err := put(t.Context(), through, "/works", "1"); err != nil {
-				t.Fatal(err)
-			}
-			close(mute)
+			close(r.mute)
 			ctx, stop := context.WithTimeout(t.Context(), time.Second)
 			defer stop()
-			_, err = put(ctx, through, "/lost", "1")
-			if !errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrUnavailable) {
+			failed := make(chan error, 1)
+			go func() {
+				_, err := put(ctx, through, "/lost", "1")
+				failed <- err
+			}()
+			batches, _ := beside.Watch(t.Context(), "/lost", first.Revision+1)
+			for b := range batches {
+				if len(b.Events) > 0 {
+					break // it was carried out
+				}
+			}
+			if cut {
+				r.cut()
+			}
+			if err := <-failed; !errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("the answer was lost: %v", err)
-			}
-			select {
-			case <-arrived:
-			case <-t.Context().Done():
-			}
-			p, err := beside.List(t.Context(), store.Range{Prefix: "/lost"})
-			if err != nil || len(p.KVs) != 1 {
-				t.Errorf("there is %+v, %v", p.KVs, err)
 			}
 		})
 	}
 }
 
-// loseAnswers relays one connection. Once mute is closed, the next answer of the server is lost: it is kept
-// back, arrived is closed, and lose does the rest.
-func loseAnswers(l net.Listener, to string, mute <-chan struct{}, arrived chan<- struct{}, lose func(client, server net.Conn)) {
-	client, err := l.Accept()
+// relay passes the bytes of one connection on to an address. Once mute is closed, answers are lost.
+type relay struct {
+	net.Listener
+	to   string
+	mute chan struct{}
+
+	mu   sync.Mutex
+	ends []net.Conn
+}
+
+func (r *relay) run() {
+	client, err := r.Accept()
 	if err != nil {
 		return
 	}
-	server, err := net.Dial("tcp", to)
+	server, err := net.Dial("tcp", r.to)
 	if err != nil {
 		client.Close()
 		return
 	}
-	defer server.Close()
+	r.mu.Lock()
+	r.ends = []net.Conn{client, server}
+	r.mu.Unlock()
+	defer r.cut()
 	go func() {
-		defer server.Close()
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := client.Read(buf)
-			if _, werr := server.Write(buf[:n]); err != nil || werr != nil {
-				return
-			}
-		}
+		defer r.cut()
+		_, _ = io.Copy(server, client) // until either end is closed
 	}()
 	buf := make([]byte, 32<<10)
-	told := false
 	for {
 		n, err := server.Read(buf)
 		if err != nil {
-			client.Close()
 			return
 		}
 		select {
-		case <-mute:
-			if !told {
-				told = true
-				lose(client, server)
-				close(arrived)
-			}
+		case <-r.mute:
 			continue
 		default:
 		}
 		if _, err := client.Write(buf[:n]); err != nil {
 			return
 		}
+	}
+}
+
+// cut closes both ends.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.ends {
+		c.Close()
 	}
 }
 
