@@ -92,7 +92,7 @@ func (m *machine) Apply(set *resource.Set, persist func() error) (warnings []str
 	}
 	slices.Sort(names)
 	w := strings.Join(names, "")
-	time.Sleep(m.took) // in a bubble's time
+	<-time.After(m.took) // a bubble's time
 	switch {
 	case strings.Contains(w, "x") && !m.swapsAndFails:
 		return nil, &configsync.Refusal{Stage: heliosv1.Stage_STAGE_WARM, Faults: []*heliosv1.Fault{{Kind: "PoolProfile", Name: "x", Reason: "does not fit"}}}
