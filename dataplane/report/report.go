@@ -3,7 +3,6 @@ package report
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -19,14 +18,16 @@ import (
 const (
 	// partBytes bounds a part of a dump.
 	partBytes = 900 << 10
-	// longest is the longest pause before another try.
-	longest = 10 * time.Second
+	// unasked is how often there is a report until the control plane says how often.
+	unasked = 5 * time.Second
+	// shortest and longest bound the pause before another try.
+	shortest, longest = 100 * time.Millisecond, 10 * time.Second
 )
 
 // Source is what there is to say.
 type Source interface {
-	// Report is how the proxy is, and a channel that is closed when something has changed that should be
-	// said at once.
+	// Report is how the proxy is, and a channel that is closed when something has changed since that should
+	// be said at once.
 	Report() (*heliosv1.StatusReport, <-chan struct{})
 	// Dump is what the proxy runs: a part without items, and the content; nil if it runs nothing.
 	Dump() (*heliosv1.ConfigDump, *release.Content)
@@ -39,16 +40,19 @@ type Options struct {
 	Servers []grpc.ClientConnInterface // one is used at a time
 }
 
-// Run reports until ctx ends.
+// Run reports until ctx ends. When it returns nothing of it runs any more.
 func Run(ctx context.Context, o Options) {
 	ceiling := time.Duration(0)
 	for at := rand.N(len(o.Servers)); ; at++ {
-		err := report(ctx, o, o.Servers[at%len(o.Servers)], func() { ceiling = 0 })
+		answered, err := report(ctx, o, o.Servers[at%len(o.Servers)])
 		if ctx.Err() != nil {
 			return
 		}
 		o.Log.Debug("the status stream has ended", zap.Error(err))
-		ceiling = min(max(2*ceiling, 100*time.Millisecond), longest)
+		if answered {
+			ceiling = 0
+		}
+		ceiling = min(max(2*ceiling, shortest), longest)
 		select {
 		case <-ctx.Done():
 			return
@@ -57,77 +61,96 @@ func Run(ctx context.Context, o Options) {
 	}
 }
 
-// report is one stream. answered is called when the control plane has said something.
-func report(ctx context.Context, o Options, server grpc.ClientConnInterface, answered func()) error {
+// stream is one status stream.
+type stream struct {
+	rpc   heliosv1.StatusService_StreamStatusClient
+	in    chan *heliosv1.StreamStatusResponse
+	ended error // why in was closed
+}
+
+// report is one stream. answered says that the control plane has said something. Nothing of the stream is
+// left when report returns.
+func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (answered bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	stream, err := heliosv1.NewStatusServiceClient(server).StreamStatus(ctx)
+	rpc, err := heliosv1.NewStatusServiceClient(server).StreamStatus(ctx)
 	if err != nil {
-		return err
+		stop()
+		return false, err
 	}
-	in, ended := receive(ctx, stream)
-	every := 5 * time.Second
+	s := &stream{rpc: rpc, in: make(chan *heliosv1.StreamStatusResponse)}
+	go s.receive()
+	defer func() {
+		stop()
+		for range s.in { // until receive has returned
+		}
+	}()
+	every := unasked
 	for {
 		said, changed := o.Source.Report()
-		if err := stream.Send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_Report{Report: said}}); err != nil {
-			return errors.Join(err, <-ended)
+		if err := s.send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_Report{Report: said}}); err != nil {
+			return answered, err
 		}
-		next := time.NewTimer(every*9/10 + rand.N(every/5+1))
+		next := time.After(every*9/10 + rand.N(every/5+1))
 		for waiting := true; waiting; {
 			select {
 			case <-ctx.Done():
-				next.Stop()
-				return ctx.Err()
-			case err := <-ended:
-				next.Stop()
-				return err
+				return answered, ctx.Err()
 			case <-changed:
 				waiting = false
-			case <-next.C:
+			case <-next:
 				waiting = false
-			case m := <-in:
-				answered()
-				if s := m.GetSettings(); s != nil {
-					every = max(s.GetInterval().AsDuration(), 10*time.Millisecond)
+			case m, ok := <-s.in:
+				if !ok {
+					return answered, s.ended
+				}
+				answered = true
+				if set := m.GetSettings(); set != nil {
+					every = max(set.GetInterval().AsDuration(), 10*time.Millisecond)
+					next = time.After(every*9/10 + rand.N(every/5+1))
 				}
 				if w := m.GetConfigWanted(); w != nil {
-					if err := dump(stream, o.Source, w.GetId()); err != nil {
-						next.Stop()
-						return err
+					if err := s.dump(o.Source, w.GetId()); err != nil {
+						return answered, err
 					}
 				}
 			}
 		}
-		next.Stop()
 	}
 }
 
-func receive(ctx context.Context, stream heliosv1.StatusService_StreamStatusClient) (<-chan *heliosv1.StreamStatusResponse, <-chan error) {
-	in, ended := make(chan *heliosv1.StreamStatusResponse), make(chan error, 1)
-	go func() {
-		for {
-			m, err := stream.Recv()
-			if err != nil {
-				ended <- err
-				return
-			}
-			select {
-			case in <- m:
-			case <-ctx.Done():
-				ended <- ctx.Err()
-				return
-			}
+// receive hands messages over until the stream ends.
+func (s *stream) receive() {
+	defer close(s.in)
+	for {
+		m, err := s.rpc.Recv()
+		if err != nil {
+			s.ended = err
+			return
 		}
-	}()
-	return in, ended
+		s.in <- m
+	}
+}
+
+// send sends. That it fails means that the stream has ended; then the error is why.
+func (s *stream) send(m *heliosv1.StreamStatusRequest) error {
+	err := s.rpc.Send(m)
+	if err == nil {
+		return nil
+	}
+	for range s.in { // until receive has returned
+	}
+	if s.ended != nil {
+		return s.ended
+	}
+	return err
 }
 
 // dump sends what the proxy runs, secrets left out.
-func dump(stream heliosv1.StatusService_StreamStatusClient, s Source, id uint64) error {
-	part, content := s.Dump()
+func (s *stream) dump(source Source, id uint64) error {
+	part, content := source.Dump()
 	part.Id = id
 	send := func() error {
-		return stream.Send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_ConfigDump{ConfigDump: part}})
+		return s.send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_ConfigDump{ConfigDump: part}})
 	}
 	n := 0
 	if content != nil {
