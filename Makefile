@@ -18,11 +18,12 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/heliosproxy
+build: ## Build bin/heliosproxy and bin/helioctl
 	go build -o $(BIN)/heliosproxy ./deploy/standalone
+	go build -o $(BIN)/helioctl ./controlplane/cmd/helioctl
 
 .PHONY: quickstart
-quickstart: build ## Run a proxy in front of a new PostgreSQL and show it at work (ARGS=--once: end by itself)
+quickstart: build ## Run a small fleet in front of a new PostgreSQL and show it at work (ARGS=--once: end by itself)
 	scripts/quickstart.sh $(ARGS)
 
 .PHONY: test
