@@ -2,11 +2,13 @@ package assembly
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // startAdmin starts the local HTTP server.
@@ -21,8 +23,19 @@ func (p *Proxy) startAdmin() (*localadmin.Server, error) {
 }
 
 // Readiness says whether clients can be served: a configuration is in force, and a server was reached, by a
-// pool that has a connection or, while there is none, by knocking at its port.
+// pool that has a connection or, while there is none, by knocking at its port. Without a control plane a proxy
+// is as ready as with one, and says what it serves.
 func (p *Proxy) Readiness() (ok bool, reason string) {
+	ok, reason = p.reached()
+	if c := p.control; ok && c != nil {
+		if s, _ := c.sync.State(); s.Source == heliosv1.Source_SOURCE_LAST_KNOWN_GOOD {
+			reason = "serving the last known good configuration: no control plane has confirmed it yet"
+		}
+	}
+	return ok, reason
+}
+
+func (p *Proxy) reached() (ok bool, reason string) {
 	snap := p.current.Load()
 	switch {
 	case snap == nil:
@@ -68,6 +81,15 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 			})
 			s.Counted.Add(lo.Counted())
 		})
+	}
+	if c := p.control; c != nil {
+		x, _ := c.sync.State()
+		s.Config = &metrics.Config{
+			Epoch: x.Generation.GetEpoch(), Revision: x.Generation.GetRevision(),
+			Source:  strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(x.Source.String(), "SOURCE_")), "_", "-"),
+			Applied: x.Since, Successful: x.Rejection == nil, Refused: x.Refusals,
+			Connected: x.Connected, Contact: x.Contact, NotKept: p.persistFailed.Load(),
+		}
 	}
 	for k, n := range clients {
 		k.N = n

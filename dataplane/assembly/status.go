@@ -31,7 +31,7 @@ type reporter struct {
 func (r reporter) Report() (*heliosv1.StatusReport, <-chan struct{}) {
 	p := r.p
 	s, changed := p.control.sync.State()
-	ok, reason := p.Readiness()
+	ok, reason := p.reached()
 	x := &heliosv1.StatusReport{
 		NodeId: p.o.NodeID, Group: r.group, Build: version.String(), Started: timestamppb.New(p.started),
 		StoreId: s.StoreID, Generation: s.Generation, Hash: s.Hash(), Source: s.Source, Rejection: s.Rejection, Warnings: s.Warnings,

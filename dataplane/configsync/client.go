@@ -39,7 +39,8 @@ func (s State) Hash() string {
 
 // Client follows a control plane. Its methods may be called by several goroutines at once, Boot and Run by one.
 type Client struct {
-	o Options
+	o    Options
+	away bool // of Run: it was said that no control plane is reached
 
 	mu      sync.Mutex
 	state   State

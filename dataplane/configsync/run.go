@@ -63,9 +63,12 @@ func (c *Client) say(server Server, answered bool, err error) {
 		log.Error("the control plane turns this proxy away", zap.Error(err))
 	case answered:
 		log.Warn("the config stream has broken; what is in force stays so", zap.Error(err))
+	case c.away:
+		log.Debug("the control plane is not reached", zap.Error(err)) // remind says it from time to time
 	default:
-		log.Info("the control plane is not reached; what is in force stays so", zap.Error(err))
+		log.Warn("the control plane is not reached; what is in force stays so", zap.Error(err))
 	}
+	c.away = !answered
 }
 
 // remind logs from time to time that the control plane is gone.

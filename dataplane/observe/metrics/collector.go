@@ -16,6 +16,7 @@ type collector struct {
 
 	build, clients, servers, wait, queries, errors *prometheus.Desc
 	logins, cancels, panics, bytes, goroutines     *prometheus.Desc
+	config                                         configDescs
 }
 
 func newCollector(s Source, version string) *collector {
@@ -35,6 +36,7 @@ func newCollector(s Source, version string) *collector {
 		panics:     desc("panics_total", "Sessions that ended by a fault of the proxy."),
 		bytes:      desc("client_bytes_total", "Bytes of clients, received from them (in) and sent to them (out).", "direction"),
 		goroutines: desc("goroutines", "Goroutines of the proxy."),
+		config:     newConfigDescs(desc),
 	}
 }
 
@@ -45,6 +47,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	} {
 		to <- d
 	}
+	c.config.describe(to)
 }
 
 // Collect implements [prometheus.Collector].
@@ -75,6 +78,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	counter(c.bytes, m.FromClient, "in")
 	counter(c.bytes, m.ToClient, "out")
 	to <- waits(c.wait, m)
+	if s.Config != nil {
+		c.config.collect(s.Config, to)
+	}
 }
 
 // waits turns counts a bucket into counts up to a bound.

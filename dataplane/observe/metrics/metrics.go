@@ -32,6 +32,20 @@ type Snapshot struct {
 	Clients []Clients
 	Servers []Servers
 	Counted meter.Loop // by all loops together, since the start
+	Config  *Config    // nil without a control plane
+}
+
+// Config is what the proxy runs.
+type Config struct {
+	Epoch      uint64
+	Revision   int64
+	Source     string    // "control-plane", "last-known-good", "file", "none"
+	Applied    time.Time // when it came in force
+	Successful bool      // nothing newer was refused
+	Refused    uint64    // since the start
+	Connected  bool
+	Contact    time.Time // when a control plane was heard of last; zero if never
+	NotKept    bool      // it could not be written for the next start
 }
 
 // Clients is a number of client connections that are alike. The same labels may come more than once.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -90,6 +91,28 @@ func TestHandler(t *testing.T) {
 	}
 	if logs.Len() != 0 {
 		t.Errorf("logged %v", logs.All())
+	}
+}
+
+// TestConfig shows what is run, from where, and how well the control plane is followed.
+func TestConfig(t *testing.T) {
+	text, _ := scrape(t, metrics.Snapshot{Config: &metrics.Config{
+		Epoch: 2, Revision: 17, Source: "last-known-good", Applied: time.Unix(1000, 0), Refused: 3, Contact: time.Now().Add(-time.Hour), NotKept: true,
+	}})
+	want(t, text,
+		`helios_config_generation{epoch="2"} 17`,
+		`helios_config_source{source="last-known-good"} 1`,
+		`helios_config_last_apply_successful 0`,
+		`helios_config_last_apply_timestamp_seconds 1000`,
+		`helios_config_refused_total 3`,
+		`helios_config_connected 0`,
+		`helios_config_not_kept 1`,
+	)
+	if !regexp.MustCompile(`(?m)^helios_config_contact_age_seconds 3600\.`).MatchString(text) {
+		t.Error("lacks the age of the last contact")
+	}
+	if text, _ := scrape(t, metrics.Snapshot{}); strings.Contains(text, "helios_config") {
+		t.Error("a proxy without a control plane tells of one")
 	}
 }
 
