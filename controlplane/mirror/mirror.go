@@ -4,13 +4,14 @@
 // without a word, it loses an event. So a mirror whose watch breaks goes on at the last revision it was told;
 // one that is too old for that lists again, and what is gone by then is gone from the view; a watch on which
 // nothing comes is held against the store's revision; and from time to time all is listed and compared.
+//
+// A view is of one revision of the store, never of a part of one, and no view is older than the one before,
+// unless the store itself went back.
 package mirror
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,24 +51,29 @@ type Options struct {
 type Mirror struct {
 	o    Options
 	view atomic.Pointer[View]
+	seen func(*View) // if set, by a test, it is called with every view
 
-	mu     sync.Mutex // of what follows
+	mu     sync.Mutex // of what follows; nothing is called or waited for while it is held
 	subs   map[chan struct{}]struct{}
+	moved  chan struct{} // closed when there is a new view
 	health Health
 }
 
 // Health is how well a mirror can follow.
 type Health struct {
-	Err     error     // why it cannot at the moment; nil if it can
-	Heard   time.Time // when the store was heard of last
-	Lists   uint64    // how often everything was listed
-	Repairs uint64    // differences that only a comparison has found: events that the store has lost
+	Synced   bool          // there is a view
+	Revision int64         // of the view
+	Err      error         // why the mirror cannot follow at the moment; nil if it can
+	Heard    time.Time     // when the store was heard of last
+	Stale    time.Duration // how old the view may be: since Heard, where that is longer ago than it should be; else 0
+	Lists    uint64        // how often everything was listed to begin, or to begin again
+	Repairs  uint64        // keys of which only a comparison has found that they differ: the store has lost events
 }
 
 // New makes a mirror that has nothing yet.
 func New(o Options) *Mirror {
 	o.Times.complete()
-	return &Mirror{o: o, subs: map[chan struct{}]struct{}{}}
+	return &Mirror{o: o, subs: map[chan struct{}]struct{}{}, moved: make(chan struct{})}
 }
 
 // Current is the newest view; nil before there is one.
@@ -75,13 +81,21 @@ func (m *Mirror) Current() *View { return m.view.Load() }
 
 // Health says how the mirror is.
 func (m *Mirror) Health() Health {
+	v := m.view.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.health
+	h := m.health
+	if v != nil {
+		h.Synced, h.Revision = true, v.Revision
+	}
+	if since := time.Since(h.Heard); !h.Heard.IsZero() && (h.Err != nil || since > m.o.Times.Silence) {
+		h.Stale = since
+	}
+	return h
 }
 
-// Subscribe returns a channel that is sent to after changes. Changes that come while it was not read are
-// one. The function ends the subscription.
+// Subscribe returns a channel that is sent to after keys have changed, and at once if there is a view. Changes
+// that come while it was not read are one. The function ends the subscription.
 func (m *Mirror) Subscribe() (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1)
 	m.mu.Lock()
@@ -99,26 +113,34 @@ func (m *Mirror) Subscribe() (<-chan struct{}, func()) {
 
 // WaitFor returns when the mirror has come to a revision of the store, or with ctx's error.
 func (m *Mirror) WaitFor(ctx context.Context, revision int64) error {
-	c, stop := m.Subscribe()
-	defer stop()
 	for {
+		m.mu.Lock()
+		moved := m.moved
+		m.mu.Unlock()
 		if v := m.view.Load(); v != nil && v.Revision >= revision {
 			return nil
 		}
 		select {
-		case <-c:
+		case <-moved:
 		case <-ctx.Done():
 			return fmt.Errorf("wait for revision %d of the store: %w", revision, ctx.Err())
 		}
 	}
 }
 
-// swap puts a view in force and wakes who waits.
-func (m *Mirror) swap(v *View) {
+// swap puts a view in force and wakes who waits for it. Keys have changed, or it only is of a later revision.
+func (m *Mirror) swap(v *View, changed bool) {
 	m.view.Store(v)
+	if m.seen != nil {
+		m.seen(v)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.health.Err, m.health.Heard = nil, time.Now()
+	close(m.moved)
+	m.moved = make(chan struct{})
+	if !changed {
+		return
+	}
 	for c := range m.subs {
 		select {
 		case c <- struct{}{}:
@@ -127,180 +149,30 @@ func (m *Mirror) swap(v *View) {
 	}
 }
 
+// heard notes that the store has told something.
+func (m *Mirror) heard() {
+	m.mu.Lock()
+	before := m.health
+	m.health.Err, m.health.Heard = nil, time.Now()
+	m.mu.Unlock()
+	if before.Err != nil {
+		m.o.Log.Info("the mirror follows the store again", zap.String("prefix", m.o.Prefix), zap.Time("last_heard", before.Heard))
+	}
+}
+
+// failed notes why the mirror cannot follow, and says so once for as long as it is the same.
+func (m *Mirror) failed(err error) {
+	m.mu.Lock()
+	before := m.health.Err
+	m.health.Err = err
+	m.mu.Unlock()
+	if before == nil || before.Error() != err.Error() {
+		m.o.Log.Warn("the mirror cannot follow the store", zap.String("prefix", m.o.Prefix), zap.Error(err))
+	}
+}
+
 func (m *Mirror) count(f func(*Health)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f(&m.health)
-}
-
-// Run follows the store until ctx ends.
-func (m *Mirror) Run(ctx context.Context) {
-	pause := m.o.Times.Pause / 64
-	for ctx.Err() == nil {
-		before := m.view.Load()
-		err := m.follow(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if m.view.Load() != before {
-			pause = m.o.Times.Pause / 64 // it went well for a while
-		}
-		if err != nil {
-			m.count(func(h *Health) { h.Err = err })
-			m.o.Log.Warn("the mirror of the store is interrupted", zap.String("prefix", m.o.Prefix), zap.Error(err))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(rand.N(pause) + 1):
-		}
-		pause = min(2*pause, m.o.Times.Pause)
-	}
-}
-
-// errBehind is that the watch was silent while the store moved on.
-var errBehind = errors.New("the watch has told nothing of what the store has")
-
-// follow lists if it has to and then watches, until something is wrong.
-func (m *Mirror) follow(ctx context.Context) error {
-	if m.view.Load() == nil {
-		v, err := m.list(ctx)
-		if err != nil {
-			return err
-		}
-		m.swap(v)
-	}
-	err := m.watch(ctx)
-	var compacted *store.CompactedError
-	if errors.As(err, &compacted) || errors.Is(err, errBehind) {
-		// What was missed cannot be told any more; what is there can.
-		m.o.Log.Info("listing the store again", zap.String("prefix", m.o.Prefix), zap.Error(err))
-		v, err := m.list(ctx)
-		if err != nil {
-			return err
-		}
-		m.swap(v)
-		return nil
-	}
-	return err
-}
-
-// pageKeys is how many keys are listed at once.
-const pageKeys = 500
-
-// list reads everything at one revision.
-func (m *Mirror) list(ctx context.Context) (*View, error) {
-	v := &View{}
-	r := store.Range{Prefix: m.o.Prefix, Limit: pageKeys}
-	for {
-		p, err := m.page(ctx, r)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", m.o.Prefix, err)
-		}
-		v.kvs = append(v.kvs, p.KVs...)
-		v.Revision, r.Revision = p.Revision, p.Revision
-		if !p.More {
-			m.count(func(h *Health) { h.Lists++ })
-			return v, nil
-		}
-		r.After = p.KVs[len(p.KVs)-1].Key
-	}
-}
-
-func (m *Mirror) page(ctx context.Context, r store.Range) (store.Page, error) {
-	ctx, stop := context.WithTimeout(ctx, m.o.Times.Call)
-	defer stop()
-	return m.o.Store.List(ctx, r)
-}
-
-// watch applies what the store tells until the watch ends or is found to be of no use.
-func (m *Mirror) watch(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	batches, why := m.o.Store.Watch(ctx, m.o.Prefix, m.view.Load().Revision+1)
-	silence := time.NewTimer(m.o.Times.Silence)
-	defer silence.Stop()
-	compare := time.NewTimer(m.o.Times.AntiEntropy*9/10 + rand.N(m.o.Times.AntiEntropy/5))
-	defer compare.Stop()
-	for {
-		select {
-		case b, ok := <-batches:
-			if !ok {
-				return why()
-			}
-			m.take(b)
-			silence.Reset(m.o.Times.Silence)
-		case <-silence.C:
-			if err := m.behind(ctx); err != nil {
-				return err
-			}
-			silence.Reset(m.o.Times.Silence)
-		case <-compare.C:
-			if err := m.compare(ctx, batches, why); err != nil {
-				return err
-			}
-			compare.Reset(m.o.Times.AntiEntropy*9/10 + rand.N(m.o.Times.AntiEntropy/5))
-		}
-	}
-}
-
-// take applies a batch. What the view has already is left out: a watch may begin a little early.
-func (m *Mirror) take(b store.Batch) {
-	v := m.view.Load()
-	events := b.Events[:0:0]
-	for _, e := range b.Events {
-		if e.Changed > v.Revision {
-			events = append(events, e)
-		}
-	}
-	switch {
-	case len(events) > 0:
-		m.swap(v.with(events, max(v.Revision, b.Revision)))
-	case b.Revision > v.Revision:
-		m.swap(&View{Revision: b.Revision, kvs: v.kvs})
-	default:
-		m.count(func(h *Health) { h.Err, h.Heard = nil, time.Now() })
-	}
-}
-
-// behind looks whether a silent watch has missed something.
-func (m *Mirror) behind(ctx context.Context) error {
-	p, err := m.page(ctx, store.Range{Prefix: m.o.Prefix, Limit: 1, KeysOnly: true})
-	if err != nil {
-		return fmt.Errorf("look after a silent watch: %w", err)
-	}
-	if p.Revision > m.view.Load().Revision {
-		return errBehind
-	}
-	return nil
-}
-
-// compare lists everything and holds it against the view, once the watch has come to the same revision.
-func (m *Mirror) compare(ctx context.Context, batches <-chan store.Batch, why func() error) error {
-	fresh, err := m.list(ctx)
-	if err != nil {
-		return err
-	}
-	late := time.NewTimer(m.o.Times.Silence)
-	defer late.Stop()
-	for m.view.Load().Revision < fresh.Revision {
-		select {
-		case b, ok := <-batches:
-			if !ok {
-				return why()
-			}
-			m.take(b)
-		case <-late.C:
-			return errBehind
-		}
-	}
-	v := m.view.Load()
-	if v.Revision != fresh.Revision {
-		return nil // it has moved on meanwhile: next time
-	}
-	if n := differs(v, fresh); n > 0 {
-		m.count(func(h *Health) { h.Repairs += uint64(n) })
-		m.o.Log.Error("the store has lost events, the mirror is repaired", zap.String("prefix", m.o.Prefix), zap.Int("keys", n))
-		m.swap(fresh)
-	}
-	return nil
 }

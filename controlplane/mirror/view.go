@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -67,21 +68,32 @@ func (v *View) with(events []store.Event, revision int64) *View {
 	return next
 }
 
-// differs counts the keys in which two views of different origin are not the same.
-func differs(a, b *View) int {
-	n, i := 0, 0
-	for _, kv := range b.kvs {
-		for ; i < len(a.kvs) && a.kvs[i].Key < kv.Key; i++ {
-			n++
-		}
-		if i < len(a.kvs) && a.kvs[i].Key == kv.Key {
-			if a.kvs[i].Changed != kv.Changed {
-				n++
-			}
-			i++
-			continue
-		}
-		n++
+// Since returns what makes this view of an older one; of nil it is every key. What was deleted meanwhile is told as of this
+// view's revision. Events are in the order of their keys.
+func (v *View) Since(old *View) []store.Event {
+	var events []store.Event
+	var was []store.KV
+	if old != nil {
+		was = old.kvs
 	}
-	return n + len(a.kvs) - i
+	gone := func(key string) {
+		events = append(events, store.Event{KV: store.KV{Key: key, Changed: v.Revision}, Deleted: true})
+	}
+	for _, kv := range v.kvs {
+		for len(was) > 0 && was[0].Key < kv.Key {
+			gone(was[0].Key)
+			was = was[1:]
+		}
+		if len(was) > 0 && was[0].Key == kv.Key {
+			same := was[0].Changed == kv.Changed && was[0].Created == kv.Created && bytes.Equal(was[0].Value, kv.Value)
+			if was = was[1:]; same {
+				continue
+			}
+		}
+		events = append(events, store.Event{KV: kv})
+	}
+	for _, kv := range was {
+		gone(kv.Key)
+	}
+	return events
 }

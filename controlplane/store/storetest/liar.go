@@ -19,8 +19,9 @@ type Liar struct {
 	// End, if set, says why a watch has ended.
 	End func(error) error
 
-	mu  sync.Mutex
-	cut chan struct{} // closed when it is healed; nil if it is
+	mu     sync.Mutex
+	cut    chan struct{} // closed when it is healed; nil if it is
+	broken chan struct{} // closed to end the watches that there are
 }
 
 // Cut makes the store unreachable: calls fail, and watches hang without a word, until Heal.
@@ -30,6 +31,24 @@ func (l *Liar) Cut() {
 	if l.cut == nil {
 		l.cut = make(chan struct{})
 	}
+}
+
+// Break ends the watches that there are, as a connection that is lost does.
+func (l *Liar) Break() {
+	close(l.breaks())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = nil
+}
+
+// breaks returns a channel that is closed when the watches of now are to end.
+func (l *Liar) breaks() chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken == nil {
+		l.broken = make(chan struct{})
+	}
+	return l.broken
 }
 
 // Heal ends a cut.
@@ -81,50 +100,65 @@ func (l *Liar) Commit(ctx context.Context, t store.Txn) (store.Result, error) {
 // Watch implements [store.Store].
 func (l *Liar) Watch(ctx context.Context, prefix string, from int64) (<-chan store.Batch, func() error) {
 	out := make(chan store.Batch)
-	ended := make(chan error, 1)
+	var why error
 	go func() {
 		defer close(out)
-		if !l.hang(ctx) {
-			ended <- ctx.Err()
-			return
-		}
-		in, why := l.Store.Watch(ctx, prefix, from)
-		for b := range in {
-			told := []store.Batch{b}
-			if l.Batch != nil {
-				told = l.Batch(b)
-			}
-			for _, b := range told {
-				if l.hang(ctx) {
-					select {
-					case out <- b:
-					case <-ctx.Done():
-					}
-				}
-			}
-		}
-		err := why()
+		why = l.watch(ctx, prefix, from, out)
 		if l.End != nil {
-			err = l.End(err)
+			why = l.End(why)
 		}
-		ended <- err
 	}()
-	return out, func() error { return <-ended }
+	return out, func() error { return why }
 }
 
-// hang waits for as long as the store is cut off, and says whether there is somebody left to tell.
-func (l *Liar) hang(ctx context.Context) bool {
+func (l *Liar) watch(ctx context.Context, prefix string, from int64, out chan<- store.Batch) error {
+	broken := l.breaks()
+	if err := l.hang(ctx, broken); err != nil {
+		return err
+	}
+	honest, stop := context.WithCancel(ctx)
+	defer stop()
+	in, why := l.Store.Watch(honest, prefix, from)
 	for {
-		healed := l.healed()
-		if healed == nil {
-			return ctx.Err() == nil
-		}
+		var told []store.Batch
 		select {
-		case <-healed:
-		case <-ctx.Done():
-			return false
+		case b, ok := <-in:
+			if !ok {
+				return why()
+			}
+			if told = []store.Batch{b}; l.Batch != nil {
+				told = l.Batch(b)
+			}
+		case <-broken:
+			return store.ErrUnavailable
+		}
+		for _, b := range told {
+			if err := l.hang(ctx, broken); err != nil {
+				return err
+			}
+			select {
+			case out <- b:
+			case <-broken:
+				return store.ErrUnavailable
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 	}
+}
+
+// hang waits for as long as the store is cut off.
+func (l *Liar) hang(ctx context.Context, broken <-chan struct{}) error {
+	for healed := l.healed(); healed != nil; healed = l.healed() {
+		select {
+		case <-healed:
+		case <-broken:
+			return store.ErrUnavailable
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 var _ store.Store = (*Liar)(nil)
