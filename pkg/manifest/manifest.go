@@ -57,6 +57,12 @@ func (e *InvalidError) Error() string {
 // error is an [*InvalidError].
 func Parse(file string, data []byte) ([]Document, error) {
 	p := &parser{file: file}
+	if docs, ok := fromJSON(data); ok {
+		for _, n := range docs {
+			p.document(n, true)
+		}
+		return p.result()
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
@@ -70,13 +76,10 @@ func Parse(file string, data []byte) ([]Document, error) {
 			break
 		}
 		if len(doc.Content) > 0 && !isNull(doc.Content[0]) {
-			p.document(doc.Content[0])
+			p.document(doc.Content[0], true)
 		}
 	}
-	if len(p.problems) > 0 {
-		return nil, &InvalidError{p.problems}
-	}
-	return p.documents, nil
+	return p.result()
 }
 
 // syntax takes the line out of an error of the YAML library.
@@ -91,11 +94,26 @@ func syntax(err error) (line int, reason string) {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
+// meant is what an alias stands for, or the node itself.
+func meant(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
 // parser collects documents and problems.
 type parser struct {
 	file      string
 	documents []Document
 	problems  []Problem
+}
+
+func (p *parser) result() ([]Document, error) {
+	if len(p.problems) > 0 {
+		return nil, &InvalidError{p.problems}
+	}
+	return p.documents, nil
 }
 
 func (p *parser) fail(n *yaml.Node, path, format string, args ...any) {
@@ -104,9 +122,7 @@ func (p *parser) fail(n *yaml.Node, path, format string, args ...any) {
 
 // fields returns the values of a mapping by name, or says what is wrong with it.
 func (p *parser) fields(n *yaml.Node, path string) ([][2]*yaml.Node, bool) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = meant(n)
 	if n.Kind != yaml.MappingNode {
 		p.fail(n, path, "has to be a mapping")
 		return nil, false
@@ -120,7 +136,7 @@ func (p *parser) fields(n *yaml.Node, path string) ([][2]*yaml.Node, bool) {
 			continue
 		}
 		seen[k.Value] = true
-		all = append(all, [2]*yaml.Node{k, n.Content[i+1]})
+		all = append(all, [2]*yaml.Node{k, meant(n.Content[i+1])})
 	}
 	return all, true
 }
@@ -132,8 +148,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// document reads one document.
-func (p *parser) document(n *yaml.Node) {
+// document reads one document. A List holds no further one: through an alias it could hold itself.
+func (p *parser) document(n *yaml.Node, list bool) {
 	fields, ok := p.fields(n, "")
 	if !ok {
 		return
@@ -159,10 +175,17 @@ func (p *parser) document(n *yaml.Node) {
 	case kind == nil:
 		p.fail(n, "kind", "missing")
 		return
-	case kind.Value == "List" && items != nil && items.Kind == yaml.SequenceNode:
-		for _, it := range items.Content {
-			p.document(it)
+	case kind.Value == "List" && list:
+		if items == nil || items.Kind != yaml.SequenceNode {
+			p.fail(n, "items", "a List has to have a list of resources")
+			return
 		}
+		for _, it := range items.Content {
+			p.document(it, false)
+		}
+		return
+	case items != nil:
+		p.fail(items, "items", "only a List at the top of a document has items")
 		return
 	}
 	if version == nil {

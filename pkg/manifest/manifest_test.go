@@ -104,6 +104,23 @@ items:
 	}
 }
 
+// TestJSON: what JSON and YAML read differently is read as JSON.
+func TestJSON(t *testing.T) {
+	docs, err := manifest.Parse("f", []byte(`{"apiVersion":"helios/v1","kind":"User","metadata":{"name":"\ud83d\ude00","revision":1},"spec":{"secret":"`+"\u0085\ufeff"+`\/","serverUser":null}}
+		{"apiVersion": "helios/v1",
+		 "kind": "List", "items": []}
+		{"apiVersion": "helios/v1", "kind": "Limits", "metadata": {"name": "default"}, "spec": {"maxPreparedBytes": "12"}}`))
+	if err != nil || len(docs) != 2 || docs[1].Line != 4 {
+		t.Fatal(docs, err)
+	}
+	if u := docs[0].Message.(*heliosv1.User); u.GetName() != "😀" || u.GetSecret().GetValue() != "\u0085\ufeff/" {
+		t.Errorf("got %q", u)
+	}
+	if l := docs[1].Message.(*heliosv1.Limits); l.GetMaxPreparedBytes() != 12 {
+		t.Errorf("got %v", l)
+	}
+}
+
 // TestProblems: all of a file's are told, with line, path and what was meant.
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
@@ -117,10 +134,23 @@ func TestProblems(t *testing.T) {
 			"f:5: spec.maxConection: unknown field; the nearest known one is maxConnections\n" +
 				`f:6: spec.mode: "transactoin" is not one of session, transaction` + "\n" +
 				`f:7: spec.idleTimeout: "5" is not a time with its unit, as 30s, 5m or 1h30m` + "\n" +
-				"f:8: spec.name: unknown field; the nearest known one is mode",
+				"f:8: spec.name: belongs into metadata.name",
 		},
 		{"apiVersion: helios/v1\nkind: Node\nmetadata: {name: x}\nspec: {port: -1, port: 2, enabled: perhaps}", "f:4: spec.port: is there twice\nf:4: spec.port: \"-1\" is not a whole number from 0 to 4294967295\nf:4: spec.enabled: \"perhaps\" is not true or false"},
 		{"apiVersion: helios/v1\nkind: Node\nmetadata: {name: x}\nspec: [1]", "f:4: spec: has to be a mapping"},
+		{
+			"apiVersion: helios/v1\nkind: User\nmetadata: {name: x}\nspec: {secret: {value: hunter2, redacted: true}, server_user: a, serverUser: }",
+			"f:4: spec.secret: either has a value or is redacted\nf:4: spec.serverUser: is there twice",
+		},
+		{"apiVersion: helios/v1\nkind: Node\nmetadata: {name: [x]}\nspec: {port: 0x10, weight: 010, enabled: 1, role: 1}", "f:3: metadata.name: has to be a word\n" +
+			"f:3: metadata.name: missing\n" + `f:4: spec.port: "0x10" is not a whole number from 0 to 4294967295` + "\n" + `f:4: spec.enabled: "1" is not true or false` + "\n" +
+			`f:4: spec.role: "1" is not one of primary, standby`},
+		{"kind: List\nitems: &a\n- {kind: List, items: *a}", "f:2: items: only a List at the top of a document has items"},
+		{"&a\nkind: List\nitems: [*a]", "f:3: items: only a List at the top of a document has items"},
+		{"kind: List\nitems: 1", "f:1: items: a List has to have a list of resources"},
+		{"kind: Cluster\nitems: []", "f:2: items: only a List at the top of a document has items"},
+		{"{\n\"apiVersion\": \"helios/v1\", \"kind\": \"Node\",\n\"metadata\": {\"name\": \"x\"},\n\n\"spec\": {\"port\":\n1.5}}", `f:6: spec.port: "1.5" is not a whole number from 0 to 4294967295`},
+		{"{\"kind\": \"Node\"", "f:1: did not find expected ',' or '}'"},
 		{"a: [", "f:1: did not find expected node content"},
 		{"- 1", "f:1: has to be a mapping"},
 	} {

@@ -15,8 +15,12 @@ import (
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
-// nameField is the field that is written as metadata.name.
-const nameField = "name"
+const (
+	// top is the path of what a resource says.
+	top = "spec"
+	// nameField is the field that is written as metadata.name.
+	nameField = "name"
+)
 
 func setName(m resource.Message, name string) {
 	r := m.ProtoReflect()
@@ -29,23 +33,28 @@ func (p *parser) message(n *yaml.Node, path string, m protoreflect.Message) {
 	if !ok {
 		return
 	}
+	seen := map[protoreflect.FieldNumber]bool{} // a field has two names
 	for _, f := range fields {
 		at := join(path, f[0].Value)
-		fd := field(m.Descriptor(), f[0].Value)
+		fd := named(m.Descriptor(), f[0].Value)
 		switch {
-		case fd == nil || path == "spec" && fd.Name() == nameField:
-			p.fail(f[0], at, "unknown field%s", nearest(f[0].Value, fieldNames(m.Descriptor(), path == "spec")))
-		case isNull(f[1]): // as if it was not there
-		case m.Has(fd):
+		case fd == nil:
+			p.fail(f[0], at, "unknown field%s", nearest(f[0].Value, fieldNames(m.Descriptor(), path == top)))
+			continue
+		case path == top && fd.Name() == nameField:
+			p.fail(f[0], at, "belongs into metadata.name")
+			continue
+		case seen[fd.Number()]:
 			p.fail(f[0], at, "is there twice")
-		default:
+		case !isNull(f[1]): // else it is as if it was not there
 			p.value(f[1], at, m, fd)
 		}
+		seen[fd.Number()] = true
 	}
 }
 
-// field finds a field by its name in YAML or in the proto.
-func field(d protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+// named finds a field by its name in YAML or in the proto.
+func named(d protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
 	if fd := d.Fields().ByJSONName(name); fd != nil {
 		return fd
 	}
@@ -53,10 +62,10 @@ func field(d protoreflect.MessageDescriptor, name string) protoreflect.FieldDesc
 }
 
 // fieldNames are the names in YAML.
-func fieldNames(d protoreflect.MessageDescriptor, top bool) []string {
+func fieldNames(d protoreflect.MessageDescriptor, unnamed bool) []string {
 	var names []string
 	for i := range d.Fields().Len() {
-		if fd := d.Fields().Get(i); !top || fd.Name() != nameField {
+		if fd := d.Fields().Get(i); !unnamed || fd.Name() != nameField {
 			names = append(names, fd.JSONName())
 		}
 	}
@@ -65,91 +74,119 @@ func fieldNames(d protoreflect.MessageDescriptor, top bool) []string {
 
 // value reads a value into a field of m.
 func (p *parser) value(n *yaml.Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) {
-	if !fd.IsList() {
-		if v, ok := p.single(n, path, m, fd); ok {
-			m.Set(fd, v)
+	switch {
+	case fd.IsMap():
+		p.entries(n, path, m, fd)
+	case fd.IsList():
+		if n.Kind != yaml.SequenceNode {
+			p.fail(n, path, "has to be a list")
+			return
 		}
-		return
-	}
-	if n.Kind != yaml.SequenceNode {
-		p.fail(n, path, "has to be a list")
-		return
-	}
-	list := m.Mutable(fd).List()
-	for i, e := range n.Content {
-		if v, ok := p.single(e, fmt.Sprintf("%s[%d]", path, i), m, fd); ok {
-			list.Append(v)
+		list := m.Mutable(fd).List()
+		for i, e := range n.Content {
+			if v, ok := p.single(meant(e), fmt.Sprintf("%s[%d]", path, i), fd, list.NewElement); ok {
+				list.Append(v)
+			}
+		}
+	default:
+		if v, ok := p.single(n, path, fd, func() protoreflect.Value { return m.NewField(fd) }); ok {
+			m.Set(fd, v)
 		}
 	}
 }
 
-// single reads one value of a field's type.
-func (p *parser) single(n *yaml.Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (v protoreflect.Value, ok bool) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
+// entries reads a mapping whose names are not those of fields.
+func (p *parser) entries(n *yaml.Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) {
+	fields, ok := p.fields(n, path)
+	if !ok {
+		return
 	}
+	entries := m.Mutable(fd).Map()
+	for _, f := range fields {
+		at := join(path, f[0].Value)
+		k, ok := p.scalar(f[0], at, fd.MapKey())
+		if !ok {
+			continue
+		}
+		if v, ok := p.single(f[1], at, fd.MapValue(), entries.NewValue); ok {
+			entries.Set(k.MapKey(), v)
+		}
+	}
+}
+
+// single reads one value of a field's type. Made is what makes an empty one, if it is a message.
+func (p *parser) single(n *yaml.Node, path string, fd protoreflect.FieldDescriptor, made func() protoreflect.Value) (protoreflect.Value, bool) {
 	if fd.Message() != nil {
-		return p.submessage(n, path, m, fd)
+		return p.submessage(n, path, fd, made)
 	}
+	return p.scalar(n, path, fd)
+}
+
+// scalar reads a single word. What it is in YAML does not matter, only what it looks like: a name may be 12.
+func (p *parser) scalar(n *yaml.Node, path string, fd protoreflect.FieldDescriptor) (v protoreflect.Value, ok bool) {
 	if n.Kind != yaml.ScalarNode {
 		p.fail(n, path, "has to be a single value")
 		return v, false
 	}
-	wrong := func(what string) (protoreflect.Value, bool) {
-		p.fail(n, path, "%q is not %s", n.Value, what)
-		return protoreflect.Value{}, false
+	v, wanted := scalarOf(n.Value, fd)
+	if wanted != "" {
+		p.fail(n, path, "%q is not %s", n.Value, wanted)
 	}
+	return v, wanted == ""
+}
+
+// scalarOf is a word as a value of a field's type, or what the word has to be.
+func scalarOf(s string, fd protoreflect.FieldDescriptor) (v protoreflect.Value, wanted string) {
+	var err error
 	switch fd.Kind() {
 	case protoreflect.StringKind:
-		return protoreflect.ValueOfString(n.Value), true
+		return protoreflect.ValueOfString(s), ""
 	case protoreflect.BoolKind:
-		b, err := strconv.ParseBool(n.Value)
-		if err != nil {
-			return wrong("true or false")
+		if s != "true" && s != "false" {
+			return v, "true or false"
 		}
-		return protoreflect.ValueOfBool(b), true
+		return protoreflect.ValueOfBool(s == "true"), ""
 	case protoreflect.Uint32Kind:
-		u, err := strconv.ParseUint(n.Value, 0, 32)
-		if err != nil {
-			return wrong("a whole number from 0 to 4294967295")
-		}
-		return protoreflect.ValueOfUint32(uint32(u)), true
+		var u uint64
+		u, err = strconv.ParseUint(s, 10, 32)
+		v, wanted = protoreflect.ValueOfUint32(uint32(u)), "a whole number from 0 to 4294967295"
 	case protoreflect.Uint64Kind:
-		u, err := strconv.ParseUint(n.Value, 0, 64)
-		if err != nil {
-			return wrong("a whole number from 0 on")
-		}
-		return protoreflect.ValueOfUint64(u), true
+		var u uint64
+		u, err = strconv.ParseUint(s, 10, 64)
+		v, wanted = protoreflect.ValueOfUint64(u), "a whole number from 0 on"
+	case protoreflect.Int32Kind:
+		var i int64
+		i, err = strconv.ParseInt(s, 10, 32)
+		v, wanted = protoreflect.ValueOfInt32(int32(i)), "a whole number from -2147483648 to 2147483647"
 	case protoreflect.Int64Kind:
-		i, err := strconv.ParseInt(n.Value, 0, 64)
-		if err != nil {
-			return wrong("a whole number")
-		}
-		return protoreflect.ValueOfInt64(i), true
+		var i int64
+		i, err = strconv.ParseInt(s, 10, 64)
+		v, wanted = protoreflect.ValueOfInt64(i), "a whole number"
 	case protoreflect.DoubleKind:
-		x, err := strconv.ParseFloat(n.Value, 64)
-		if err != nil {
-			return wrong("a number")
-		}
-		return protoreflect.ValueOfFloat64(x), true
+		var x float64
+		x, err = strconv.ParseFloat(s, 64)
+		v, wanted = protoreflect.ValueOfFloat64(x), "a number"
 	case protoreflect.BytesKind:
-		b, err := base64.StdEncoding.DecodeString(n.Value)
-		if err != nil {
-			return wrong("base64")
-		}
-		return protoreflect.ValueOfBytes(b), true
+		var b []byte
+		b, err = base64.StdEncoding.DecodeString(s)
+		v, wanted = protoreflect.ValueOfBytes(b), "base64"
 	case protoreflect.EnumKind:
-		if e := enumValue(fd.Enum(), n.Value); e != nil {
-			return protoreflect.ValueOfEnum(e.Number()), true
+		n, ok := enumNumber(fd.Enum(), s)
+		if !ok {
+			return v, "one of " + strings.Join(Words(fd.Enum()), ", ")
 		}
-		return wrong("one of " + strings.Join(Words(fd.Enum()), ", "))
+		return protoreflect.ValueOfEnum(n), ""
+	default:
+		return v, "something that can be written in a manifest"
 	}
-	p.fail(n, path, "cannot be written in a manifest")
-	return v, false
+	if err != nil {
+		return v, wanted
+	}
+	return v, ""
 }
 
 // submessage reads a message: durations and secrets may be a single word.
-func (p *parser) submessage(n *yaml.Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) (v protoreflect.Value, ok bool) {
+func (p *parser) submessage(n *yaml.Node, path string, fd protoreflect.FieldDescriptor, made func() protoreflect.Value) (v protoreflect.Value, ok bool) {
 	switch fd.Message().FullName() {
 	case (&durationpb.Duration{}).ProtoReflect().Descriptor().FullName():
 		d, err := time.ParseDuration(n.Value)
@@ -166,12 +203,12 @@ func (p *parser) submessage(n *yaml.Node, path string, m protoreflect.Message, f
 			return protoreflect.ValueOfMessage((&heliosv1.Secret{Value: n.Value}).ProtoReflect()), true
 		}
 	}
-	sub := m.NewField(fd)
-	if fd.IsList() {
-		sub = m.NewField(fd).List().NewElement()
-	}
+	sub := made()
 	before := len(p.problems)
 	p.message(n, path, sub.Message())
+	if s, ok := sub.Message().Interface().(*heliosv1.Secret); ok && s.GetRedacted() && s.GetValue() != "" {
+		p.fail(n, path, "either has a value or is redacted")
+	}
 	return sub, len(p.problems) == before
 }
 
@@ -201,14 +238,15 @@ func word(v protoreflect.EnumValueDescriptor) string {
 	return strings.ReplaceAll(strings.ToLower(s), "_", "-")
 }
 
-func enumValue(e protoreflect.EnumDescriptor, s string) protoreflect.EnumValueDescriptor {
+// enumNumber reads a word, a value's name in the proto, or the number of a value that this version does not know.
+func enumNumber(e protoreflect.EnumDescriptor, s string) (protoreflect.EnumNumber, bool) {
 	for i := range e.Values().Len() {
-		v := e.Values().Get(i)
-		if v.Number() != 0 && word(v) == s || string(v.Name()) == s {
-			return v
+		if v := e.Values().Get(i); word(v) == s || string(v.Name()) == s {
+			return v.Number(), true
 		}
 	}
-	return nil
+	n, err := strconv.ParseInt(s, 10, 32)
+	return protoreflect.EnumNumber(n), err == nil && e.Values().ByNumber(protoreflect.EnumNumber(n)) == nil
 }
 
 // Word is the value of an enum as people write it; empty for the one that says nothing.

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -115,26 +117,41 @@ func text(s string) *yaml.Node {
 	return n
 }
 
-func write(m protoreflect.Message, top bool) *yaml.Node {
+// write makes a mapping of what a message has. The name of a resource is elsewhere.
+func write(m protoreflect.Message, unnamed bool) *yaml.Node {
 	n := mapping()
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if !m.Has(fd) || top && fd.Name() == nameField {
-			continue
+		if m.Has(fd) && !(unnamed && fd.Name() == nameField) {
+			n.Content = append(n.Content, plain(fd.JSONName()), field(fd, m.Get(fd)))
 		}
-		var v *yaml.Node
-		if fd.IsList() {
-			v = &yaml.Node{Kind: yaml.SequenceNode}
-			for i := range m.Get(fd).List().Len() {
-				v.Content = append(v.Content, value(fd, m.Get(fd).List().Get(i)))
-			}
-		} else {
-			v = value(fd, m.Get(fd))
-		}
-		n.Content = append(n.Content, plain(fd.JSONName()), v)
 	}
 	return n
+}
+
+// field is all that a field holds.
+func field(fd protoreflect.FieldDescriptor, v protoreflect.Value) *yaml.Node {
+	switch {
+	case fd.IsList():
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for i := range v.List().Len() {
+			n.Content = append(n.Content, value(fd, v.List().Get(i)))
+		}
+		return n
+	case fd.IsMap():
+		entries := map[string]*yaml.Node{}
+		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+			entries[k.String()] = value(fd.MapValue(), v)
+			return true
+		})
+		n := mapping()
+		for _, k := range slices.Sorted(maps.Keys(entries)) {
+			n.Content = append(n.Content, text(k), entries[k])
+		}
+		return n
+	}
+	return value(fd, v)
 }
 
 func value(fd protoreflect.FieldDescriptor, v protoreflect.Value) *yaml.Node {
@@ -142,7 +159,7 @@ func value(fd protoreflect.FieldDescriptor, v protoreflect.Value) *yaml.Node {
 	case protoreflect.MessageKind:
 		switch m := v.Message().Interface().(type) {
 		case *durationpb.Duration:
-			return text(short(m.AsDuration()))
+			return text(Duration(m.AsDuration()))
 		case *heliosv1.Secret:
 			if !m.GetRedacted() {
 				return text(m.GetValue())
@@ -170,8 +187,8 @@ func value(fd protoreflect.FieldDescriptor, v protoreflect.Value) *yaml.Node {
 	}
 }
 
-// short is a duration without the units that say nothing: 5m, not 5m0s.
-func short(d time.Duration) string {
+// Duration is a duration without the units that say nothing: 5m, not 5m0s.
+func Duration(d time.Duration) string {
 	s := d.String()
 	if d == 0 || d%time.Minute != 0 {
 		return s
