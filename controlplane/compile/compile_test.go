@@ -1,0 +1,144 @@
+package compile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/compile"
+	"github.com/heliosproxy/heliosproxy/controlplane/store"
+	"github.com/heliosproxy/heliosproxy/pkg/release"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// world is a desired state that changes and what was published of it.
+type world struct {
+	changed   chan struct{}
+	revision  uint64
+	published []string // revision@time since the start
+	fail      []error  // what the next publications answer
+	faster    bool     // somebody else is
+	settled   int
+}
+
+func run(t *testing.T, f func(w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{changed: make(chan struct{}, 1)}
+		began := time.Now()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			compile.Run(ctx, compile.Options{
+				Changed: w.changed, Log: zap.NewNop(),
+				Desired: func() (*release.Content, uint64, error) {
+					if w.revision == 0 {
+						return release.Empty(), 0, nil
+					}
+					c, err := release.New([]*heliosv1.Item{{Kind: "User", Name: fmt.Sprint(w.revision)}})
+					return c, w.revision, err
+				},
+				Publish: func(_ context.Context, _ *release.Content, revision uint64) (uint64, bool, error) {
+					if len(w.fail) > 0 {
+						err := w.fail[0]
+						w.fail = w.fail[1:]
+						return 0, false, err
+					}
+					w.published = append(w.published, fmt.Sprintf("%d@%v", revision, time.Since(began)))
+					return revision, !w.faster, nil
+				},
+				Settle: func(context.Context) error { w.settled++; return nil },
+				Sweep:  func(context.Context) error { return nil },
+			})
+		}()
+		f(w)
+		stop()
+		<-done
+	})
+}
+
+// pass lets time go by and everything that is due then happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (w *world) change() {
+	w.revision++
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+	synctest.Wait()
+}
+
+func (w *world) want(t *testing.T, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	if fmt.Sprint(w.published) != fmt.Sprint(want) {
+		t.Errorf("published %v, want %v", w.published, want)
+	}
+}
+
+func TestOneChange(t *testing.T) {
+	run(t, func(w *world) {
+		w.change()
+		w.want(t)
+		pass(50 * time.Millisecond)
+		w.want(t, "1@50ms")
+		if w.settled != 1 {
+			t.Error("nobody has settled")
+		}
+	})
+}
+
+// TestBurst: changes that come fast are one release, and a stream of them is not put off for ever.
+func TestBurst(t *testing.T) {
+	run(t, func(w *world) {
+		for range 3 {
+			w.change()
+			pass(20 * time.Millisecond)
+		}
+		pass(time.Second)
+		w.want(t, "3@90ms")
+	})
+	run(t, func(w *world) {
+		for range 60 {
+			w.change()
+			pass(20 * time.Millisecond)
+		}
+		if len(w.published) != 2 {
+			t.Errorf("published %v in 1.2 s of changes", w.published)
+		}
+		pass(time.Second)
+		if n := len(w.published); n != 3 || w.published[n-1][:3] != "60@" {
+			t.Errorf("published %v", w.published)
+		}
+	})
+}
+
+// TestRetry: what could not be published is tried again without another change.
+func TestRetry(t *testing.T) {
+	run(t, func(w *world) {
+		w.fail = []error{fmt.Errorf("gone: %w", store.ErrUnavailable), errors.New("odd")}
+		w.change()
+		pass(time.Second)
+		if len(w.published) != 1 || w.settled != 1 {
+			t.Errorf("published %v", w.published)
+		}
+	})
+}
+
+// TestNothing: a store in which nothing was ever written makes no release.
+func TestNothing(t *testing.T) {
+	run(t, func(w *world) {
+		w.changed <- struct{}{}
+		pass(time.Second)
+		w.want(t)
+	})
+}
