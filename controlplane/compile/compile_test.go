@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ import (
 // world is a desired state that changes and what was published of it.
 type world struct {
 	changed   chan struct{}
-	revision  uint64
+	revision  atomic.Uint64
 	published []string // revision@time since the start
 	fail      []error  // what the next publications answer
 	faster    bool     // somebody else is
@@ -37,11 +38,11 @@ func run(t *testing.T, f func(w *world)) {
 			compile.Run(ctx, compile.Options{
 				Changed: w.changed, Log: zap.NewNop(),
 				Desired: func() (*release.Content, uint64, error) {
-					if w.revision == 0 {
+					if w.revision.Load() == 0 {
 						return release.Empty(), 0, nil
 					}
-					c, err := release.New([]*heliosv1.Item{{Kind: "User", Name: fmt.Sprint(w.revision)}})
-					return c, w.revision, err
+					c, err := release.New([]*heliosv1.Item{{Kind: "User", Name: fmt.Sprint(w.revision.Load())}})
+					return c, w.revision.Load(), err
 				},
 				Publish: func(_ context.Context, _ *release.Content, revision uint64) (uint64, bool, error) {
 					if len(w.fail) > 0 {
@@ -69,7 +70,7 @@ func pass(d time.Duration) {
 }
 
 func (w *world) change() {
-	w.revision++
+	w.revision.Add(1)
 	select {
 	case w.changed <- struct{}{}:
 	default:
