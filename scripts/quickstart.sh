@@ -250,13 +250,25 @@ done
 say "Workload through both proxies: 50 clients each for 6 seconds; after 3 the pool shrinks from 20 to 10"
 export PGHOST=127.0.0.1 PGUSER=postgres PGDATABASE=postgres
 PGPORT=$one "$bin/pgbench" -i -q -s 5 >"$dir/pgbench-init.log" 2>&1 || die "pgbench cannot initialize"
-load() { PGPORT=$2 "$bin/pgbench" -n -c 50 -j 1 -T 6 -P 1 -M prepared >"$dir/$1-load.log" 2>&1; }
+load() { PGPORT=$2 "$bin/pgbench" -n -c 50 -j 1 -T 6 -P 1 -M prepared -b simple-update >"$dir/$1-load.log" 2>&1; }
 load proxy-1 "$one" & load_one=$!
 load proxy-2 "$two" & load_two=$!
 used() { sql "$primary" "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"; }
+# reached SECOND waits until both workloads have reported on a second; it fails when one ends without.
+reached() {
+	local log pid
+	for log in "proxy-1 $load_one" "proxy-2 $load_two"; do
+		read -r log pid <<<"$log"
+		until [ "$(grep -c '^progress' "$dir/$log-load.log")" -ge "$1" ]; do
+			kill -0 "$pid" 2>/dev/null || return 1
+			sleep 0.1
+		done
+	done
+}
 for second in 1 2 3 4 5 6; do
-	sleep 1
-	say "  second $second: $(tail -qn 1 "$dir"/proxy-?-load.log | awk '/^progress/ { tps += $4 } END { printf "%d", tps }') transactions a second, $(used) server connections"
+	reached "$second" || break
+	tps=$(awk -v n="$second" '/^progress/ && ++seen[FILENAME] == n { tps += $4 } END { printf "%d", tps }' "$dir"/proxy-?-load.log)
+	say "  second $second: $tps transactions a second, $(used) server connections"
 	if [ "$second" -eq 3 ]; then
 		sed 's/maxConnections: 20/maxConnections: 10/' "$dir/resources.yaml" | "$helioctl" apply -f - -m "smaller pools" >"$dir/apply.log" || die "helioctl apply has failed"
 		say "  helioctl apply: PoolProfile web, maxConnections 20 -> 10"
