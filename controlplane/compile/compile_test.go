@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,8 +20,10 @@ import (
 
 // world is a desired state that changes and what was published of it.
 type world struct {
-	changed   chan struct{}
-	revision  atomic.Uint64
+	changed  chan struct{}
+	revision atomic.Uint64
+
+	mu        sync.Mutex
 	published []string // revision@time since the start
 	fail      []error  // what the next publications answer
 	faster    bool     // somebody else is
@@ -45,6 +48,8 @@ func run(t *testing.T, f func(w *world)) {
 					return c, w.revision.Load(), err
 				},
 				Publish: func(_ context.Context, _ *release.Content, revision uint64) (uint64, bool, error) {
+					w.mu.Lock()
+					defer w.mu.Unlock()
 					if len(w.fail) > 0 {
 						err := w.fail[0]
 						w.fail = w.fail[1:]
@@ -53,8 +58,13 @@ func run(t *testing.T, f func(w *world)) {
 					w.published = append(w.published, fmt.Sprintf("%d@%v", revision, time.Since(began)))
 					return revision, !w.faster, nil
 				},
-				Settle: func(context.Context) error { w.settled++; return nil },
-				Sweep:  func(context.Context) error { return nil },
+				Settle: func(context.Context) error {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.settled++
+					return nil
+				},
+				Sweep: func(context.Context) error { return nil },
 			})
 		}()
 		f(w)
@@ -81,9 +91,16 @@ func (w *world) change() {
 func (w *world) want(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
-	if fmt.Sprint(w.published) != fmt.Sprint(want) {
-		t.Errorf("published %v, want %v", w.published, want)
+	if published, _ := w.seen(); fmt.Sprint(published) != fmt.Sprint(want) {
+		t.Errorf("published %v, want %v", published, want)
 	}
+}
+
+// seen is what was published, and how often somebody has settled.
+func (w *world) seen() (published []string, settled int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.published, w.settled
 }
 
 func TestOneChange(t *testing.T) {
@@ -92,7 +109,7 @@ func TestOneChange(t *testing.T) {
 		w.want(t)
 		pass(50 * time.Millisecond)
 		w.want(t, "1@50ms")
-		if w.settled != 1 {
+		if _, settled := w.seen(); settled != 1 {
 			t.Error("nobody has settled")
 		}
 	})
@@ -113,12 +130,12 @@ func TestBurst(t *testing.T) {
 			w.change()
 			pass(20 * time.Millisecond)
 		}
-		if len(w.published) != 2 {
-			t.Errorf("published %v in 1.2 s of changes", w.published)
+		if published, _ := w.seen(); len(published) != 2 {
+			t.Errorf("published %v in 1.2 s of changes", published)
 		}
 		pass(time.Second)
-		if n := len(w.published); n != 3 || w.published[n-1][:3] != "60@" {
-			t.Errorf("published %v", w.published)
+		if published, _ := w.seen(); len(published) != 3 || published[2][:3] != "60@" {
+			t.Errorf("published %v", published)
 		}
 	})
 }
@@ -126,11 +143,13 @@ func TestBurst(t *testing.T) {
 // TestRetry: what could not be published is tried again without another change.
 func TestRetry(t *testing.T) {
 	run(t, func(w *world) {
+		w.mu.Lock()
 		w.fail = []error{fmt.Errorf("gone: %w", store.ErrUnavailable), errors.New("odd")}
+		w.mu.Unlock()
 		w.change()
 		pass(time.Second)
-		if len(w.published) != 1 || w.settled != 1 {
-			t.Errorf("published %v", w.published)
+		if published, settled := w.seen(); len(published) != 1 || settled != 1 {
+			t.Errorf("published %v, settled %d times", published, settled)
 		}
 	})
 }
