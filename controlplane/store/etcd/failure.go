@@ -21,7 +21,7 @@ func readFailure(ctx context.Context, err error) error {
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return &store.CompactedError{}
 	case ctx.Err() != nil:
-		return fmt.Errorf("etcd: %w", errors.Join(ctx.Err(), store.ErrUnavailable))
+		return fmt.Errorf("etcd: %w: %w", store.ErrUnavailable, ctx.Err())
 	}
 	return fmt.Errorf("etcd: %w: %s", store.ErrUnavailable, words(err))
 }
@@ -34,7 +34,7 @@ func writeFailure(ctx context.Context, err error, sent bool) error {
 		meaning = store.ErrUnavailable
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("etcd: %w", errors.Join(ctx.Err(), meaning))
+		return fmt.Errorf("etcd: %w: %w", meaning, ctx.Err())
 	}
 	return fmt.Errorf("etcd: %w: %s", meaning, words(err))
 }
