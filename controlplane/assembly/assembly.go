@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,6 +48,8 @@ type Options struct {
 	Store store.Store // the control plane closes it
 	// Admin and Stream are the doors of people and of proxies. A listener is the control plane's from then on.
 	Admin, Stream []Door
+	// Health is where probes and metrics are served; nil is nowhere. It is the control plane's from then on.
+	Health net.Listener
 	// MaxConfigBytes bounds the configuration as a whole.
 	MaxConfigBytes int
 	// ReadOnly, if set, is why the admin service writes nothing.
@@ -69,6 +73,9 @@ type ControlPlane struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	grpc    []*grpc.Server
+	http    *http.Server // nil if there is none
+
+	turnedAway atomic.Uint64 // calls without the token
 
 	mu         sync.Mutex
 	generation *heliosv1.Generation
@@ -105,6 +112,11 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 		})
 	})
 	c.serve()
+	if o.Health != nil {
+		if err := c.serveHealth(o.Health); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
 	return c, nil
 }
 
@@ -121,6 +133,7 @@ func (c *ControlPlane) serve() {
 	})
 	open := func(d Door, register func(*grpc.Server)) {
 		guard := identity.Door{Role: d.Role, Token: d.Token, Where: d.Where, Refused: func(_ context.Context, method string) {
+			c.turnedAway.Add(1)
 			c.o.Log.Warn("a caller without the token was turned away", zap.String("role", d.Role), zap.String("method", method))
 		}}
 		s := grpc.NewServer(append(guard.ServerOptions(),
@@ -190,6 +203,9 @@ func (c *ControlPlane) Close() error {
 	}
 	for _, s := range c.grpc {
 		s.Stop()
+	}
+	if c.http != nil {
+		c.http.Close() // its error is that of connections which are of no more use
 	}
 	c.stop()
 	c.running.Wait()

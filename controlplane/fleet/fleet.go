@@ -44,6 +44,7 @@ type Fleet struct {
 	assigned   time.Time // since when
 	changed    chan struct{}
 	dumps      uint64
+	counted    Counted
 }
 
 // node is one proxy, by its id.
@@ -57,7 +58,7 @@ type node struct {
 
 // New makes a fleet without proxies.
 func New(o Options) *Fleet {
-	return &Fleet{o: o, nodes: map[string]*node{}, changed: make(chan struct{})}
+	return &Fleet{o: o, nodes: map[string]*node{}, changed: make(chan struct{}), counted: Counted{Nacked: map[heliosv1.Stage]uint64{}}}
 }
 
 // Assign tells what every proxy should run from now on.
@@ -178,6 +179,10 @@ func (f *Fleet) Sent(id string, g *heliosv1.Generation, _ string, bytes int, who
 	if whole {
 		what = "the whole configuration"
 	}
+	f.mu.Lock()
+	f.counted.Sent++
+	f.counted.SentBytes += uint64(bytes)
+	f.mu.Unlock()
 	f.o.Event(&heliosv1.Event{Type: "sent", NodeId: id, Generation: g, Message: fmt.Sprintf("%s, %d bytes", what, bytes)})
 }
 
@@ -195,6 +200,7 @@ func (f *Fleet) Confirmed(id string, g *heliosv1.Generation, hash string, ack *h
 		n.seen.Rejection = nil
 		if ack != nil {
 			n.seen.Warnings = ack.GetWarnings()
+			f.acked(hash)
 		}
 	})
 	e := &heliosv1.Event{Type: "acked", NodeId: id, Generation: g, Message: "it is up to date"}
@@ -206,7 +212,10 @@ func (f *Fleet) Confirmed(id string, g *heliosv1.Generation, hash string, ack *h
 
 // Refused says that a proxy has refused a content.
 func (f *Fleet) Refused(id string, r *heliosv1.Rejection) {
-	f.update(id, func(n *node) { n.seen.Rejection = r })
+	f.update(id, func(n *node) {
+		n.seen.Rejection = r
+		f.counted.Nacked[r.GetStage()]++
+	})
 	f.o.Event(&heliosv1.Event{Type: "nacked", NodeId: id, Generation: r.GetGeneration(), Message: Words(r)})
 }
 

@@ -41,6 +41,7 @@ type Options struct {
 	NodeID         string
 	Loops          int // 0 lets it choose
 	AdminAddress   string
+	AdminOptional  bool // if the address is taken, go on without
 	AdminToken     string
 	Listen         map[string]string // addresses that go before those of listeners, by name
 	StateDir       string
@@ -59,6 +60,8 @@ type ControlOptions struct {
 	DataDir                   string
 	EtcdEndpoints             []string
 	AdminListen, StreamListen string
+	HealthListen              string // empty: nowhere
+	HealthOptional            bool   // if the address is taken, go on without
 	MaxConfigBytes            int
 }
 

@@ -62,6 +62,7 @@ good, where --state-dir has one, and serves from it for as long as the control p
 					return failed{err}
 				}
 			}
+			o.AdminOptional = !c.Flags().Changed("admin-address")
 			o.NodeID, o.Loops, o.Listen, o.StateDir, o.MaxConfigBytes = f.nodeID, f.loops, f.addresses, f.stateDir, f.maxConfigBytes
 			if !f.drainSet {
 				f.drainTimeout = memberDrain
@@ -122,7 +123,8 @@ func (p Program) controlCommand() *cobra.Command {
 cluster at --etcd-endpoints, and sends them to the proxies that follow it. The tokens that it asks for are in --data-dir:
 admin.token for helioctl, node.token for proxies.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.HealthOptional = !c.Flags().Changed("admin-address")
 			for flag, address := range map[string]string{"--admin-listen": o.AdminListen, "--stream-listen": o.StreamListen} {
 				if strings.HasPrefix(address, "unix:") {
 					return fmt.Errorf("%s %s: want HOST:PORT", flag, address)
@@ -130,6 +132,9 @@ admin.token for helioctl, node.token for proxies.`,
 				if err := bearer.Loopback(address); err != nil {
 					return fmt.Errorf("%s %w", flag, err)
 				}
+			}
+			if err := adminAddress(o.HealthListen); err != nil {
+				return err
 			}
 			if o.MaxConfigBytes < 1 {
 				return fmt.Errorf("--max-config-bytes %d is less than 1", o.MaxConfigBytes)
@@ -149,6 +154,7 @@ admin.token for helioctl, node.token for proxies.`,
 	c.Flags().StringSliceVar(&o.EtcdEndpoints, "etcd-endpoints", nil, "an etcd cluster, HOST:PORT[,…], instead of the one in the process")
 	c.Flags().StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:7400", "where helioctl is served")
 	c.Flags().StringVar(&o.StreamListen, "stream-listen", "127.0.0.1:7401", "where proxies are served")
+	c.Flags().StringVar(&o.HealthListen, "admin-address", "127.0.0.1:7402", "where health and metrics are served; empty: nowhere")
 	c.Flags().IntVar(&o.MaxConfigBytes, "max-config-bytes", defaultMaxConfigBytes, "the largest configuration that is written")
 	l.register(c)
 	return c

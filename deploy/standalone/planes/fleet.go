@@ -18,6 +18,14 @@ import (
 
 // Member starts a data plane that follows a control plane.
 func Member(o command.Options, m command.Membership) (command.Server, error) {
+	if o.AdminOptional && o.AdminAddress != "" {
+		if l, err := net.Listen("tcp", o.AdminAddress); err != nil {
+			o.Log.Warn("health and metrics are not served: give another --admin-address", zap.Error(err))
+			o.AdminAddress = ""
+		} else {
+			l.Close() // it is opened again in a moment
+		}
+	}
 	p, err := newProxy(o)
 	if err != nil {
 		return nil, err
@@ -52,12 +60,20 @@ func Control(ctx context.Context, o command.ControlOptions) (command.Closer, err
 		}
 		doors[i] = control.Door{Listener: l, Role: at.role, Token: at.token, Where: filepath.Join(o.DataDir, at.file)}
 	}
+	var health net.Listener
+	if o.HealthListen != "" {
+		if health, err = net.Listen("tcp", o.HealthListen); err != nil && !o.HealthOptional {
+			return nil, err
+		} else if err != nil {
+			o.Log.Warn("health and metrics are not served: give another --admin-address", zap.Error(err))
+		}
+	}
 	s, err := control.OpenStore(ctx, o.DataDir, o.EtcdEndpoints, o.Log)
 	if err != nil {
 		return nil, err
 	}
 	c, err := control.Start(ctx, control.Options{
-		Log: o.Log, Store: s, Admin: doors[:1], Stream: doors[1:], MaxConfigBytes: o.MaxConfigBytes,
+		Log: o.Log, Store: s, Admin: doors[:1], Stream: doors[1:], Health: health, MaxConfigBytes: o.MaxConfigBytes,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
