@@ -75,7 +75,7 @@ func run(t *testing.T, f func(w *world)) {
 
 // pass lets time go by and everything that is due then happen.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 
