@@ -1,0 +1,106 @@
+package assembly
+
+import (
+	"testing"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// TestRemovedWhileIdle: sessions whose database or user is removed are told so at once when they are idle, in
+// both pool modes, and when their transaction ends otherwise; everybody else goes on.
+func TestRemovedWhileIdle(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	for name, mode := range map[string]heliosv1.PoolMode{
+		"transaction": heliosv1.PoolMode_POOL_MODE_TRANSACTION, "session": heliosv1.PoolMode_POOL_MODE_SESSION,
+	} {
+		t.Run(name, func(t *testing.T) {
+			with := func(user bool, databases ...string) *resource.Set {
+				s := config(pg.Primary, mode, 4)
+				delete(s.Databases, "*")
+				for _, name := range databases {
+					s.Databases[name] = &heliosv1.Database{Name: name, Cluster: "main", ServerName: "postgres", PoolProfile: "default"}
+				}
+				if user {
+					s.Users["postgres"] = &heliosv1.User{Name: "postgres"}
+				}
+				return s
+			}
+			full := with(true, "gone", "postgres")
+			p, addr := start(t, full)
+			enter := func(db string) *pgscript.Client {
+				c := pgscript.Dial(t, "tcp", addr)
+				c.Login(pgscript.Login{User: "postgres", Database: db})
+				return c
+			}
+			idle, stays := enter("gone"), enter("postgres")
+			if _, err := p.Apply(with(true, "postgres"), nil); err != nil {
+				t.Fatal(err)
+			}
+			if m := idle.Until("E"); m[len(m)-1].Field('C') != "57P01" {
+				t.Errorf("an idle session of a database that is gone: %s", m[len(m)-1].Backend())
+			}
+			if _, err := p.Apply(with(false, "postgres"), nil); err != nil {
+				t.Fatal(err)
+			}
+			if m := stays.Until("E"); m[len(m)-1].Field('C') != "57P01" {
+				t.Errorf("an idle session of a user who is gone: %s", m[len(m)-1].Backend())
+			}
+		})
+	}
+}
+
+// TestPoolFollows: a pool that may be smaller closes what is free at once, one that may be larger is so for who
+// waits, and one that nobody leads to any more is closed.
+func TestPoolFollows(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4))
+	conns := func() (n int) {
+		p.hub.Pools.Each(func(pl *pool.Pool) {
+			c, _ := pl.Total()
+			n += c
+		})
+		return n
+	}
+	until := func(what string, want int) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); conns() != want; <-time.After(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d connections, want %d", what, conns(), want)
+			}
+		}
+	}
+	apply := func(max uint32) {
+		t.Helper()
+		if _, err := p.Apply(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, max), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	want(t, a, "BEGIN", "")
+	want(t, b, "BEGIN", "")
+	until("two transactions", 2)
+	apply(1)
+	want(t, b, "COMMIT", "")
+	until("smaller by one", 1)
+	waiting := make(chan string, 1)
+	go func() { waiting <- ask(b, "SELECT 2") }()
+	apply(2)
+	if got := <-waiting; got != "2" {
+		t.Errorf("who waited got %s", got)
+	}
+	until("larger again", 2)
+	want(t, a, "COMMIT", "")
+	gone := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	gone.Databases = map[string]*heliosv1.Database{"other": {Name: "other", Cluster: "main", PoolProfile: "default"}}
+	if _, err := p.Apply(gone, nil); err != nil {
+		t.Fatal(err)
+	}
+	until("nobody leads there", 0)
+}
