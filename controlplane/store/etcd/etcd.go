@@ -59,8 +59,8 @@ type Store struct {
 	close    func() error
 	watches  atomic.Uint64 // how many there were
 
-	mu     sync.Mutex
-	closed bool
+	once   sync.Once
+	closed chan struct{}
 }
 
 // Open makes a client. It does not wait for the cluster: calls fail while that is not there.
@@ -87,33 +87,33 @@ func New(name string, c *clientv3.Client, every time.Duration, close func() erro
 	if every == 0 {
 		every = progress
 	}
-	return &Store{name: name, c: c, progress: every, close: close}
+	return &Store{name: name, c: c, progress: every, close: close, closed: make(chan struct{})}
 }
 
 // Name is "etcd" or "embedded".
 func (s *Store) Name() string { return s.name }
 
 // Close lets go of the cluster.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	before := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if before {
-		return nil
-	}
-	return s.close()
+func (s *Store) Close() (err error) {
+	s.once.Do(func() {
+		close(s.closed)
+		err = s.close()
+	})
+	return err
 }
 
 // open refuses what comes after Close.
 func (s *Store) open() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
+	select {
+	case <-s.closed:
+		return errClosed
+	default:
+		return nil
 	}
-	return nil
 }
+
+// errClosed is what a store that was closed answers.
+var errClosed = fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {

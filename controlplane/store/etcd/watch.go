@@ -57,6 +57,8 @@ func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<-
 			}
 			select {
 			case out <- b:
+			case <-s.closed:
+				return errClosed
 			case <-ctx.Done():
 				return ended(ctx, "")
 			}
@@ -65,6 +67,8 @@ func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<-
 				return ended(ctx, fmt.Sprintf("nothing was heard of it for %v", time.Duration(silent)*s.progress))
 			}
 			go s.ask(own)
+		case <-s.closed:
+			return errClosed
 		case <-ctx.Done():
 			return ended(ctx, "")
 		}

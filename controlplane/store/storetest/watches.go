@@ -162,10 +162,12 @@ func cancelled(ctx context.Context, t T, s store.Store) {
 func closed(ctx context.Context, t T, s store.Store) {
 	start := commit(ctx, t, s, put("/z/a", "1"))
 	quiet, why := s.Watch(ctx, "/z/", start+1)
+	unread, _ := s.Watch(ctx, "/z/", start)
 	if err := s.Close(); err != nil {
 		t.Fatalf("close: %v", err)
 	}
 	ends(t, quiet)
+	ends(t, unread)
 	if err := why(); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("the watch ended with %v", err)
 	}
