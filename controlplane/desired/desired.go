@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -97,8 +98,12 @@ type Result struct {
 	Effects  []Effect // none of a request that had been carried out before
 }
 
-// attempts is how often a write is tried that other writers come in the way of.
-const attempts = 20
+const (
+	// attempts is how often a write is tried that other writers come in the way of.
+	attempts = 200
+	// longest is the longest pause before another try: who is slow gets a turn among those who are fast.
+	longest = 100 * time.Millisecond
+)
 
 // Write carries a request out. Errors are of the types of this package, or the store's; where nobody can say
 // whether it was carried out it wraps [store.ErrOutcomeUnknown].
@@ -109,7 +114,7 @@ func (d *Desired) Write(ctx context.Context, r Request) (*Result, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("write: %w", ctx.Err())
 	}
-	for range attempts {
+	for n := range attempts {
 		if !r.DryRun {
 			if done, err := d.Outcome(ctx, r.ID); err != nil {
 				return nil, err
@@ -142,6 +147,11 @@ func (d *Desired) Write(ctx context.Context, r Request) (*Result, error) {
 		if res.Held {
 			d.Log.Info("configuration written", zap.Uint64("revision", s.Revision+1), zap.String("actor", r.Actor), zap.Int("resources", len(p.difference.Upserts)+len(p.difference.Removes)))
 			return &Result{Revision: s.Revision + 1, Changed: true, Effects: p.effects}, nil
+		}
+		select {
+		case <-time.After(mrand.N(min(time.Duration(n+1)*5*time.Millisecond, longest))):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("write: %w", ctx.Err())
 		}
 	}
 	return nil, fmt.Errorf("write: %d times another write was faster: %w", attempts, store.ErrUnavailable)

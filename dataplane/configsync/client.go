@@ -117,7 +117,7 @@ func (c *Client) Boot() error {
 			Since: time.Now(), Saved: e.Saved, Warnings: warnings,
 		}
 	})
-	c.o.Log.Warn("serving the last known good configuration until the control plane confirms it", zap.Stringer("generation", e.Generation),
+	c.o.Log.Warn("serving the last known good configuration until the control plane confirms it", zap.String("generation", show(e.Generation)),
 		zap.String("hash", e.Content.Hash()), zap.Time("saved", e.Saved), zap.Duration("age", time.Since(e.Saved)))
 	return nil
 }

@@ -32,6 +32,11 @@ type outcome struct {
 	took     time.Duration
 }
 
+// show is how people read a generation: epoch and revision.
+func show(g *heliosv1.Generation) string {
+	return fmt.Sprintf("%d/%d", g.GetEpoch(), g.GetRevision())
+}
+
 // confirm hears that what is in force is what should be.
 func (s *stream) confirm(m *heliosv1.UpToDate) error {
 	have, _ := s.State()
@@ -39,11 +44,12 @@ func (s *stream) confirm(m *heliosv1.UpToDate) error {
 		return errors.New("the control plane takes something for up to date that is not in force here")
 	}
 	if s.old(m.GetGeneration(), have) {
-		return fmt.Errorf("the control plane is at generation %v, before %v", m.GetGeneration(), have.Generation)
+		return fmt.Errorf("the control plane is at generation %s, before %s", show(m.GetGeneration()), show(have.Generation))
 	}
 	s.update(func(st *State) {
 		st.StoreID, st.Generation, st.Source, st.Rejection = s.storeID, m.GetGeneration(), s.o.Source, nil
 	})
+	s.o.Log.Info("the control plane confirms the configuration in force", zap.String("generation", show(m.GetGeneration())), zap.String("hash", m.GetHash()))
 	if have.StoreID == s.storeID && proto.Equal(have.Generation, m.GetGeneration()) {
 		return nil
 	}
@@ -70,7 +76,7 @@ func (s *stream) begin(b *heliosv1.Begin) error {
 	s.coming = &coming{Begin: b, base: release.Empty()}
 	switch {
 	case s.old(b.GetGeneration(), have):
-		return s.refuse(refuse(heliosv1.Stage_STAGE_VERIFY, "generation %v is older than %v, which is in force", b.GetGeneration(), have.Generation))
+		return s.refuse(refuse(heliosv1.Stage_STAGE_VERIFY, "generation %s is older than %s, which is in force", show(b.GetGeneration()), show(have.Generation)))
 	case b.GetBytes() > uint64(s.o.MaxBytes):
 		return s.refuse(tooLarge(b.GetBytes(), s.o.MaxBytes))
 	case b.GetBaseHash() == "":
@@ -164,7 +170,7 @@ func (s *stream) settle(o outcome) *heliosv1.StreamConfigRequest {
 		st.StoreID, st.Generation, st.Content, st.Source = s.storeID, o.GetGeneration(), o.content, s.o.Source
 		st.Since, st.Saved, st.Rejection, st.Warnings = time.Now(), time.Time{}, nil, o.warnings
 	})
-	s.o.Log.Info("configuration in force", zap.Stringer("generation", o.GetGeneration()), zap.String("hash", o.content.Hash()),
+	s.o.Log.Info("configuration in force", zap.String("generation", show(o.GetGeneration())), zap.String("hash", o.content.Hash()),
 		zap.Int("resources", o.content.Len()), zap.Duration("took", o.took), zap.Strings("warnings", o.warnings))
 	return &heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_Ack{Ack: &heliosv1.Ack{
 		Nonce: o.GetNonce(), Generation: o.GetGeneration(), Hash: o.content.Hash(), Took: durationpb.New(o.took), Warnings: o.warnings,
@@ -184,6 +190,6 @@ func (s *stream) reject(c *coming, r *Refusal) *heliosv1.StreamConfigRequest {
 		st.Rejection = rejection
 		st.Refusals++
 	})
-	s.o.Log.Error("configuration refused, what was in force stays so", zap.Stringer("generation", c.GetGeneration()), zap.Error(r))
+	s.o.Log.Error("configuration refused, what was in force stays so", zap.String("generation", show(c.GetGeneration())), zap.Error(r))
 	return &heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_Nack{Nack: &heliosv1.Nack{Nonce: c.GetNonce(), Rejection: rejection}}}
 }

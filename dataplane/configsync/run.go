@@ -85,10 +85,10 @@ func (c *Client) remind(ctx context.Context) {
 		case s.Content == nil && !s.Connected:
 			c.o.Log.Warn("without a control plane, and so without a configuration")
 		case s.Source == heliosv1.Source_SOURCE_LAST_KNOWN_GOOD:
-			c.o.Log.Warn("serving the last known good configuration still: no control plane has confirmed it", zap.Stringer("generation", s.Generation),
+			c.o.Log.Warn("serving the last known good configuration still: no control plane has confirmed it", zap.String("generation", show(s.Generation)),
 				zap.Time("saved", s.Saved), zap.Duration("age", time.Since(s.Saved)))
 		case !s.Connected:
-			c.o.Log.Warn("without a control plane, serving what is in force", zap.Stringer("generation", s.Generation),
+			c.o.Log.Warn("without a control plane, serving what is in force", zap.String("generation", show(s.Generation)),
 				zap.Time("since", s.Since), zap.Time("last_contact", s.Contact))
 		}
 	}

@@ -20,10 +20,7 @@ import (
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
-var (
-	hashes      = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
-	generations = regexp.MustCompile(`(epoch:\d+ *)?revision:\d+`)
-)
+var hashes = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 
 // later lets a bubble's time go on until the proxy has had to come back.
 func later(s *stage) {

@@ -3,11 +3,12 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/command"
 )
 
 func main() {
-	p := command.Program{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv}
+	p := command.Program{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv, Now: time.Now}
 	os.Exit(p.Main(os.Args[1:]))
 }

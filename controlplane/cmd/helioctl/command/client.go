@@ -83,5 +83,11 @@ func withUser(ctx context.Context) context.Context {
 	if h, err := os.Hostname(); err == nil {
 		host = h
 	}
-	return metadata.AppendToOutgoingContext(ctx, userHeader, name+"@"+host)
+	claim := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?' // a header is ASCII
+		}
+		return r
+	}, name+"@"+host)
+	return metadata.AppendToOutgoingContext(ctx, userHeader, claim)
 }

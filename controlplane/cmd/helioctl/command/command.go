@@ -32,6 +32,7 @@ type Program struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Env      func(string) string
+	Now      func() time.Time // ages are counted to it, and times are shown in its place
 }
 
 // session is one run of the program.
@@ -41,6 +42,7 @@ type session struct {
 	request  string // the id of a write that was begun
 	progress bool   // somebody looks at Err
 	sent     bool   // its commit was sent: from then on nobody knows until there is an answer
+	places   places // where what is written stands
 }
 
 // globals are the flags of every command.
@@ -51,7 +53,7 @@ type globals struct {
 
 // Main runs the program with the arguments after its name and returns the exit code.
 func (p Program) Main(args []string) int {
-	s := &session{Program: p}
+	s := &session{Program: p, places: places{}}
 	if f, ok := p.Err.(interface{ Fd() uintptr }); ok {
 		s.progress = term.IsTerminal(int(f.Fd()))
 	}
@@ -67,6 +69,9 @@ func (p Program) Main(args []string) int {
 		return 0
 	}
 	f := s.explain(err)
+	if ctx.Err() != nil && f.code == exitUnreachable {
+		f = failure{exitRefused, "interrupted, nothing was changed"}
+	}
 	if f.said != "" {
 		fmt.Fprintf(p.Err, "helioctl: %s\n", f.said)
 	}
@@ -87,6 +92,7 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 conflict, 4 unreachable, 5 outcome unkno
 	pf.StringVar(&s.flags.server, "server", "", "the control plane, HOST:PORT or unix:PATH (default: $HELIOCTL_SERVER, the context's, "+defaultServer+")")
 	pf.StringVar(&s.flags.tokenFile, "token-file", "", "the file of the admin token (default: $HELIOCTL_TOKEN_FILE, the context's)")
 	pf.StringVar(&s.flags.context, "context", "", "the context to use (default: the current one)")
+	cobra.CheckErr(root.RegisterFlagCompletionFunc("context", s.completeContext))
 	pf.DurationVar(&s.flags.timeout, "timeout", 30*time.Second, "how long to wait for the control plane")
 	node := &cobra.Command{Use: "node", Short: "Look into a proxy", Args: noCommand, RunE: help}
 	node.AddCommand(s.nodeConfigCommand())

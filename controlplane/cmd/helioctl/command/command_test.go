@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -86,7 +87,7 @@ func newTool(t *testing.T, server string) *tool {
 func (x *tool) run(in string, args ...string) (code int, out, errs string) {
 	x.t.Helper()
 	var o, e bytes.Buffer
-	p := command.Program{In: strings.NewReader(in), Out: &o, Err: &e, Env: func(k string) string { return x.env[k] }}
+	p := command.Program{In: strings.NewReader(in), Out: &o, Err: &e, Env: func(k string) string { return x.env[k] }, Now: time.Now}
 	code = p.Main(args)
 	return code, o.String(), e.String()
 }
@@ -121,6 +122,8 @@ func TestTour(t *testing.T) {
 	x.want(0, "", words("get poolprofiles"), `^NAME   MODE          MAX CONNECTIONS`, `^web    transaction   10 `)
 	x.want(0, "", words("get pool web -o yaml"), `^kind: PoolProfile$`, `^  revision: 1$`)
 	x.want(0, "", words("get user app -o json"), `"redacted": true`)
+	x.want(0, "", words("get pool/web user/app -o yaml"), `^kind: PoolProfile$`, `^kind: User$`)
+	x.want(0, "", words("describe pool/web"), `^Used by: database/\*$`)
 	x.want(0, "", words("get all -o name"), `^cluster/main$`, `^database/\*$`)
 	x.want(0, "", words("describe poolprofile web"), `^Used by: database/\*$`)
 	x.want(1, "", words("get user nobody"), `^helioctl: there is no User "nobody"$`)
@@ -137,7 +140,9 @@ func TestTour(t *testing.T) {
 
 	x.want(0, "", words("audit"), `^4 .*admin \(.*updated PoolProfile/web +back to release 2`)
 	x.want(0, "", words("audit -o json"), `"fields": \[\n +"max_connections"`)
-	x.want(1, "", words("audit --request nope"), `was not carried out`)
+	x.want(1, "", words("audit --request nope"), `request nope was not carried out`)
+	id := regexp.MustCompile(`[0-9a-f]{16}`).FindString(x.want(0, "", words("audit --limit 1")))
+	x.want(0, "", []string{"audit", "--request", id}, `^4 .*`+id)
 	x.want(0, "", words("events"), `written +- +- +revision 1 by admin`, `released`)
 	x.want(0, "", words("events -o json"), `"type":"released"`)
 	x.want(0, "", words("fleet status"), `^Current generation 1/\d+, hash [0-9a-f]{64}$`, `^No proxy has come yet`)
@@ -145,6 +150,7 @@ func TestTour(t *testing.T) {
 	x.want(1, "", words("node config nobody"), `no proxy "nobody" is known here`)
 	x.want(0, "", words("version"), `^control plane  .*store memory`)
 	x.want(1, "", words("delete user app"), `1 of 1 of kind User.*--allow-destructive`)
+	x.want(1, "", words("delete user/app pool/none"), `there is no PoolProfile "none"`)
 	x.want(0, "", words("delete user app --allow-destructive -o name"), `^user/app$`)
 }
 
@@ -162,7 +168,7 @@ kind: PoolProfile
 metadata: {name: small}
 spec: {mode: session}
 `
-	x.want(1, bad, words("apply -f -"), `refused, nothing was changed`, `^  Database "shop": spec\.poolProfile: there is no PoolProfile "none"$`, `^  PoolProfile "small": spec\.maxConnections: must be at least 1$`)
+	x.want(1, bad, words("apply -f -"), `refused, nothing was changed`, `^  -:1: Database "shop": spec\.poolProfile: there is no PoolProfile "none"$`, `^  -:6: PoolProfile "small": spec\.maxConnections: must be at least 1$`)
 	x.want(1, "", words("get database shop"), `there is no Database "shop"`)
 	x.want(1, "kind: Frob\nmetadata: {}\n", words("apply -f -"), `nothing was changed`, `^  -:1: apiVersion: missing`)
 	x.want(1, "", words("apply -f /nowhere"), `no such file`)
@@ -192,6 +198,10 @@ func TestEdit(t *testing.T) {
 	x.want(0, "", words("edit pool web"), `^nothing has changed$`)
 	x.env["EDITOR"] = "sed -i s/transaction/transactoin/"
 	x.want(1, "", words("edit pool web"), `is not one of session, transaction`, `What you wrote is in `)
+	x.env["EDITOR"] = "sed -i s/web/other/"
+	x.want(1, "", words("edit pool/web"), `PoolProfile "web" was edited and something else came back`, `What you wrote is in `)
+	x.env["EDITOR"] = "truncate -s 0"
+	x.want(1, "", words("edit pool/web"), `something else came back`)
 	x.env["EDITOR"] = "false"
 	x.want(1, "", words("edit pool web"), `editor false`)
 }
@@ -199,7 +209,7 @@ func TestEdit(t *testing.T) {
 func TestUsage(t *testing.T) {
 	x := newTool(t, "127.0.0.1:1")
 	for _, args := range []string{
-		"frob", "get", "get frobs", "apply", "apply -f - extra", "get all -o xml", "delete user", "--frob", "fleet frob", "node", "explain", "edit user a b",
+		"frob", "get", "get frobs", "apply", "apply -f - extra", "get all -o xml", "delete user", "--frob", "fleet frob", "node", "explain", "edit user a b", "edit user", "get pool/", "get frob/x", "get all/x", "describe pool", "delete all x", "delete pool/a -f x",
 		"--server 10.0.0.1:7400 get all", "--context nowhere get all",
 	} {
 		if args == "node" { // shows its help

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 )
 
 // contexts is the file of control planes that have names.
@@ -104,15 +106,20 @@ func (s *session) saveContexts(k contexts) error {
 	return nil
 }
 
+// completeContext completes the names of contexts.
+func (s *session) completeContext(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	k, err := s.loadContexts()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return k.names(), cobra.ShellCompDirectiveNoFileComp
+}
+
 func (s *session) configCommand() *cobra.Command {
 	root := &cobra.Command{Use: "config", Short: "Give control planes names", Args: noCommand, RunE: help}
-	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		k, _ := s.loadContexts()
-		return k.names(), cobra.ShellCompDirectiveNoFileComp
-	}
 	edit := func(use, short string, change func(k *contexts, name string) error) *cobra.Command {
 		return &cobra.Command{
-			Use: use, Short: short, Args: args(cobra.ExactArgs(1)), ValidArgsFunction: names,
+			Use: use, Short: short, Args: args(cobra.ExactArgs(1)), ValidArgsFunction: s.completeContext,
 			RunE: func(_ *cobra.Command, args []string) error {
 				k, err := s.loadContexts()
 				if err != nil {
@@ -147,7 +154,7 @@ func (s *session) configCommand() *cobra.Command {
 					}
 					rows = append(rows, []string{mark, c.Name, first(c.Server, defaultServer), c.TokenFile})
 				}
-				return table(s.Out, rows)
+				return table.Print(s.Out, rows)
 			},
 		},
 		&cobra.Command{

@@ -68,7 +68,7 @@ func (s *session) answered(st *status.Status) failure {
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *heliosv1.Faults:
-			return failure{exitRefused, "refused, nothing was changed:\n" + indent(strings.Join(faults(d.GetFaults()), "\n"))}
+			return failure{exitRefused, "refused, nothing was changed:\n" + indent(strings.Join(s.places.faults(d.GetFaults()), "\n"))}
 		case *heliosv1.Conflict:
 			return failure{exitConflict, "conflict, nothing was changed: " + st.Message() + current(d)}
 		case *heliosv1.Outcome:
@@ -99,8 +99,34 @@ func (s *session) lost(why string) failure {
 		return failure{exitUnknown, fmt.Sprintf("there was no answer (%s): the write may have been carried out, or will be, as a whole, or not at all.\n"+
 			"To find out: helioctl audit --request %s", why, s.request)}
 	}
-	said := fmt.Sprintf("the control plane at %s is not reached, nothing was changed: %s", s.flags.server, why)
-	return failure{exitUnreachable, said}
+	return failure{exitUnreachable, fmt.Sprintf("the control plane at %s is not reached, nothing was changed: %s\n"+
+		"Does it run? --server, HELIOCTL_SERVER or a context say where; --timeout how long to wait.", s.flags.server, plainly(why))}
+}
+
+// plainly is an error of a dial without what gRPC says around it.
+func plainly(why string) string {
+	if _, dial, ok := strings.Cut(why, "Error while dialing: "); ok {
+		return strings.TrimSuffix(dial, `"`)
+	}
+	return why
+}
+
+// places are where resources stand in files, by kind and name.
+type places map[[2]string]string
+
+func (p places) add(docs []manifest.Document) {
+	for _, d := range docs {
+		p[[2]string{string(d.Kind), d.Message.GetName()}] = fmt.Sprintf("%s:%d: ", d.File, d.Line)
+	}
+}
+
+// faults are lines that name file, kind, object, field and reason.
+func (p places) faults(all []*heliosv1.Fault) []string {
+	lines := faults(all)
+	for i, f := range all {
+		lines[i] = p[[2]string{f.GetKind(), f.GetName()}] + lines[i]
+	}
+	return lines
 }
 
 // faults are lines that name kind, object, field and reason.

@@ -43,6 +43,7 @@ func (s *session) readFiles(names []string) ([]manifest.Document, error) {
 	if len(docs) == 0 {
 		return nil, refused{fmt.Errorf("there are no resources in %s", strings.Join(names, ", "))}
 	}
+	s.places.add(docs)
 	return docs, nil
 }
 

@@ -6,138 +6,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
-
-// picture is the fleet at one moment.
-type picture struct {
-	nodes      []*heliosv1.FleetNode
-	generation *heliosv1.Generation
-	hash       string
-}
-
-// pictures yields pictures of the fleet until the stream ends or yield returns an error.
-func pictures(ctx context.Context, client heliosv1.AdminServiceClient, r *heliosv1.GetFleetRequest, yield func(picture) error) error {
-	stream, err := client.GetFleet(ctx, r)
-	if err != nil {
-		return err
-	}
-	var p picture
-	for {
-		m, err := stream.Recv()
-		if ended(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		p.nodes = append(p.nodes, m.GetNodes()...)
-		if m.GetMore() {
-			continue
-		}
-		p.generation, p.hash = m.GetGeneration(), m.GetHash()
-		if err := yield(p); err != nil {
-			return err
-		}
-		p = picture{}
-	}
-}
-
-func (s *session) fleetStatusCommand() *cobra.Command {
-	var o output
-	var watch bool
-	c := &cobra.Command{
-		Use: "status", Short: "Show what each proxy runs and how it is", Args: args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.check("json", "yaml", "name"); err != nil {
-				return err
-			}
-			client, err := s.dial()
-			if err != nil {
-				return err
-			}
-			ctx := c.Context()
-			if !watch {
-				var stop context.CancelFunc
-				ctx, stop = s.bounded(c)
-				defer stop()
-			}
-			last := ""
-			err = pictures(ctx, client, &heliosv1.GetFleetRequest{Watch: watch}, func(p picture) error {
-				var b strings.Builder
-				if err := showFleet(&b, p, o, time.Now()); err != nil {
-					return err
-				}
-				if b.String() == last {
-					return nil
-				}
-				last = b.String()
-				if watch && o.format == "" {
-					if s.terminal() {
-						fmt.Fprint(s.Out, "\x1b[H\x1b[2J")
-					} else {
-						fmt.Fprintln(s.Out, time.Now().Format(time.RFC3339))
-					}
-				}
-				_, err := fmt.Fprint(s.Out, last)
-				return err
-			})
-			if watch && c.Context().Err() != nil {
-				return nil
-			}
-			return err
-		},
-	}
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it again after each change, until Ctrl-C")
-	o.register(c, "json", "yaml", "name")
-	return c
-}
-
-// terminal says whether somebody looks at the output.
-func (s *session) terminal() bool {
-	f, ok := s.Out.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func showFleet(b *strings.Builder, p picture, o output, now time.Time) error {
-	switch o.format {
-	case "name":
-		for _, n := range p.nodes {
-			fmt.Fprintln(b, n.GetNodeId())
-		}
-		return nil
-	case "json", "yaml":
-		nodes := []any{}
-		for _, n := range p.nodes {
-			nodes = append(nodes, fleetNode(n))
-		}
-		return o.print(b, object("generation", generationOf(p.generation), "hash", p.hash, "nodes", nodes))
-	}
-	fmt.Fprintf(b, "Current generation %s, hash %s\n\n", generation(p.generation), first(p.hash, "-"))
-	if len(p.nodes) == 0 {
-		fmt.Fprintln(b, "No proxy has come yet: heliosproxy dataplane --control-plane …")
-		return nil
-	}
-	rows := [][]string{{"NODE", "STATE", "GENERATION", "SOURCE", "AGE", "SEEN", "READY", "CLIENTS", "SERVERS", "VERSION", "LAST ERROR"}}
-	for _, n := range p.nodes {
-		ready := "yes"
-		if !n.GetReady() {
-			ready = "no"
-		}
-		rows = append(rows, []string{
-			n.GetNodeId(), manifest.Word(n.GetState()), generation(n.GetGeneration()), first(manifest.Word(n.GetSource()), "-"),
-			age(now, n.GetSince()), age(now, n.GetLastSeen()), ready, fmt.Sprint(n.GetClients()), fmt.Sprint(n.GetServers()), n.GetBuild(), lastError(n),
-		})
-	}
-	return table(b, rows)
-}
 
 // lastError is what is wrong with a proxy, on one line: what it has refused, why it is not ready, what it warns of.
 func lastError(n *heliosv1.FleetNode) string {
@@ -244,7 +120,7 @@ func (s *session) showNodeConfig(name string, about *heliosv1.GetNodeConfigRespo
 			{"Node:", name}, {"Generation:", generation(about.GetGeneration())}, {"Hash:", first(about.GetHash(), "-")},
 			{"Source:", first(manifest.Word(about.GetSource()), "-")}, {"Since:", fmt.Sprint(first(fmt.Sprint(moment(about.GetSince())), "-"))},
 		}
-		if err := table(s.Out, rows); err != nil {
+		if err := table.Print(s.Out, rows); err != nil {
 			return err
 		}
 		fmt.Fprintln(s.Out)
@@ -269,7 +145,7 @@ func (s *session) describeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "describe KIND NAME | proxy NODE",
 		Short: "Show everything about a resource, or about a proxy",
-		Args:  args(cobra.ExactArgs(2)),
+		Args:  args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: func(c *cobra.Command, given []string, to string) ([]string, cobra.ShellCompDirective) {
 			if len(given) == 1 && given[0] == "proxy" {
 				return s.completeNode(c, nil, to)
@@ -287,14 +163,14 @@ func (s *session) describeCommand() *cobra.Command {
 			}
 			ctx, stop := s.bounded(c)
 			defer stop()
-			if given[0] == "proxy" {
+			if given[0] == "proxy" && len(given) == 2 {
 				return s.describeProxy(ctx, client, given[1])
 			}
-			kind, err := kindArg(given[0], "helioctl describe")
+			kind, name, err := oneTarget(given, "helioctl describe")
 			if err != nil {
 				return err
 			}
-			return s.describe(ctx, client, kind, given[1])
+			return s.describe(ctx, client, kind, name)
 		},
 	}
 	return c
@@ -302,19 +178,19 @@ func (s *session) describeCommand() *cobra.Command {
 
 func (s *session) describeProxy(ctx context.Context, client heliosv1.AdminServiceClient, name string) error {
 	return pictures(ctx, client, &heliosv1.GetFleetRequest{NodeId: name}, func(p picture) error {
-		now := time.Now()
+		now := s.Now()
 		for _, n := range p.nodes {
 			rows := [][]string{
 				{"Proxy:", n.GetNodeId()}, {"Group:", n.GetGroup()}, {"Version:", n.GetBuild()}, {"State:", manifest.Word(n.GetState())},
 				{"Generation:", fmt.Sprintf("%s (current: %s)", generation(n.GetGeneration()), generation(p.generation))}, {"Hash:", n.GetHash()},
-				{"Source:", first(manifest.Word(n.GetSource()), "-")}, {"In force for:", age(now, n.GetSince())}, {"Started:", age(now, n.GetStarted()) + " ago"},
-				{"Seen:", age(now, n.GetLastSeen()) + " ago"}, {"Ready:", fmt.Sprint(n.GetReady())},
+				{"Source:", first(manifest.Word(n.GetSource()), "-")}, {"In force for:", table.Age(now, n.GetSince())}, {"Started:", table.Age(now, n.GetStarted()) + " ago"},
+				{"Seen:", table.Age(now, n.GetLastSeen()) + " ago"}, {"Ready:", fmt.Sprint(n.GetReady())},
 				{"Clients:", fmt.Sprint(n.GetClients())}, {"Servers:", fmt.Sprint(n.GetServers())},
 			}
 			if n.GetReason() != "" {
 				rows = append(rows, []string{"Reason:", n.GetReason()})
 			}
-			if err := table(s.Out, rows); err != nil {
+			if err := table.Print(s.Out, rows); err != nil {
 				return err
 			}
 			for _, l := range slices.Sorted(maps.Keys(n.GetListeners())) {

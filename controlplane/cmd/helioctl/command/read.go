@@ -2,15 +2,16 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -26,6 +27,45 @@ func kindArg(word, command string) (string, error) {
 		return string(t.Kind), nil
 	}
 	return "", usage{fmt.Errorf("%q is no kind; kinds are %s", word, strings.Join(kindWords(), ", ")), command}
+}
+
+// target is a kind and names of it; without names all of the kind are meant.
+type target struct {
+	kind  string
+	names []string
+}
+
+// targets reads KIND [NAME...] or, as -o name prints them, KIND/NAME....
+func targets(given []string, command string) ([]target, error) {
+	if !strings.Contains(given[0], "/") {
+		kind, err := kindArg(given[0], command)
+		return []target{{kind, given[1:]}}, err
+	}
+	var all []target
+	for _, g := range given {
+		word, name, _ := strings.Cut(g, "/")
+		kind, err := kindArg(word, command)
+		if err != nil {
+			return nil, err
+		}
+		if kind == "" || name == "" {
+			return nil, usage{fmt.Errorf("%q is not KIND/NAME", g), command}
+		}
+		all = append(all, target{kind, []string{name}})
+	}
+	return all, nil
+}
+
+// oneTarget reads KIND NAME or KIND/NAME.
+func oneTarget(given []string, command string) (kind, name string, err error) {
+	all, err := targets(given, command)
+	if err != nil {
+		return "", "", err
+	}
+	if len(all) != 1 || len(all[0].names) != 1 || all[0].kind == "" {
+		return "", "", usage{errors.New("want KIND NAME"), command}
+	}
+	return all[0].kind, all[0].names[0], nil
 }
 
 func kindWords() []string {
@@ -88,7 +128,7 @@ func listAll(ctx context.Context, client heliosv1.AdminServiceClient, kind strin
 func (s *session) getCommand() *cobra.Command {
 	var o output
 	c := &cobra.Command{
-		Use:   "get KIND [NAME...]",
+		Use:   "get KIND [NAME...] | KIND/NAME...",
 		Short: "Show resources; KIND may be all",
 		Example: `  helioctl get databases
   helioctl get poolprofile web -o yaml
@@ -99,15 +139,23 @@ func (s *session) getCommand() *cobra.Command {
 			if err := o.check("json", "yaml", "name", "wide"); err != nil {
 				return err
 			}
-			kind, err := kindArg(given[0], "helioctl get")
+			wanted, err := targets(given, "helioctl get")
 			if err != nil {
 				return err
 			}
-			all, err := s.list(c, kind, given[1:])
-			if err != nil {
-				return err
+			var all []*heliosv1.Resource
+			for _, t := range wanted {
+				found, err := s.list(c, t.kind, t.names)
+				if err != nil {
+					return err
+				}
+				all = append(all, found...)
 			}
-			return s.show(all, kind, len(given) == 2, o)
+			kind, one := wanted[0].kind, len(wanted) == 1 && len(wanted[0].names) == 1
+			if len(wanted) > 1 {
+				kind = ""
+			}
+			return s.show(all, kind, one, o)
 		},
 	}
 	o.register(c, "json", "yaml", "name", "wide")
@@ -189,7 +237,7 @@ func (s *session) tables(all []*heliosv1.Resource, kind string, wide bool) error
 		if kind == "" {
 			fmt.Fprintln(s.Out, strings.ToUpper(t.Plural))
 		}
-		if err := table(s.Out, rows); err != nil {
+		if err := table.Print(s.Out, rows); err != nil {
 			return err
 		}
 	}
@@ -239,7 +287,7 @@ func cell(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
 	case fd.Message() != nil:
 		switch x := v.Message().Interface().(type) {
 		case *durationpb.Duration:
-			return x.AsDuration().String()
+			return manifest.Duration(x.AsDuration())
 		case *heliosv1.Secret:
 			return "(set)"
 		}
@@ -265,7 +313,7 @@ func (s *session) historyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows, items, now := [][]string{{"RELEASE", "REVISION", "AGE", "RESOURCES", "BYTES", "BY", "MESSAGE"}}, []any{}, time.Now()
+			rows, items, now := [][]string{{"RELEASE", "REVISION", "AGE", "RESOURCES", "BYTES", "BY", "MESSAGE"}}, []any{}, s.Now()
 			for _, r := range all.GetReleases() {
 				number := fmt.Sprint(r.GetNumber())
 				if o.format == "name" {
@@ -274,7 +322,7 @@ func (s *session) historyCommand() *cobra.Command {
 				if r.GetCurrent() {
 					number += " (current)"
 				}
-				rows = append(rows, []string{number, fmt.Sprint(r.GetRevision()), age(now, r.GetCreated()), fmt.Sprint(r.GetResources()), fmt.Sprint(r.GetBytes()), r.GetActor(), r.GetMessage()})
+				rows = append(rows, []string{number, fmt.Sprint(r.GetRevision()), table.Age(now, r.GetCreated()), fmt.Sprint(r.GetResources()), fmt.Sprint(r.GetBytes()), r.GetActor(), r.GetMessage()})
 				items = append(items, object("release", r.GetNumber(), "current", r.GetCurrent(), "revision", r.GetRevision(), "generation", generationOf(r.GetGeneration()),
 					"hash", r.GetHash(), "created", moment(r.GetCreated()), "resources", r.GetResources(), "bytes", r.GetBytes(), "actor", r.GetActor(), "message", r.GetMessage()))
 			}
@@ -282,7 +330,7 @@ func (s *session) historyCommand() *cobra.Command {
 			case "name":
 				return nil
 			case "":
-				return table(s.Out, rows)
+				return table.Print(s.Out, rows)
 			}
 			return o.print(s.Out, items)
 		},
@@ -312,7 +360,7 @@ func (s *session) auditCommand() *cobra.Command {
 				return err
 			}
 			if request != "" && len(all.GetRecords()) == 0 {
-				return refused{fmt.Errorf("request %s was not carried out, or has changed nothing", request)}
+				return s.unrecorded(ctx, client, request)
 			}
 			return s.showAudit(all.GetRecords(), o)
 		},
@@ -323,8 +371,24 @@ func (s *session) auditCommand() *cobra.Command {
 	return c
 }
 
+// unrecorded says what became of a request of which there is no record.
+func (s *session) unrecorded(ctx context.Context, client heliosv1.AdminServiceClient, request string) error {
+	o, err := client.GetOutcome(ctx, &heliosv1.GetOutcomeRequest{RequestId: request})
+	switch {
+	case err != nil:
+		return err
+	case !o.GetDone():
+		return refused{fmt.Errorf("request %s was not carried out; unless it is still under way it never will be", request)}
+	case o.GetRevision() == 0:
+		_, err = fmt.Fprintf(s.Out, "request %s was carried out and changed nothing\n", request)
+	default:
+		_, err = fmt.Fprintf(s.Out, "request %s was carried out, revision %d; its record is no longer kept\n", request, o.GetRevision())
+	}
+	return err
+}
+
 func (s *session) showAudit(all []*heliosv1.AuditRecord, o output) error {
-	rows, items, now := [][]string{{"REVISION", "AGE", "BY", "CHANGES", "MESSAGE", "REQUEST"}}, []any{}, time.Now()
+	rows, items, now := [][]string{{"REVISION", "AGE", "BY", "CHANGES", "MESSAGE", "REQUEST"}}, []any{}, s.Now()
 	for _, r := range all {
 		var words []string
 		changes := []any{}
@@ -339,12 +403,12 @@ func (s *session) showAudit(all []*heliosv1.AuditRecord, o output) error {
 		if r.GetUndoTo() != 0 {
 			message = strings.TrimSpace(fmt.Sprintf("back to release %d %s", r.GetUndoTo(), message))
 		}
-		rows = append(rows, []string{fmt.Sprint(r.GetRevision()), age(now, r.GetTime()), r.GetActor(), strings.Join(words, ", "), message, r.GetRequestId()})
+		rows = append(rows, []string{fmt.Sprint(r.GetRevision()), table.Age(now, r.GetTime()), r.GetActor(), strings.Join(words, ", "), message, r.GetRequestId()})
 		items = append(items, object("revision", r.GetRevision(), "time", moment(r.GetTime()), "actor", r.GetActor(), "request", r.GetRequestId(),
 			"message", r.GetMessage(), "undoTo", r.GetUndoTo(), "changes", changes, "more", r.GetMore()))
 	}
 	if o.format == "" {
-		return table(s.Out, rows)
+		return table.Print(s.Out, rows)
 	}
 	return o.print(s.Out, items)
 }
@@ -406,7 +470,7 @@ func (s *session) showEvent(e *heliosv1.Event, o output) error {
 		_, err = fmt.Fprintf(s.Out, "%s\n", j)
 		return err
 	}
-	_, err := fmt.Fprintf(s.Out, "%s  %-10s  %-16s  %-6s  %s\n", e.GetTime().AsTime().Local().Format("2006-01-02 15:04:05.000"),
+	_, err := fmt.Fprintf(s.Out, "%s  %-10s  %-16s  %-6s  %s\n", e.GetTime().AsTime().In(s.Now().Location()).Format("2006-01-02 15:04:05.000"),
 		e.GetType(), first(e.GetNodeId(), "-"), generation(e.GetGeneration()), e.GetMessage())
 	return err
 }

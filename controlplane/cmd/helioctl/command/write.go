@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
-	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -180,8 +180,10 @@ func (s *session) deleteCommand() *cobra.Command {
 	var files []string
 	var w writing
 	c := &cobra.Command{
-		Use:               "delete KIND NAME... | -f FILE",
-		Short:             "Delete resources, all or none",
+		Use:   "delete KIND NAME... | KIND/NAME... | -f FILE",
+		Short: "Delete resources, all or none",
+		Long: `Delete resources, all or none. With -f those that a file has: a resource that has metadata.revision there is deleted only if
+nobody has written it since.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
@@ -201,17 +203,19 @@ func (s *session) deleteCommand() *cobra.Command {
 				for _, d := range docs {
 					remove(string(d.Kind), d.Message.GetName(), d.Revision)
 				}
-			case len(files) == 0 && len(given) >= 2:
-				t, ok := resource.Lookup(given[0])
-				if !ok {
-					_, err := kindArg(given[0], "helioctl delete")
+			case len(files) == 0 && len(given) > 0:
+				all, err := targets(given, "helioctl delete")
+				if err != nil {
 					return err
 				}
-				for _, name := range given[1:] {
-					remove(string(t.Kind), name, nil)
+				for _, t := range all {
+					for _, name := range t.names {
+						remove(t.kind, name, nil)
+					}
 				}
-			default:
-				return usage{fmt.Errorf("want KIND NAME... or -f FILE"), "helioctl delete"}
+			}
+			if len(changes) == 0 || changes[0].GetDelete().GetKind() == "" {
+				return usage{errors.New("want KIND NAME..., KIND/NAME... or -f FILE"), "helioctl delete"}
 			}
 			return s.change(c, w.header(), changes, w.output)
 		},
@@ -322,21 +326,23 @@ func (s *session) showWritten(w *written, dryRun bool, o output) error {
 func (s *session) editCommand() *cobra.Command {
 	var w writing
 	c := &cobra.Command{
-		Use:               "edit KIND NAME",
-		Short:             "Change a resource in an editor ($VISUAL, $EDITOR, vi)",
-		Args:              args(cobra.ExactArgs(2)),
+		Use:   "edit KIND NAME",
+		Short: "Change a resource in an editor ($VISUAL, $EDITOR, vi)",
+		Long: `Change a resource in an editor ($VISUAL, $EDITOR, vi). It is written only if nobody has written it since it was read. What
+is not taken is kept in a file.`,
+		Args:              args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
-			kind, err := kindArg(given[0], "helioctl edit")
+			if err := w.output.check("json", "yaml", "name"); err != nil {
+				return err
+			}
+			kind, name, err := oneTarget(given, "helioctl edit")
 			if err != nil {
 				return err
 			}
-			all, err := s.list(c, kind, given[1:])
+			all, err := s.list(c, kind, []string{name})
 			if err != nil {
 				return err
-			}
-			if len(all) != 1 {
-				return usage{fmt.Errorf("edit is for one resource"), "helioctl edit"}
 			}
 			return s.edit(c, w, all[0])
 		},
@@ -385,14 +391,13 @@ func (s *session) edit(c *cobra.Command, w writing, r *heliosv1.Resource) (err e
 	if err != nil {
 		return err
 	}
+	if it := r.GetItem(); len(docs) != 1 || string(docs[0].Kind) != it.GetKind() || docs[0].Message.GetName() != it.GetName() {
+		return refused{fmt.Errorf("%s %q was edited and something else came back: apply -f is for that", it.GetKind(), it.GetName())}
+	}
+	docs[0].Revision = proto.Uint64(r.GetRevision()) // that was read, whatever became of it in the text
 	changes, err := puts(docs)
 	if err != nil {
 		return err
-	}
-	for _, ch := range changes {
-		if it := ch.GetPut(); ch.ExpectedRevision == nil && it.GetKind() == r.GetItem().GetKind() && it.GetName() == r.GetItem().GetName() {
-			ch.ExpectedRevision = proto.Uint64(r.GetRevision())
-		}
 	}
 	// The editor may have been open for hours: the time counts from now.
 	if err := s.change(c, w.header(), changes, w.output); err != nil {

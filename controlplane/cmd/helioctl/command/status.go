@@ -1,0 +1,194 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
+	"github.com/heliosproxy/heliosproxy/pkg/manifest"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// picture is the fleet at one moment.
+type picture struct {
+	nodes      []*heliosv1.FleetNode
+	generation *heliosv1.Generation
+	hash       string
+}
+
+// pictures yields pictures of the fleet until the stream ends or yield returns an error.
+func pictures(ctx context.Context, client heliosv1.AdminServiceClient, r *heliosv1.GetFleetRequest, yield func(picture) error) error {
+	stream, err := client.GetFleet(ctx, r)
+	if err != nil {
+		return err
+	}
+	var p picture
+	for {
+		m, err := stream.Recv()
+		if ended(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.nodes = append(p.nodes, m.GetNodes()...)
+		if m.GetMore() {
+			continue
+		}
+		p.generation, p.hash = m.GetGeneration(), m.GetHash()
+		if err := yield(p); err != nil {
+			return err
+		}
+		p = picture{}
+	}
+}
+
+func (s *session) fleetStatusCommand() *cobra.Command {
+	var o output
+	var watch bool
+	c := &cobra.Command{
+		Use: "status", Short: "Show what each proxy runs and how it is", Args: args(cobra.NoArgs),
+		Long: `Show what each proxy runs and how it is. With --watch a terminal is drawn anew after each change; elsewhere a line comes for
+each proxy that has changed, or, with -o, all of it.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check("json", "yaml", "name"); err != nil {
+				return err
+			}
+			client, err := s.dial()
+			if err != nil {
+				return err
+			}
+			if watch {
+				return s.watchFleet(c.Context(), client, o)
+			}
+			ctx, stop := s.bounded(c)
+			defer stop()
+			return pictures(ctx, client, &heliosv1.GetFleetRequest{}, func(p picture) error { return showFleet(s.Out, p, o, s.Now()) })
+		},
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on, until Ctrl-C")
+	o.register(c, "json", "yaml", "name")
+	return c
+}
+
+// watchFleet shows the fleet until ctx ends.
+func (s *session) watchFleet(ctx context.Context, client heliosv1.AdminServiceClient, o output) error {
+	var last picture
+	var lines changedLines
+	draw := o.format == "" && s.terminal()
+	err := pictures(ctx, client, &heliosv1.GetFleetRequest{Watch: true}, func(p picture) error {
+		switch {
+		case draw:
+			var b strings.Builder
+			b.WriteString("\x1b[H\x1b[2J")
+			if err := showFleet(&b, p, o, s.Now()); err != nil {
+				return err
+			}
+			_, err := io.WriteString(s.Out, b.String())
+			return err
+		case o.format == "":
+			return lines.show(s.Out, p, s.Now())
+		case p.same(last):
+			return nil
+		}
+		last = p
+		return showFleet(s.Out, p, o, s.Now())
+	})
+	if ctx.Err() != nil {
+		return nil // Ctrl-C is how one leaves
+	}
+	return err
+}
+
+// same says whether two pictures differ in nothing but when proxies were heard of.
+func (p picture) same(q picture) bool {
+	if !proto.Equal(p.generation, q.generation) || p.hash != q.hash || len(p.nodes) != len(q.nodes) {
+		return false
+	}
+	for i, n := range p.nodes {
+		a, b := proto.Clone(n).(*heliosv1.FleetNode), proto.Clone(q.nodes[i]).(*heliosv1.FleetNode)
+		a.LastSeen, b.LastSeen = nil, nil
+		if !proto.Equal(a, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// terminal says whether somebody looks at the output.
+func (s *session) terminal() bool {
+	f, ok := s.Out.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func showFleet(w io.Writer, p picture, o output, now time.Time) error {
+	switch o.format {
+	case "name":
+		for _, n := range p.nodes {
+			fmt.Fprintln(w, n.GetNodeId())
+		}
+		return nil
+	case "json", "yaml":
+		nodes := []any{}
+		for _, n := range p.nodes {
+			nodes = append(nodes, fleetNode(n))
+		}
+		return o.print(w, object("generation", generationOf(p.generation), "hash", p.hash, "nodes", nodes))
+	}
+	fmt.Fprintf(w, "Current generation %s, hash %s\n\n", generation(p.generation), first(p.hash, "-"))
+	if len(p.nodes) == 0 {
+		_, err := fmt.Fprintln(w, "No proxy has come yet: heliosproxy dataplane --control-plane …")
+		return err
+	}
+	rows := [][]string{fleetHeads()}
+	for _, n := range p.nodes {
+		rows = append(rows, fleetRow(n, now))
+	}
+	return table.Print(w, rows)
+}
+
+func fleetHeads() []string {
+	return []string{"NODE", "STATE", "GENERATION", "SOURCE", "READY", "VERSION", "AGE", "SEEN", "CLIENTS", "SERVERS", "LAST ERROR"}
+}
+
+func fleetRow(n *heliosv1.FleetNode, now time.Time) []string {
+	ready := "yes"
+	if !n.GetReady() {
+		ready = "no"
+	}
+	return []string{
+		n.GetNodeId(), manifest.Word(n.GetState()), generation(n.GetGeneration()), first(manifest.Word(n.GetSource()), "-"), ready, n.GetBuild(),
+		table.Age(now, n.GetSince()), table.Age(now, n.GetLastSeen()), fmt.Sprint(n.GetClients()), fmt.Sprint(n.GetServers()), lastError(n),
+	}
+}
+
+// changedLines is a table that grows by the proxies that have changed.
+type changedLines struct {
+	widths table.Widths
+	last   map[string]string // what was shown of a proxy
+}
+
+func (l *changedLines) show(w io.Writer, p picture, now time.Time) error {
+	var rows [][]string
+	if l.last == nil {
+		l.last = map[string]string{}
+		rows = [][]string{fleetHeads()}
+	}
+	for _, n := range p.nodes {
+		row := fleetRow(n, now)
+		// How old it is and how much it does changes always.
+		what := strings.Join(append(row[:6:6], row[len(row)-1]), "\x00")
+		if l.last[n.GetNodeId()] != what {
+			l.last[n.GetNodeId()] = what
+			rows = append(rows, row)
+		}
+	}
+	return l.widths.Print(w, rows)
+}
