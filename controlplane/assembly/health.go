@@ -75,7 +75,7 @@ func (c *ControlPlane) Metrics() metrics.Snapshot {
 		s.ConvergedCount += f.Converged[i]
 		s.Converged[bound] = s.ConvergedCount
 	}
-	s.ConvergedCount += f.Converged[len(fleet.Bounds())]
+	s.ConvergedCount += f.Converged[len(f.Converged)-1]
 	return s
 }
 
