@@ -29,11 +29,11 @@ quickstart: build ## Run a small fleet in front of a new PostgreSQL and show it 
 .PHONY: test
 test: build ## Run all tests, with the race detector and real PostgreSQL servers (less than 15 minutes)
 	go test -race -timeout 14m ./...
-	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy go test -short -timeout 10m ./...
+	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy HELIOCTL=$(CURDIR)/$(BIN)/helioctl go test -short -timeout 10m ./...
 
 .PHONY: e2e
 e2e: build ## Run the scenarios against the built program in full length
-	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy go test -v -count=1 -timeout 60m ./... $(ARGS)
+	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy HELIOCTL=$(CURDIR)/$(BIN)/helioctl go test -v -count=1 -timeout 60m ./... $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (60s)
@@ -83,6 +83,10 @@ format: ## Format all Go source
 .PHONY: proto
 proto: ## Generate proto/gen/go
 	$(BUF) generate
+
+.PHONY: dist
+dist: ## Build what is released into bin/dist: static programs for amd64 and arm64, archives, the image's context
+	deploy/image/dist.sh $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built
