@@ -142,7 +142,9 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
 	old := p.current.Load()
-	warnings = reach(old, snap)
+	if p.control != nil { // somebody hears the warnings
+		warnings = reach(old, snap)
+	}
 	if persist != nil {
 		if err := persist(); err != nil {
 			p.persistFailed.Store(true)

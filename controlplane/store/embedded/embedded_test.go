@@ -239,3 +239,28 @@ func TestKilled(t *testing.T) {
 	}
 	t.Logf("%d acknowledged, %d there", len(acknowledged), len(there))
 }
+
+// TestQuiet: a watch that begins with the revision after the last one says that it lives, though etcd itself is silent
+// about revisions that have not come.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	s, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir(), Log: zap.NewNop(), Unsafe: true, Progress: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	page, err := s.List(t.Context(), store.Range{Prefix: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches, why := s.Watch(t.Context(), "/", page.Revision+1)
+	for range 3 {
+		b, ok := <-batches
+		if !ok {
+			t.Fatal(why())
+		}
+		if len(b.Events) != 0 || b.Revision != page.Revision {
+			t.Errorf("got %+v at revision %d", b, page.Revision)
+		}
+	}
+}

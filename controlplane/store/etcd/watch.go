@@ -55,6 +55,7 @@ func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<-
 			if len(b.Events) == 0 && !r.IsProgressNotify() {
 				continue
 			}
+			from = max(from, b.Revision+1)
 			select {
 			case out <- b:
 			case <-s.closed:
@@ -63,7 +64,18 @@ func (s *Store) watch(ctx context.Context, prefix string, from int64, out chan<-
 				return ended(ctx, "")
 			}
 		case <-tick.C:
-			if silent++; silent > unanswered {
+			if silent++; silent > unanswered && s.ahead(ctx, from) {
+				// etcd tells of progress only of revisions that have come. One that begins with the next one is
+				// silent until something is written, and has missed nothing.
+				silent = 0
+				select {
+				case out <- store.Batch{Revision: from - 1}:
+				case <-s.closed:
+					return errClosed
+				case <-ctx.Done():
+					return ended(ctx, "")
+				}
+			} else if silent > unanswered {
 				return ended(ctx, fmt.Sprintf("nothing was heard of it for %v", time.Duration(silent)*s.progress))
 			}
 			go s.ask(own)
@@ -89,6 +101,14 @@ func (s *Store) begin(ctx context.Context, prefix string, from int64) <-chan cli
 		}
 	}()
 	return responses
+}
+
+// ahead says whether the store lives and has nothing yet of what a watch from a revision on would tell.
+func (s *Store) ahead(ctx context.Context, from int64) bool {
+	ctx, stop := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.progress)
+	defer stop()
+	r, err := s.c.Get(ctx, "\x00", clientv3.WithCountOnly())
+	return err == nil && r.Header.GetRevision() < from
 }
 
 // ask asks for progress. That there is none is for the watch to see.
