@@ -117,8 +117,11 @@ func (s *session) nodeConfigCommand() *cobra.Command {
 func (s *session) showNodeConfig(name string, about *heliosv1.GetNodeConfigResponse, all []*heliosv1.Resource, o output) error {
 	if o.format == "" {
 		rows := [][]string{
-			{"Node:", name}, {"Generation:", generation(about.GetGeneration())}, {"Hash:", first(about.GetHash(), "-")},
-			{"Source:", first(manifest.Word(about.GetSource()), "-")}, {"Since:", fmt.Sprint(first(fmt.Sprint(moment(about.GetSince())), "-"))},
+			{"Node:", name},
+			{"Generation:", generation(about.GetGeneration())},
+			{"Hash:", first(about.GetHash(), "-")},
+			{"Source:", first(manifest.Word(about.GetSource()), "-")},
+			{"Since:", fmt.Sprint(first(fmt.Sprint(moment(about.GetSince())), "-"))},
 		}
 		if err := table.Print(s.Out, rows); err != nil {
 			return err
@@ -181,11 +184,19 @@ func (s *session) describeProxy(ctx context.Context, client heliosv1.AdminServic
 		now := s.Now()
 		for _, n := range p.nodes {
 			rows := [][]string{
-				{"Proxy:", n.GetNodeId()}, {"Group:", n.GetGroup()}, {"Version:", n.GetBuild()}, {"State:", manifest.Word(n.GetState())},
-				{"Generation:", fmt.Sprintf("%s (current: %s)", generation(n.GetGeneration()), generation(p.generation))}, {"Hash:", n.GetHash()},
-				{"Source:", first(manifest.Word(n.GetSource()), "-")}, {"In force for:", table.Age(now, n.GetSince())}, {"Started:", table.Age(now, n.GetStarted()) + " ago"},
-				{"Seen:", table.Age(now, n.GetLastSeen()) + " ago"}, {"Ready:", fmt.Sprint(n.GetReady())},
-				{"Clients:", fmt.Sprint(n.GetClients())}, {"Servers:", fmt.Sprint(n.GetServers())},
+				{"Proxy:", n.GetNodeId()},
+				{"Group:", n.GetGroup()},
+				{"Version:", n.GetBuild()},
+				{"State:", manifest.Word(n.GetState())},
+				{"Generation:", fmt.Sprintf("%s (current: %s)", generation(n.GetGeneration()), generation(p.generation))},
+				{"Hash:", n.GetHash()},
+				{"Source:", first(manifest.Word(n.GetSource()), "-")},
+				{"In force for:", table.Age(now, n.GetSince())},
+				{"Started:", table.Age(now, n.GetStarted()) + " ago"},
+				{"Seen:", table.Age(now, n.GetLastSeen()) + " ago"},
+				{"Ready:", fmt.Sprint(n.GetReady())},
+				{"Clients:", fmt.Sprint(n.GetClients())},
+				{"Servers:", fmt.Sprint(n.GetServers())},
 			}
 			if n.GetReason() != "" {
 				rows = append(rows, []string{"Reason:", n.GetReason()})
