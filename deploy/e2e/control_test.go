@@ -230,8 +230,7 @@ func (p *processes) load(port int) (stop func()) {
 
 // TestFleet is the life of a small fleet under load: a pool changes live and back, refusals and conflicts change nothing, a
 // listener that one machine refuses does not hold the other up, and neither the control plane nor a proxy is missed while it
-// is gone. It was seen to fail without the reconfiguration of pools, with a proxy that does not read its disk, and with a
-// control plane that does not ask for another try.
+// is gone.
 func TestFleet(t *testing.T) {
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	init := exec.Command(postgresProgram(t, "pgbench"), "-i", "-q")
@@ -323,7 +322,7 @@ func (p *processes) damageNewest(name string) {
 
 // TestControlPlaneKilled kills the control plane at random moments of writes of 300 resources. What a proxy runs is always the
 // content before or after a write; what was acknowledged is there; what got no answer is there whole or not at all, as audit
-// says. It was seen to fail with a control plane that writes large changes to their keys without a stage.
+// says.
 func TestControlPlaneKilled(t *testing.T) {
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	p := startProcesses(t, "a")
