@@ -111,18 +111,7 @@ func show(r *heliosv1.StoredResource) *heliosv1.Resource {
 	if r == nil {
 		return nil
 	}
-	return &heliosv1.Resource{Item: redacted(r.GetItem()), Revision: r.GetRevision()}
-}
-
-// redacted is an item without its secrets. What cannot be decoded is not shown at all.
-func redacted(it *heliosv1.Item) *heliosv1.Item {
-	kind, m, fault := release.Decode(it)
-	if fault == nil {
-		if clean, err := release.Encode(kind, resource.Redacted(m)); err == nil {
-			return clean
-		}
-	}
-	return &heliosv1.Item{Kind: it.GetKind(), Name: it.GetName()}
+	return &heliosv1.Resource{Item: release.Redacted(r.GetItem()), Revision: r.GetRevision()}
 }
 
 // GetVersion says what this control plane is.

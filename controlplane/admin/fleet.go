@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/fleet"
+	"github.com/heliosproxy/heliosproxy/pkg/release"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -69,7 +70,7 @@ func (s *Service) GetNodeConfig(r *heliosv1.GetNodeConfigRequest, stream heliosv
 	err := s.Fleet.Dump(ctx, r.GetNodeId(), func(d *heliosv1.ConfigDump) error {
 		m := &heliosv1.GetNodeConfigResponse{Generation: d.GetGeneration(), Hash: d.GetHash(), Source: d.GetSource(), Since: d.GetSince()}
 		for _, it := range d.GetItems() {
-			m.Items = append(m.Items, redacted(it)) // proxies leave secrets out too
+			m.Items = append(m.Items, release.Redacted(it)) // proxies leave secrets out too
 		}
 		return stream.Send(m)
 	})

@@ -181,7 +181,7 @@ func (s *Service) GetRelease(r *heliosv1.GetReleaseRequest, stream heliosv1.Admi
 	for part := range release.Empty().To(c).Chunks(messageBytes) {
 		x := &heliosv1.GetReleaseResponse{}
 		for _, it := range part.Upserts {
-			x.Items = append(x.Items, redacted(it))
+			x.Items = append(x.Items, release.Redacted(it))
 		}
 		if err := stream.Send(x); err != nil {
 			return err

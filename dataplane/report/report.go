@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/pkg/release"
-	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -155,7 +154,7 @@ func (s *stream) dump(source Source, id uint64) error {
 	n := 0
 	if content != nil {
 		for it := range content.Items {
-			shown := redacted(it)
+			shown := release.Redacted(it)
 			size := proto.Size(shown)
 			if n > 0 && n+size > partBytes {
 				if err := send(); err != nil {
@@ -169,15 +168,4 @@ func (s *stream) dump(source Source, id uint64) error {
 	}
 	part.Last = true
 	return send()
-}
-
-// redacted is an item without its secrets.
-func redacted(it *heliosv1.Item) *heliosv1.Item {
-	kind, m, fault := release.Decode(it)
-	if fault == nil {
-		if clean, err := release.Encode(kind, resource.Redacted(m)); err == nil {
-			return clean
-		}
-	}
-	return &heliosv1.Item{Kind: it.GetKind(), Name: it.GetName()}
 }

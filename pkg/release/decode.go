@@ -66,3 +66,14 @@ func Faults(err *resource.InvalidError) []*heliosv1.Fault {
 	}
 	return faults
 }
+
+// Redacted is an item without its secrets. What cannot be decoded is not shown at all.
+func Redacted(it *heliosv1.Item) *heliosv1.Item {
+	kind, m, fault := Decode(it)
+	if fault == nil {
+		if clean, err := Encode(kind, resource.Redacted(m)); err == nil {
+			return clean
+		}
+	}
+	return &heliosv1.Item{Kind: it.GetKind(), Name: it.GetName()}
+}
