@@ -82,9 +82,13 @@ func Parse(file string, data []byte) ([]Document, error) {
 	return p.result()
 }
 
-// syntax takes the line out of an error of the YAML library.
+// syntax takes the line out of an error of the YAML library, and a word that may be a password which begins with
+// a star.
 func syntax(err error) (line int, reason string) {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
+	if strings.HasPrefix(s, "unknown anchor") {
+		s = "a word begins with * and so stands for an anchor, which is not there; a text that begins with * has to be in quotes"
+	}
 	if n, _ := fmt.Sscanf(s, "line %d:", &line); n == 1 {
 		_, s, _ = strings.Cut(s, ": ")
 		return line, s

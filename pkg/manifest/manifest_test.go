@@ -142,6 +142,12 @@ func TestProblems(t *testing.T) {
 			"apiVersion: helios/v1\nkind: User\nmetadata: {name: x}\nspec: {secret: {value: hunter2, redacted: true}, server_user: a, serverUser: }",
 			"f:4: spec.secret: either has a value or is redacted\nf:4: spec.serverUser: is there twice",
 		},
+		{
+			"apiVersion: helios/v1\nkind: User\nmetadata: {name: x}\nspec:\n  secret: {hunter2}\n  serverPassword: {redacted: hunter2, hunter2: 1, hunter2: 2}",
+			"f:5: spec.secret: has to be a text, or a mapping of value, a text, or of redacted, which is true\n" +
+				"f:6: spec.serverPassword: has to be a text, or a mapping of value, a text, or of redacted, which is true",
+		},
+		{"kind: User\nspec: {secret: *hunter2}", "f:1: a word begins with * and so stands for an anchor, which is not there; a text that begins with * has to be in quotes"},
 		{"apiVersion: helios/v1\nkind: Node\nmetadata: {name: [x]}\nspec: {port: 0x10, weight: 010, enabled: 1, role: 1}", "f:3: metadata.name: has to be a word\n" +
 			"f:3: metadata.name: missing\n" + `f:4: spec.port: "0x10" is not a whole number from 0 to 4294967295` + "\n" + `f:4: spec.enabled: "1" is not true or false` + "\n" +
 			`f:4: spec.role: "1" is not one of primary, standby`},

@@ -206,8 +206,14 @@ func (p *parser) submessage(n *yaml.Node, path string, fd protoreflect.FieldDesc
 	sub := made()
 	before := len(p.problems)
 	p.message(n, path, sub.Message())
-	if s, ok := sub.Message().Interface().(*heliosv1.Secret); ok && s.GetRedacted() && s.GetValue() != "" {
-		p.fail(n, path, "either has a value or is redacted")
+	if s, ok := sub.Message().Interface().(*heliosv1.Secret); ok {
+		switch {
+		case len(p.problems) > before: // what is in the wrong place may be the secret, and is not repeated
+			p.problems = p.problems[:before]
+			p.fail(n, path, "has to be a text, or a mapping of value, a text, or of redacted, which is true")
+		case s.GetRedacted() && s.GetValue() != "":
+			p.fail(n, path, "either has a value or is redacted")
+		}
 	}
 	return sub, len(p.problems) == before
 }
