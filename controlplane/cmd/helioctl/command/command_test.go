@@ -139,7 +139,7 @@ func TestTour(t *testing.T) {
 	x.want(1, "", words("undo --to 77"), `there is no release 77`)
 
 	x.want(0, "", words("audit"), `^4 .*admin \(.*updated PoolProfile/web +back to release 2`)
-	x.want(0, "", words("audit -o json"), `"fields": \[\n +"max_connections"`)
+	x.want(0, "", words("audit -o json"), `"fields": \[\n +"maxConnections"`)
 	x.want(1, "", words("audit --request nope"), `request nope was not carried out`)
 	id := regexp.MustCompile(`[0-9a-f]{16}`).FindString(x.want(0, "", words("audit --limit 1")))
 	x.want(0, "", []string{"audit", "--request", id}, `^4 .*`+id)
@@ -191,6 +191,7 @@ func TestConflict(t *testing.T) {
 
 // TestEdit changes a resource with an editor, which is a program that the test names.
 func TestEdit(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // what is kept is not kept for ever
 	x := start(t)
 	x.want(0, resources, words("apply -f -"))
 	x.env["EDITOR"] = "sed -i s/10/33/"

@@ -39,7 +39,7 @@ func showDiffs(w io.Writer, effects []*heliosv1.Effect) error {
 			fmt.Fprintln(w, line)
 		}
 		for _, field := range e.GetChangedSecrets() {
-			fmt.Fprintf(w, "  (%s changes)\n", strings.TrimPrefix(yamlField(e.GetKind(), field), "spec."))
+			fmt.Fprintf(w, "  (%s changes)\n", yamlName(e.GetKind(), field))
 		}
 	}
 	if n > mostDiffs {

@@ -148,17 +148,31 @@ func fault(f *heliosv1.Fault) string {
 	return fmt.Sprintf("%s %q: %s: %s", f.GetKind(), f.GetName(), yamlField(f.GetKind(), f.GetField()), f.GetReason())
 }
 
-// yamlField is the name of a field as manifests have it.
+// yamlField is where a field stands in a manifest.
 func yamlField(kind, field string) string {
 	if field == "name" {
 		return "metadata.name"
 	}
+	return "spec." + yamlName(kind, field)
+}
+
+// yamlName is what a field is called in a manifest.
+func yamlName(kind, field string) string {
 	if t, ok := resource.TypeOf(kind); ok {
 		if fd := fieldNamed(t.New().ProtoReflect().Descriptor(), field); fd != nil {
-			return "spec." + fd.JSONName()
+			return fd.JSONName()
 		}
 	}
-	return "spec." + field
+	return field
+}
+
+// yamlNames are [yamlName] of several, for programs: never nil.
+func yamlNames(kind string, fields []string) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = yamlName(kind, f)
+	}
+	return names
 }
 
 // current shows what is there instead of what was expected.

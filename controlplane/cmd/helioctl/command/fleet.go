@@ -38,7 +38,7 @@ func fleetNode(n *heliosv1.FleetNode) any {
 	if r := n.GetRejection(); r != nil {
 		all := []any{}
 		for _, f := range r.GetFaults() {
-			all = append(all, object("kind", f.GetKind(), "name", f.GetName(), "field", f.GetField(), "reason", f.GetReason()))
+			all = append(all, object("kind", f.GetKind(), "name", f.GetName(), "field", yamlName(f.GetKind(), f.GetField()), "reason", f.GetReason()))
 		}
 		rejection = object("generation", generationOf(r.GetGeneration()), "hash", r.GetHash(), "stage", manifest.Word(r.GetStage()), "faults", all)
 	}

@@ -258,6 +258,9 @@ func heads(m resource.Message, wide bool) []string {
 func row(m resource.Message, revision uint64, wide bool) []string {
 	r := []string{m.GetName()}
 	fields(m, wide, func(fd protoreflect.FieldDescriptor) { r = append(r, cell(m.ProtoReflect(), fd)) })
+	if revision == 0 { // a proxy does not know
+		return append(r, "-")
+	}
 	return append(r, fmt.Sprint(revision))
 }
 
@@ -394,7 +397,7 @@ func (s *session) showAudit(all []*heliosv1.AuditRecord, o output) error {
 		changes := []any{}
 		for _, ch := range r.GetChanges() {
 			words = append(words, manifest.Word(ch.GetAction())+" "+ch.GetKind()+"/"+ch.GetName())
-			changes = append(changes, object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", ch.GetFields()))
+			changes = append(changes, object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", yamlNames(ch.GetKind(), ch.GetFields())))
 		}
 		if n := len(words) - 2 + int(r.GetMore()); n > 0 && len(words) > 3 {
 			words = append(words[:2], fmt.Sprintf("and %d more", n))

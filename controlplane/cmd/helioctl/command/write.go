@@ -290,7 +290,7 @@ func (s *session) showWritten(w *written, dryRun bool, o output) error {
 	case "json", "yaml":
 		effects := []any{}
 		for _, e := range w.effects {
-			effects = append(effects, object("action", manifest.Word(e.GetAction()), "kind", e.GetKind(), "name", e.GetName(), "changedSecrets", e.GetChangedSecrets()))
+			effects = append(effects, object("action", manifest.Word(e.GetAction()), "kind", e.GetKind(), "name", e.GetName(), "changedSecrets", yamlNames(e.GetKind(), e.GetChangedSecrets())))
 		}
 		return o.print(s.Out, object("revision", w.outcome.GetRevision(), "changed", w.outcome.GetChanged(), "dryRun", dryRun, "effects", effects))
 	}
