@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -12,12 +11,6 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 )
-
-// loopbackPort reserves a port for the length of a test and returns it as HOST:PORT.
-func loopbackPort(t testing.TB) string {
-	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", freeport.For(t))
-}
 
 // end asks a process to end and waits until it has.
 func (p *processes) end(cmd *exec.Cmd) {

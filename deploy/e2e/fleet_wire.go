@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 )
 
 // A Wire is a TCP relay on loopback that counts what goes through it, as a cable with a meter would.
@@ -42,6 +45,12 @@ func StartWire(t testing.TB, to string) *Wire {
 		w.running.Wait()
 	})
 	return w
+}
+
+// loopbackPort reserves a port for the length of a test and returns it as HOST:PORT.
+func loopbackPort(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", freeport.For(t))
 }
 
 // Down is how many bytes went to those who dialled; Up is how many came from them.
