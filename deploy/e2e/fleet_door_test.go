@@ -23,6 +23,7 @@ import (
 //
 // It was seen to find a door that takes every token (identity: check) and one that takes any address (bearer: Loopback).
 func TestDoorsOfTheControlPlane(t *testing.T) {
+	t.Parallel()
 	p := startProcesses(t)
 	node, admin := p.dir+"/cp/node.token", p.dir+"/cp/admin.token"
 	for _, file := range []string{node, admin} {
@@ -46,8 +47,10 @@ func TestDoorsOfTheControlPlane(t *testing.T) {
 		"dataplane --control-plane 10.0.0.1:7401 --token-file " + node,
 		"dataplane --control-plane " + p.stream + ",example.com:7401 --token-file " + node,
 	} {
-		cmd := exec.Command(program(t), strings.Fields(args)...)
+		ctx, stop := context.WithTimeout(t.Context(), patience)
+		cmd := exec.CommandContext(ctx, program(t), strings.Fields(args)...)
 		out, _ := cmd.CombinedOutput() // the exit code is looked at
+		stop()
 		flag := "--" + found(t, `--((?:admin|stream)-listen|control-plane)`, args)
 		if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(string(out), flag) || !strings.Contains(string(out), "is not a loopback address: tokens travel in clear text") {
 			t.Errorf("%s: exit code %d\n%s", args, code, out)
@@ -73,8 +76,9 @@ func helioctlProgram() string {
 // TestRemovedWhileInUse: when a Database or a User goes, its idle sessions end with 57P01, and those in a transaction when that has
 // ended, with what it did; and nobody new comes in.
 //
-// It was seen to find a proxy that leaves sessions of what was removed alone (assembly: no sweep after a swap).
+// It was seen to find a proxy that leaves sessions of what was removed alone until they speak (assembly: no look at sessions after a swap).
 func TestRemovedWhileInUse(t *testing.T) {
+	t.Parallel()
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	server.Exec(t, "create table t(a int)", "create role app login", "grant all on t to app", "create role stays login", "create database other")
 	p := startProcesses(t, "a")
@@ -136,7 +140,12 @@ spec: {secret: pw}
 		p.want(1, "", []string{"delete", tt.kind, tt.name}, "of kind "+strings.ToUpper(tt.kind[:1])+tt.kind[1:]+".*--allow-destructive")
 		p.want(0, "", []string{"delete", tt.kind, tt.name, "--allow-destructive"})
 		hash = p.follow(patience, hash, "a")
-		ends(t, tt.what+": an idle session", func() error { _, err := idle.Exec(t.Context(), "select 1"); return err })
+		ends(t, tt.what+": an idle session", func() error { // it is told without asking for anything
+			ctx, stop := context.WithTimeout(t.Context(), patience)
+			defer stop()
+			_, err := idle.PgConn().ReceiveMessage(ctx)
+			return err
+		})
 		if _, err := tx.Exec(t.Context(), "insert into t values ($1)", i); err != nil {
 			t.Errorf("%s: in a transaction: %v", tt.what, err)
 		}
@@ -170,6 +179,7 @@ func ends(t *testing.T, what string, use func() error) {
 //
 // It was seen to find a standalone proxy whose configuration does not say that it is of a file (planes: Source).
 func TestStandaloneAnswers(t *testing.T) {
+	t.Parallel()
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	p := &processes{t: t, dir: t.TempDir(), log: &syncBuffer{}}
 	p.admin = "unix:" + filepath.Join(p.dir, "admin.sock")

@@ -47,6 +47,7 @@ func (p *processes) sentBytes(name string) int {
 //
 // It was seen to find a session that forgets what differs and sends the whole (distribute: no base).
 func TestLargeConfiguration(t *testing.T) {
+	t.Parallel()
 	const limit, small = 12 << 20, 64 << 10
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	p := startProcesses(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 )
 
-// A secret is what must not be found, in every form in which it could be.
+// secrets are what must not be found, by name.
 type secrets map[string]string
 
 // make makes a random one.
@@ -48,8 +48,11 @@ func (s secrets) in(text string) (names []string) {
 // logs of all processes at the level debug, what every command prints, the metrics, and the errors of wrong values beside
 // passwords and of passwords in the wrong place. What get prints can be applied, changes nothing, and the password still opens.
 //
-// It was seen to find a resource that is listed with its secret (release: Redacted), one in an error of a proxy, and a token in a log.
+// It was seen to find a resource that is listed with its secret (release: Redacted), one in a fault of
+// validation, and a token in an answer and a log; and, unplanted, passwords in errors of manifests: as a name within the mapping of a
+// secret, beside redacted, and behind a star.
 func TestRandomSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
 	s := secrets{}
 	client, atServer := s.make("password of a client"), s.make("password at the server")
 	server := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all app 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust"}}).Primary
