@@ -83,7 +83,7 @@ func (s *stream) begin(b *heliosv1.Begin) error {
 		return nil
 	case b.GetBaseHash() != have.Hash():
 		s.coming.over = true
-		return s.send(&heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_NeedFull{NeedFull: &heliosv1.NeedFull{Nonce: b.GetNonce()}}})
+		return s.Send(&heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_NeedFull{NeedFull: &heliosv1.NeedFull{Nonce: b.GetNonce()}}})
 	}
 	s.coming.base = have.Content
 	return nil
@@ -180,7 +180,7 @@ func (s *stream) settle(o outcome) *heliosv1.StreamConfigRequest {
 // refuse refuses what is coming before it has come.
 func (s *stream) refuse(r *Refusal) error {
 	s.coming.over = true
-	return s.send(s.reject(s.coming, r))
+	return s.Send(s.reject(s.coming, r))
 }
 
 // reject takes note of a refusal and returns what the control plane is told.

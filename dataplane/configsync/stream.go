@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/heliosproxy/heliosproxy/pkg/duplex"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -19,9 +20,7 @@ var errDrain = errors.New("asked to leave")
 // own goroutine keeps it alive.
 type stream struct {
 	*Client
-	rpc     heliosv1.ConfigService_StreamConfigClient
-	in      chan *heliosv1.StreamConfigResponse
-	ended   error // why in was closed
+	*duplex.Stream[heliosv1.StreamConfigRequest, heliosv1.StreamConfigResponse]
 	storeID string
 	coming  *coming      // between Begin and Commit
 	applied chan outcome // after Commit, until the generation is in force or refused; else nil
@@ -36,44 +35,15 @@ func (c *Client) follow(ctx context.Context, server Server) (answered bool, err 
 		stop()
 		return false, err
 	}
-	s := &stream{Client: c, rpc: rpc, in: make(chan *heliosv1.StreamConfigResponse)}
-	go s.receive()
+	s := &stream{Client: c, Stream: duplex.New(rpc)}
 	defer func() {
 		stop()
-		for range s.in { // until receive has returned
-		}
+		s.Drain()
 	}()
 	if err := s.hello(); err != nil {
 		return false, err
 	}
 	return s.serve(ctx)
-}
-
-// receive hands messages over until the stream ends.
-func (s *stream) receive() {
-	defer close(s.in)
-	for {
-		m, err := s.rpc.Recv()
-		if err != nil {
-			s.ended = err
-			return
-		}
-		s.in <- m
-	}
-}
-
-// send sends. That it fails means that the stream has ended; then the error is why.
-func (s *stream) send(m *heliosv1.StreamConfigRequest) error {
-	err := s.rpc.Send(m)
-	if err == nil {
-		return nil
-	}
-	for range s.in { // until receive has returned
-	}
-	if s.ended != nil {
-		return s.ended
-	}
-	return err
 }
 
 func (s *stream) hello() error {
@@ -82,7 +52,7 @@ func (s *stream) hello() error {
 	for _, t := range resource.Types() {
 		kinds = append(kinds, string(t.Kind))
 	}
-	return s.send(&heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_Hello{Hello: &heliosv1.ConfigHello{
+	return s.Send(&heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_Hello{Hello: &heliosv1.ConfigHello{
 		NodeId: s.o.NodeID, Group: s.o.Group, Build: s.o.Build, ProtocolVersion: ProtocolVersion, Kinds: kinds, MaxBytes: uint64(s.o.MaxBytes),
 		StoreId: have.StoreID, Applied: have.Generation, Hash: have.Hash(), Source: have.Source,
 	}}})
@@ -104,14 +74,14 @@ func (s *stream) serve(ctx context.Context) (answered bool, err error) {
 	defer beat.Stop()
 	for {
 		// What comes while a generation is put in force waits, and so nothing can be said of silence.
-		in, silent := s.in, silence.C
+		in, silent := s.In(), silence.C
 		if s.applied != nil {
 			in, silent = nil, nil
 		}
 		select {
 		case m, ok := <-in:
 			if !ok {
-				return answered, s.ended
+				return answered, s.Err()
 			}
 			answered = true
 			if w := m.GetWelcome(); w != nil && s.storeID == "" {
@@ -129,11 +99,11 @@ func (s *stream) serve(ctx context.Context) (answered bool, err error) {
 		case o := <-s.applied:
 			s.applied = nil
 			silence.Reset(patience)
-			if err := s.send(s.settle(o)); err != nil {
+			if err := s.Send(s.settle(o)); err != nil {
 				return answered, err
 			}
 		case <-beat.C:
-			if err := s.send(&heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_Heartbeat{Heartbeat: &heliosv1.Heartbeat{}}}); err != nil {
+			if err := s.Send(&heliosv1.StreamConfigRequest{Message: &heliosv1.StreamConfigRequest_Heartbeat{Heartbeat: &heliosv1.Heartbeat{}}}); err != nil {
 				return answered, err
 			}
 		case <-silent:

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heliosproxy/heliosproxy/pkg/duplex"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -61,11 +62,7 @@ func Run(ctx context.Context, o Options) {
 }
 
 // stream is one status stream.
-type stream struct {
-	rpc   heliosv1.StatusService_StreamStatusClient
-	in    chan *heliosv1.StreamStatusResponse
-	ended error // why in was closed
-}
+type stream = duplex.Stream[heliosv1.StreamStatusRequest, heliosv1.StreamStatusResponse]
 
 // report is one stream. answered says that the control plane has said something. Nothing of the stream is
 // left when report returns.
@@ -76,17 +73,15 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 		stop()
 		return false, err
 	}
-	s := &stream{rpc: rpc, in: make(chan *heliosv1.StreamStatusResponse)}
-	go s.receive()
+	s := duplex.New(rpc)
 	defer func() {
 		stop()
-		for range s.in { // until receive has returned
-		}
+		s.Drain()
 	}()
 	every := unasked
 	for {
 		said, changed := o.Source.Report()
-		if err := s.send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_Report{Report: said}}); err != nil {
+		if err := s.Send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_Report{Report: said}}); err != nil {
 			return answered, err
 		}
 		next := time.After(every*9/10 + rand.N(every/5+1))
@@ -98,9 +93,9 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 				waiting = false
 			case <-next:
 				waiting = false
-			case m, ok := <-s.in:
+			case m, ok := <-s.In():
 				if !ok {
-					return answered, s.ended
+					return answered, s.Err()
 				}
 				answered = true
 				if set := m.GetSettings(); set != nil {
@@ -108,7 +103,7 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 					next = time.After(every*9/10 + rand.N(every/5+1))
 				}
 				if w := m.GetConfigWanted(); w != nil {
-					if err := s.dump(o.Source, w.GetId()); err != nil {
+					if err := dump(s, o.Source, w.GetId()); err != nil {
 						return answered, err
 					}
 				}
@@ -117,39 +112,12 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 	}
 }
 
-// receive hands messages over until the stream ends.
-func (s *stream) receive() {
-	defer close(s.in)
-	for {
-		m, err := s.rpc.Recv()
-		if err != nil {
-			s.ended = err
-			return
-		}
-		s.in <- m
-	}
-}
-
-// send sends. That it fails means that the stream has ended; then the error is why.
-func (s *stream) send(m *heliosv1.StreamStatusRequest) error {
-	err := s.rpc.Send(m)
-	if err == nil {
-		return nil
-	}
-	for range s.in { // until receive has returned
-	}
-	if s.ended != nil {
-		return s.ended
-	}
-	return err
-}
-
 // dump sends what the proxy runs, secrets left out.
-func (s *stream) dump(source Source, id uint64) error {
+func dump(s *stream, source Source, id uint64) error {
 	part, content := source.Dump()
 	part.Id = id
 	send := func() error {
-		return s.send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_ConfigDump{ConfigDump: part}})
+		return s.Send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_ConfigDump{ConfigDump: part}})
 	}
 	n := 0
 	if content != nil {
