@@ -27,7 +27,7 @@ func (p *Proxy) startAdmin() (*localadmin.Server, error) {
 // is as ready as with one, and says what it serves.
 func (p *Proxy) Readiness() (ok bool, reason string) {
 	ok, reason = p.reached()
-	if c := p.control; ok && c != nil {
+	if c := p.control.Load(); ok && c != nil {
 		if s, _ := c.sync.State(); s.Source == heliosv1.Source_SOURCE_LAST_KNOWN_GOOD {
 			reason = "serving the last known good configuration: no control plane has confirmed it yet"
 		}
@@ -82,7 +82,7 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 			s.Counted.Add(lo.Counted())
 		})
 	}
-	if c := p.control; c != nil {
+	if c := p.control.Load(); c != nil {
 		x, _ := c.sync.State()
 		s.Config = &metrics.Config{
 			Epoch: x.Generation.GetEpoch(), Revision: x.Generation.GetRevision(),

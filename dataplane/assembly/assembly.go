@@ -62,7 +62,7 @@ type Proxy struct {
 
 	started       time.Time
 	persistFailed atomic.Bool
-	control       *control // nil without a control plane
+	control       atomic.Pointer[control] // nil without a control plane; probes read it while Follow sets it
 }
 
 // door is an open listener.
@@ -142,7 +142,13 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
 	old := p.current.Load()
-	if p.control != nil { // somebody hears the warnings
+	swapped := false
+	defer func() { // persisting may panic, and what was in force is all that counts then
+		if !swapped {
+			closeAll(opened)
+		}
+	}()
+	if p.control.Load() != nil { // somebody hears the warnings
 		warnings = reach(old, snap)
 	}
 	if persist != nil {
@@ -154,6 +160,7 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 			p.persistFailed.Store(false)
 		}
 	}
+	swapped = true
 	p.generation++
 	p.current.Store(snap)
 	p.open(snap, opened)
@@ -188,11 +195,15 @@ func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*
 	if len(faults) == 0 {
 		return opened, nil
 	}
-	for _, o := range opened {
-		o.Close()
-	}
+	closeAll(opened)
 	slices.SortFunc(faults, func(a, b *heliosv1.Fault) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return nil, faults
+}
+
+func closeAll(opened map[string]*reactor.Listener) {
+	for _, l := range opened {
+		l.Close()
+	}
 }
 
 // reconfigure tells the pools what is new, and sessions whose user or database is gone that they end.
@@ -300,8 +311,8 @@ func (p *Proxy) Drain(ctx context.Context) error {
 
 // Close ends everything at once.
 func (p *Proxy) Close() error {
-	if p.control != nil {
-		p.control.end() // it may be applying
+	if c := p.control.Load(); c != nil {
+		c.end() // it may be applying
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -65,7 +65,7 @@ func (p *Proxy) Follow(o ControlPlane) error {
 		Log: p.o.Log, NodeID: p.o.NodeID, Group: o.Group, Build: version.String(), Source: o.Source, Servers: servers,
 		Files: c.files, Applier: p, MaxBytes: o.MaxConfigBytes,
 	})
-	p.control = c
+	p.control.Store(c)
 	if err := c.sync.Boot(); err != nil && !errors.Is(err, lkg.ErrNone) {
 		return errors.Join(err, c.close())
 	} else if err != nil && c.files != nil {
@@ -131,14 +131,14 @@ func (c *control) dial(o ControlPlane) ([]configsync.Server, error) {
 
 // Refusals is how many configurations were refused; see Await.
 func (p *Proxy) Refusals() uint64 {
-	s, _ := p.control.sync.State()
+	s, _ := p.control.Load().sync.State()
 	return s.Refusals
 }
 
 // Await returns when the content with a hash is in force, or with the reason why it was refused. refusals is what
 // Refusals was before it was sent.
 func (p *Proxy) Await(ctx context.Context, hash string, refusals uint64) error {
-	return p.control.sync.Wait(ctx, hash, refusals)
+	return p.control.Load().sync.Wait(ctx, hash, refusals)
 }
 
 // end stops following. What is in force stays so.

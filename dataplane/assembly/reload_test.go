@@ -1,11 +1,13 @@
 package assembly
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -103,4 +105,28 @@ func TestPoolFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	until("nobody leads there", 0)
+}
+
+// TestPanicWhileApplying: what panics before the swap leaves nothing behind, neither in force nor at a port.
+func TestPanicWhileApplying(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+	more := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	more.Listeners["more"] = &heliosv1.Listener{Name: "more", Address: fmt.Sprintf("127.0.0.1:%d", freeport.For(t)), Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nobody has panicked")
+			}
+		}()
+		_, _ = p.Apply(more, func() error { panic("planted") })
+	}()
+	if n := len(p.Addresses()); n != 1 {
+		t.Errorf("%d listeners", n)
+	}
+	want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+	if _, err := p.Apply(more, nil); err != nil {
+		t.Errorf("the port is still taken: %v", err)
+	}
 }

@@ -30,7 +30,7 @@ type reporter struct {
 // Report implements [report.Source].
 func (r reporter) Report() (*heliosv1.StatusReport, <-chan struct{}) {
 	p := r.p
-	s, changed := p.control.sync.State()
+	s, changed := p.control.Load().sync.State()
 	ok, reason := p.reached()
 	x := &heliosv1.StatusReport{
 		NodeId: p.o.NodeID, Group: r.group, Build: version.String(), Started: timestamppb.New(p.started),
@@ -52,7 +52,7 @@ func (r reporter) Report() (*heliosv1.StatusReport, <-chan struct{}) {
 
 // Dump implements [report.Source].
 func (r reporter) Dump() (*heliosv1.ConfigDump, *release.Content) {
-	s, _ := r.p.control.sync.State()
+	s, _ := r.p.control.Load().sync.State()
 	d := &heliosv1.ConfigDump{Generation: s.Generation, Hash: s.Hash(), Source: s.Source}
 	if s.Content != nil {
 		d.Since = timestamppb.New(s.Since)
