@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -160,23 +161,32 @@ func child(t *testing.T, dir string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run", "^TestWriter$")
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), writerDir+"="+dir)
 	return cmd
 }
 
-// TestWriter is no test: it writes until it is killed, and prints what the store has acknowledged.
-func TestWriter(t *testing.T) {
-	dir := os.Getenv(writerDir)
-	if dir == "" {
-		t.Skip("for TestKilled")
+// TestMain runs the tests, or for TestKilled writes in a process of its own.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(writerDir); dir != "" {
+		fmt.Println(writeOn(dir)) // it ends with an error or not at all
+		os.Exit(1)
 	}
-	s := open(t, embedded.Options{Dir: dir})
+	os.Exit(m.Run())
+}
+
+// writeOn writes until it is killed, and prints what the store has acknowledged.
+func writeOn(dir string) error {
+	ctx := context.Background()
+	s, err := embedded.Open(ctx, embedded.Options{Dir: dir, Log: zap.NewNop()})
+	if err != nil {
+		return err
+	}
 	for i := 0; ; i++ {
 		key := fmt.Sprintf("/%d/%06d", os.Getpid(), i)
-		r, err := s.Commit(t.Context(), store.Txn{Then: []store.Op{{Key: key + "/a", Value: []byte("x")}, {Key: key + "/b", Value: []byte("x")}}})
+		r, err := s.Commit(ctx, store.Txn{Then: []store.Op{{Key: key + "/a", Value: []byte("x")}, {Key: key + "/b", Value: []byte("x")}}})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		fmt.Printf("acknowledged %d %s\n", r.Revision, key)
 	}
