@@ -12,7 +12,6 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/controlplane/store"
 	"github.com/heliosproxy/heliosproxy/controlplane/store/etcd"
-	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 )
 
 // etcdSource is what etcd is built from, in the version that go.mod names: the one that the store's client is of.
@@ -32,7 +31,7 @@ type Etcd struct {
 // fails, what etcd logged is shown.
 func StartEtcd(t testing.TB) *Etcd {
 	t.Helper()
-	e := &Etcd{Addr: etcdPort(t), peer: etcdPort(t), dir: t.TempDir(), log: &syncBuffer{}}
+	e := &Etcd{Addr: loopbackPort(t), peer: loopbackPort(t), dir: t.TempDir(), log: &syncBuffer{}}
 	e.Start(t)
 	t.Cleanup(func() {
 		e.end(t, syscall.SIGKILL)
@@ -41,16 +40,6 @@ func StartEtcd(t testing.TB) *Etcd {
 		}
 	})
 	return e
-}
-
-func etcdPort(t testing.TB) string {
-	t.Helper()
-	p, err := freeport.Take()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Release)
-	return p.Addr()
 }
 
 // etcdProgram builds etcd where it is not there yet and returns its path.

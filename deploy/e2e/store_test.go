@@ -188,7 +188,7 @@ type wire struct {
 
 func startWire(t *testing.T, to string) *wire {
 	t.Helper()
-	w := &wire{addr: etcdPort(t), to: to}
+	w := &wire{addr: loopbackPort(t), to: to}
 	w.heal(t)
 	t.Cleanup(w.cut)
 	return w
