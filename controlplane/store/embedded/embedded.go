@@ -69,7 +69,7 @@ func start(ctx context.Context, o Options) (*embed.Etcd, error) {
 	self := url.URL{Scheme: "unix", Host: "localhost", Path: "embedded:0"}
 	cfg.AdvertiseClientUrls, cfg.AdvertisePeerUrls = []url.URL{self}, []url.URL{self}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(o.Log.Named("etcd").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger(o.Log))
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	cfg.QuotaBackendBytes = quota
 	// A member that is alone elects itself: the shorter the term, the sooner it is ready.
