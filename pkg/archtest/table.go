@@ -8,14 +8,15 @@ const (
 	rooms = "dataplane/accept/... dataplane/startup/... dataplane/auth/... dataplane/session/... dataplane/pipeline/... " +
 		"dataplane/pool/... dataplane/backend/... dataplane/relay/... dataplane/continuity/... dataplane/observe/... " +
 		"dataplane/probe/... dataplane/lookup/... dataplane/listen/... dataplane/peers/... dataplane/console/... " +
-		"dataplane/localadmin/... dataplane/gateway/... dataplane/configsync/... dataplane/feed/... dataplane/report/..."
+		"dataplane/localadmin/... dataplane/gateway/... dataplane/configsync/... dataplane/feed/... dataplane/report/... " +
+		"dataplane/replication/..."
 
 	leaves = "dataplane/query dataplane/reactor dataplane/state/*"
 
 	libraries = "pkg/... proto/gen/go/... !pkg/testkit/... !pkg/archtest"
 
 	// walks are the packages whose code runs in coroutines of an event loop: whoever waits there stops every session of the loop.
-	walks = "dataplane/serve/... dataplane/session/... dataplane/relay/... dataplane/startup/... dataplane/auth/... " +
+	walks = "dataplane/serve/... dataplane/session/... dataplane/relay/... dataplane/replication/... dataplane/startup/... dataplane/auth/... " +
 		"dataplane/pipeline/..."
 )
 
@@ -27,6 +28,8 @@ func edges() []edge {
 		{"deploy/standalone/...", "deploy/standalone/...", "the program's own parts"},
 		{"deploy/standalone/...", libraries, "everybody may use the libraries"},
 
+		{"deploy/exact", "pkg/testkit/pgscript", "a harness is for tests, and speaks the protocol as they do"},
+
 		{"dataplane/assembly", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
 		{"dataplane/serve", rooms + " " + leaves + " dataplane/snapshot", "the corridor walks through every room"},
 		{"dataplane/snapshot", rooms + " " + leaves, "a snapshot is compiled by each room's Compile"},
@@ -34,6 +37,8 @@ func edges() []edge {
 		{leaves, leaves, "leaves may build on leaves"},
 		{"dataplane/...", libraries, "everybody may use the libraries"},
 
+		{"dataplane/session", "dataplane/session/...", "the machine's own parts"},
+		{"dataplane/session/doubt", "dataplane/session/compose dataplane/session/expect", "a part that works on what is to be answered"},
 		{"dataplane/pipeline/...", "dataplane/pipeline", "a stage implements the pipeline's interface"},
 		{
 			"dataplane/pool dataplane/relay dataplane/probe dataplane/lookup dataplane/listen dataplane/continuity", "dataplane/backend",
@@ -56,6 +61,7 @@ func testEdges() []edge {
 	return []edge{
 		{"dataplane/... controlplane/... pkg/... deploy/... proto/...", "pkg/testkit/...", "the test kit is for tests"},
 		{"dataplane/serve dataplane/assembly", "dataplane/...", "what walks through all rooms is tested with all rooms"},
+		{"deploy/exact deploy/leaks", "dataplane/assembly dataplane/reactor " + libraries, "a proxy that is compared runs in the test's process"},
 	}
 }
 

@@ -7,6 +7,7 @@ const (
 	isDigit
 	isStop // findEnd must look at it
 	isHint // findWord must look at it
+	isDollar
 	isWord = isLetter | isDigit
 )
 
@@ -24,6 +25,7 @@ func classes() (t [256]uint8) {
 	set("0123456789", isDigit)
 	set(`'"$;-/`, isStop)
 	set("gybwpGYBWP&", isHint)
+	set("$", isDollar)
 	for c := 0x80; c < 0x100; c++ {
 		t[c] |= isLetter
 	}

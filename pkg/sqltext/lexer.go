@@ -14,9 +14,10 @@ type lexer struct {
 type literal uint8
 
 const (
-	plain   literal = iota // '…' and N'…', and U&'…', in which a backslash escapes no quote
+	plain   literal = iota // '…' and N'…'
 	escaped                // E'…', and '…' without standard_conforming_strings
 	bits                   // B'…' and X'…', in which two quotes are an end and a new beginning
+	unicode                // U&'…', in which a backslash escapes no quote
 )
 
 func (l *lexer) unfollowable() int {

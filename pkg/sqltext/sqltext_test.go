@@ -232,8 +232,11 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 	for _, text := range texts {
 		var name [maxName]byte
+		shape := make([]byte, 200)
 		for what, f := range map[string]func(){
 			"Classify": func() { Classify(text, true) },
+			"Shape":    func() { Shape(shape[:0], text, true) },
+			"Depth":    func() { Depth(text) },
 			"Scanner": func() {
 				var s Scanner
 				s.Reset(text, true)
@@ -249,9 +252,11 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 }
 
-func BenchmarkClassify(b *testing.B) {
+// benchmarks are texts by which the speed is measured.
+func benchmarks() []struct{ name, text string } {
 	long := "insert into t (a, b) values " + strings.Repeat("(12345, 'some text of a row that someone wrote'), ", 20000)
-	for _, bb := range []struct{ name, text string }{
+	return []struct{ name, text string }{
+		{"one", "SELECT 1"},
 		{"pgbench", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;"},
 		{"begin", "BEGIN"},
 		{"update", "UPDATE pgbench_accounts SET abalance = abalance + -2403 WHERE aid = 7632310;"},
@@ -260,7 +265,11 @@ func BenchmarkClassify(b *testing.B) {
 		{"megabyte", long},
 		{"dollars", strings.Repeat("a$", 1<<19)},
 		{"quotes", "select " + strings.Repeat("'a' \r--\r", 1<<17)},
-	} {
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	for _, bb := range benchmarks() {
 		b.Run(bb.name, func(b *testing.B) {
 			text := []byte(bb.text)
 			b.SetBytes(int64(len(text)))
@@ -268,6 +277,28 @@ func BenchmarkClassify(b *testing.B) {
 			for b.Loop() {
 				Classify(text, true)
 			}
+			perByte(b, text)
 		})
 	}
+}
+
+func BenchmarkShape(b *testing.B) {
+	for _, bb := range benchmarks() {
+		b.Run(bb.name, func(b *testing.B) {
+			text := []byte(bb.text)
+			dst := make([]byte, 0, len(text)+16)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, ok := Shape(dst, text, true); !ok {
+					b.Fatal("no shape")
+				}
+			}
+			perByte(b, text)
+		})
+	}
+}
+
+func perByte(b *testing.B, text []byte) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(text)), "ns/B")
 }

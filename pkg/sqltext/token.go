@@ -76,7 +76,7 @@ func (l *lexer) skipUnicode(i int) int {
 	if !l.std {
 		l.found |= FlagUnfollowable
 	}
-	return l.skipString(i, plain)
+	return l.skipString(i, unicode)
 }
 
 // isJunk reports whether the word from start to end is a number whose end depends on the version of PostgreSQL, letters
