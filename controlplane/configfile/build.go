@@ -126,14 +126,31 @@ func (r *reader) buildPool(name string, s *section, prefix string) {
 	modes := map[string]heliosv1.PoolMode{
 		"session":     heliosv1.PoolMode_POOL_MODE_SESSION,
 		"transaction": heliosv1.PoolMode_POOL_MODE_TRANSACTION,
-		statement:     heliosv1.PoolMode_POOL_MODE_TRANSACTION,
+		"statement":   heliosv1.PoolMode_POOL_MODE_STATEMENT,
 	}
-	mode, ok := s.get(prefix + "mode").(string)
+	guards := map[string]heliosv1.LeakGuard{
+		"text":    heliosv1.LeakGuard_LEAK_GUARD_TEXT,
+		"catalog": heliosv1.LeakGuard_LEAK_GUARD_CATALOG,
+		"always":  heliosv1.LeakGuard_LEAK_GUARD_ALWAYS,
+	}
+	pins := map[string]heliosv1.Pin{
+		"on":    heliosv1.Pin_PIN_ON,
+		"error": heliosv1.Pin_PIN_ERROR,
+		"off":   heliosv1.Pin_PIN_OFF,
+	}
+	listens := map[string]heliosv1.Listen{
+		"shared": heliosv1.Listen_LISTEN_SHARED,
+		"pin":    heliosv1.Listen_LISTEN_PIN,
+	}
+	word := func(key string) string {
+		if w, ok := s.get(prefix + key).(string); ok {
+			return w
+		}
+		return r.settings.text("pool." + key)
+	}
+	safe, ok := s.get(prefix + "safe_functions").([]string)
 	if !ok {
-		mode = r.settings.text("pool.mode")
-	} else if mode == statement {
-		at := s.at(prefix + "mode")
-		r.warn(at.line, at.key, "statement is not in this release, transaction is used")
+		safe, _ = r.settings.get("pool.safe_functions").([]string)
 	}
 	number := func(key string) int64 {
 		if n, ok := s.get(prefix + key).(int64); ok {
@@ -141,9 +158,19 @@ func (r *reader) buildPool(name string, s *section, prefix string) {
 		}
 		return r.settings.int("pool." + key)
 	}
+	defers, ok := s.get(prefix + "deferred_begin").(bool)
+	if !ok {
+		defers, _ = r.settings.get("pool.deferred_begin").(bool)
+	}
 	r.set.PoolProfiles[name] = &heliosv1.PoolProfile{
 		Name:           name,
-		Mode:           modes[mode],
+		Mode:           modes[word("mode")],
+		LeakGuard:      guards[word("leak_guard")],
+		Pin:            pins[word("pin")],
+		SafeFunctions:  safe,
+		Listen:         listens[word("listen")],
+		ListenLost:     word("listen_lost"),
+		DeferredBegin:  defers,
 		MaxConnections: uint32(number("max_connections")),
 		IdleTimeout:    durationpb.New(seconds(number("idle_timeout_secs"))),
 		AcquireTimeout: durationpb.New(seconds(number("acquire_timeout_secs"))),
@@ -152,6 +179,7 @@ func (r *reader) buildPool(name string, s *section, prefix string) {
 	r.from(resource.KindPoolProfile, name, s, prefix, map[string]string{
 		"mode": "mode", "max_connections": "max_connections", "idle_timeout": "idle_timeout_secs",
 		"acquire_timeout": "acquire_timeout_secs", "connect_timeout": "connect_timeout_secs",
+		"leak_guard": "leak_guard", "pin": "pin", "listen": "listen", "listen_lost": "listen_lost", "deferred_begin": "deferred_begin", "safe_functions": "safe_functions",
 	})
 }
 

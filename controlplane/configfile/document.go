@@ -3,6 +3,7 @@ package configfile
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -96,7 +97,7 @@ func (l *locator) line(key *unstable.Node) int {
 // enter follows a dotted key from a path, through the last element of lists, and notes lines on the way.
 func (l *locator) enter(at string, key unstable.Iterator) string {
 	for key.Next() {
-		at = join(at, string(key.Node().Data))
+		at = below(at, string(key.Node().Data))
 		if n := l.lists[at]; n > 0 {
 			at = fmt.Sprintf("%s[%d]", at, n-1)
 		}
@@ -132,7 +133,7 @@ func (l *locator) tree(at string, value any) *node {
 	case map[string]any:
 		n.table = make(map[string]*node, len(v))
 		for name, child := range v {
-			n.table[name] = l.tree(join(at, name), child)
+			n.table[name] = l.tree(below(at, name), child)
 		}
 	case []any:
 		for i, child := range v {
@@ -151,10 +152,21 @@ func (l *locator) tree(at string, value any) *node {
 	return n
 }
 
-// join is a dotted key.
-func join(at, name string) string {
-	if at == "" {
-		return name
+// below is the dotted key of a name in a table. A name that TOML wants in quotes has them, so that even an empty one can be told.
+func below(at, name string) string {
+	bare := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 	}
-	return at + "." + name
+	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return !bare(c) }) {
+		name = strconv.Quote(name)
+	}
+	return join(at, name)
+}
+
+// join is a dotted key of two.
+func join(at, key string) string {
+	if at == "" {
+		return key
+	}
+	return at + "." + key
 }

@@ -9,6 +9,7 @@ const (
 	text kind = iota
 	integer
 	boolean
+	texts // a list of them
 )
 
 // key is a key that has an effect. A dotted name whose first part is a list (nodes, databases, users) is
@@ -23,11 +24,10 @@ type key struct {
 }
 
 const (
-	year      = 365 * 24 * 60 * 60 // seconds
-	maxCount  = 1<<31 - 1
-	mebibyte  = 1 << 20
-	gibibyte  = 1 << 30
-	statement = "statement" // the pool mode that is not there yet
+	year     = 365 * 24 * 60 * 60 // seconds
+	maxCount = 1<<31 - 1
+	mebibyte = 1 << 20
+	gibibyte = 1 << 30
 )
 
 // aliases are the keys that the two vocabularies spell differently, by the spelling that is not ours.
@@ -82,8 +82,32 @@ func proxyKeys() []key {
 func poolKeys() []key {
 	return []key{
 		{
-			name: "pool.mode", words: []string{"session", "transaction", statement}, def: "session",
-			doc: "`session`: a client keeps its server connection until it leaves. `transaction`: until its transaction ends. `statement` is taken for `transaction`, with a warning.",
+			name: "pool.mode", words: []string{"session", "transaction", "statement"}, def: "session",
+			doc: "`session`: a client keeps its server connection until it leaves. `transaction`: until its transaction ends. `statement`: as `transaction`, and a transaction has one statement: `BEGIN` is refused. Replication connections need `session`; physical ones name no database, or `replication`.",
+		},
+		{
+			name: "pool.leak_guard", words: []string{"text", "catalog", "always"}, def: "catalog",
+			doc: "How far it is looked for what a transaction may have left on its server connection, in the modes `transaction` and `statement`. `text`: what the statements themselves say. `catalog`: also what they can reach, by what the catalogue says of functions, triggers, defaults, policies: after a transaction that may have left something the server connection is looked through, which costs the server about half a millisecond. `always`: the server connection is reset after every transaction. See [docs/leaks.md](leaks.md).",
+		},
+		{
+			name: "pool.pin", words: []string{"on", "error", "off"}, def: "on",
+			doc: "What becomes of what only one server connection has: temporary tables, cursors `WITH HOLD`, session advisory locks, `LISTEN`, `PREPARE`. `on`: the session keeps the server connection as long as it has them. `error`: a statement that would need that is refused. `off`: they are dropped at the end of the transaction, with a warning.",
+		},
+		{
+			name: "pool.listen", words: []string{"shared", "pin"}, def: "shared",
+			doc: "Who listens where a client says `LISTEN`, in the modes `transaction` and `statement`. `shared`: the proxy does, on one connection for each database, and passes notifications on; the client keeps no server connection for that. `pin`: the client's server connection, which it keeps, as `pool.pin` says. See [docs/listen.md](listen.md).",
+		},
+		{
+			name: "pool.listen_lost",
+			doc:  "With `listen = \"shared\"`, when notifications may have been lost, a client that listens gets a warning. If this is set it also gets a notification with this payload on each of its channels, for programs that do not see warnings. Printable ASCII characters, 7999 at most.",
+		},
+		{
+			name: "pool.deferred_begin", kind: boolean, def: false,
+			doc: "In mode `transaction`, a `BEGIN` (or `START TRANSACTION`) that is a Query of its own is answered by the proxy, and sent to a server with the first statement behind it: a client that opens a transaction and then thinks holds no server connection. The transaction begins with that statement, and so does `now()`. With `SERIALIZABLE` or `READ WRITE`, which a standby refuses, `BEGIN` is sent at once, as is one of the extended protocol.",
+		},
+		{
+			name: "pool.safe_functions", kind: texts,
+			doc: "Functions that leave nothing on a server connection and call nothing that does, as `[\"audit\", \"app.next_number\"]`: `leak_guard = \"catalog\"` does not suspect them.",
 		},
 		{
 			name: "pool.max_connections", kind: integer, min: 1, max: maxCount, def: int64(100),

@@ -84,7 +84,7 @@ func (n *node) find(name string) *node {
 // table reads the keys of one table into a section.
 func (r *reader) table(t *node, at string, into *section) {
 	for _, part := range slices.Sorted(maps.Keys(t.table)) {
-		r.key(t.table[part], join(at, part), into)
+		r.key(t.table[part], below(at, part), into)
 	}
 }
 
@@ -161,9 +161,25 @@ func (r *reader) value(k key, n *node, name string) any {
 		if k.kind == boolean {
 			return v
 		}
+	case []any:
+		if all, ok := textsOf(v); ok && k.kind == texts {
+			return all
+		}
 	}
-	r.fail(n.line, name, "want %s", [...]string{"a text in quotes", "a whole number", "true or false"}[k.kind])
+	r.fail(n.line, name, "want %s", [...]string{"a text in quotes", "a whole number", "true or false", "a list of texts in quotes"}[k.kind])
 	return nil
+}
+
+// textsOf returns a list as texts; ok is false where one is none.
+func textsOf(list []any) (all []string, ok bool) {
+	for _, v := range list {
+		s, ok := v.(string)
+		if !ok {
+			return nil, false
+		}
+		all = append(all, s)
+	}
+	return all, true
 }
 
 // wrongWord says why a text is none of a key's words.

@@ -98,6 +98,8 @@ func facts(k key) string {
 		f = append(f, fmt.Sprintf("A whole number, %d to %d.", k.min, k.max))
 	case boolean:
 		f = append(f, "`true` or `false`.")
+	case texts:
+		f = append(f, "A list of texts.")
 	default:
 		if k.words == nil {
 			f = append(f, "A text.")

@@ -62,6 +62,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("x = '${A}'"))
 	f.Add([]byte("x = \"\"\"${A}\"\"\" y"))
 	f.Add([]byte("a = [[1], {b = ${X:-2}}]\n[[a.b]]\n[a.b.c]\n\"x.y[0]\" = 1"))
+	f.Add([]byte("\"\" = 1\n[a]\n\"\" = 1"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, findings := configfile.Parse("f", data, func(string) (string, bool) { return "a\nb", true })
 		for _, finding := range findings {

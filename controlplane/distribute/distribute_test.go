@@ -355,7 +355,7 @@ func TestSilence(t *testing.T) {
 
 // TestSlowReader: one who does not read holds nobody else up, and loses his stream.
 func TestSlowReader(t *testing.T) {
-	r := newRig(t, func(t *distribute.Times) { t.Send = 100 * time.Millisecond })
+	r := newRig(t, func(t *distribute.Times) { t.Send = 2 * time.Second })
 	r.set(1, content(t, 20_000, "large"), 0)
 	slow := r.connect(t, func(h *heliosv1.ConfigHello) { h.NodeId = "slow" })
 	fast := r.connect(t, nil)

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/listen"
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
+	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
@@ -82,6 +84,17 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 			s.Counted.Add(lo.Counted())
 		})
 	}
+	p.catalogs.Stats(func(node, database string, x lookup.Stats) {
+		s.Catalogs = append(s.Catalogs, metrics.Catalog{
+			Database: database, Node: node, Readings: x.Readings, Failures: x.Failures, Bytes: uint64(x.Bytes), Known: x.Known,
+		})
+	})
+	p.listeners.Stats(func(node, database string, x listen.Stats) {
+		s.Listeners = append(s.Listeners, metrics.Listener{
+			Database: database, Node: node, Channels: x.Channels, Subscriptions: x.Subscriptions,
+			Notifications: x.Notifications, Losses: x.Losses, Connected: x.Connected,
+		})
+	})
 	if c := p.control.Load(); c != nil {
 		x, _ := c.sync.State()
 		s.Config = &metrics.Config{

@@ -59,6 +59,8 @@ type Proxy struct {
 	generation uint64
 	doors      map[string]*door
 	closed     bool
+	catalogs   *catalogs
+	listeners  *listeners
 
 	started       time.Time
 	persistFailed atomic.Bool
@@ -101,7 +103,12 @@ func New(o Options) (*Proxy, error) {
 		Current:      p.current.Load,
 		Draining:     p.draining.Load,
 		LoginTimeout: o.LoginTimeout,
+		Spawn:        func(f func()) { go f() },
 	}
+	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
+	p.hub.Catalog = p.catalogs.Judge
+	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
+	p.hub.Listener = p.listeners.Get
 	p.hub.Pools.Failed = func(pl *pool.Pool, err error) {
 		o.Log.Warn("cannot open a server connection", zap.String("node", pl.Node), zap.String("database", pl.Database), zap.String("user", pl.User), zap.Error(err))
 	}
@@ -206,19 +213,22 @@ func closeAll(opened map[string]*reactor.Listener) {
 	}
 }
 
-// reconfigure tells the pools what is new, and sessions whose user or database is gone that they end.
+// reconfigure tells the pools what is new, sessions whose user or database is gone that they end, and those that listen that it may
+// be somewhere else now.
 func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
 	p.hub.Pools.Reconfigure(func(as pool.Alias) (*backend.Target, *pool.Profile, bool) {
 		r, ok := snap.Route(as.Database, as.User)
 		return r.Target, r.Profile, ok
 	})
-	if old == nil || !snap.Lacks(old) {
+	p.catalogs.Sweep()
+	p.listeners.Sweep()
+	if old == nil || !snap.Lacks(old) && !p.listeners.Any() {
 		return
 	}
 	for _, l := range p.group.Loops() {
 		l.Post(func() {
 			l.Local.(*serve.Local).Each(func(c *serve.Conn) {
-				if c.Removed(snap) != nil {
+				if c.Listens() || c.Removed(snap) != nil {
 					c.Wake()
 				}
 			})

@@ -36,6 +36,10 @@ func TestLargeStatement(t *testing.T) {
 			t.Errorf("executed: %s", got)
 		}
 	}
+	raw.Run(pgscript.Parse("", "SELECT length('"+long+"')"), pgscript.Sync())
+	if got := strings.Join(raw.Run(pgscript.Bind("", ""), pgscript.Execute("", 0), pgscript.Sync()), "; "); got != "2; D 300000; C SELECT 1; Z I" {
+		t.Errorf("an unnamed statement: %s", got)
+	}
 	raw.Send(pgscript.Terminate())
 	raw.Close()
 	want(t, other, "SELECT count(*) FROM pg_prepared_statements", "0")

@@ -20,6 +20,11 @@ type Target struct {
 	Database string
 	User     string
 	Secret   *Secret
+	// ApplicationName is what pg_stat_activity shows of a connection that is no session's; empty for all others.
+	ApplicationName string
+	// Startup are further parameters of the StartupMessage. Only a connection for replication has any: it is its client's from
+	// dial to close.
+	Startup []pgwire.Parameter
 	// Timeout is how long opening a connection may take, log-in included.
 	Timeout time.Duration
 	// MaxStatements is how many prepared statements a connection holds, MaxStatementBytes how much of their text.
@@ -96,7 +101,9 @@ type Conn struct {
 	mess    Mess
 	in      []byte // received, not yet looked at: between login and the first lease, and in an exchange
 	inAt    int
-	addr    reactor.Address
+
+	overheard []byte // see Overheard
+	addr      reactor.Address
 }
 
 // Open begins to open a connection on l. The owner hears of the outcome.
@@ -110,7 +117,12 @@ func Open(l *reactor.Loop, t *Target, o Owner) *Conn {
 }
 
 // State is the phase of the connection in a word.
-func (c *Conn) State() string { return phaseNames[c.phase] }
+func (c *Conn) State() string {
+	if c.phase == leased && c.Target.Startup != nil {
+		return "replication"
+	}
+	return phaseNames[c.phase]
+}
 
 // Serve does what the connection has to do by itself.
 func (c *Conn) Serve(t *reactor.Task) {
@@ -128,14 +140,14 @@ func (c *Conn) Serve(t *reactor.Task) {
 
 // Panicked gives the connection up.
 func (c *Conn) Panicked(*reactor.Task, any, []byte) {
-	was := c.phase
-	c.drop()
-	switch was {
+	switch c.phase {
 	case opening:
-		c.owner.Failed(c, errPanicked)
+		c.fail(errPanicked)
+		return
 	case free:
 		c.owner.Lost(c)
 	}
+	c.drop()
 }
 
 // Lease hands the connection to t: events wake t from now on.
@@ -257,6 +269,16 @@ func (c *Conn) Lose() {
 	if c.phase != closed {
 		c.drop()
 	}
+}
+
+// Dismiss closes a leased connection that nobody else may have: what runs is cancelled. partial says that the
+// server was sent the beginning of a message.
+func (c *Conn) Dismiss(busy, partial bool) {
+	c.mess = Mess{Partial: partial}
+	if busy {
+		c.Cancel(nil)
+	}
+	c.Retire()
 }
 
 var _ reactor.Body = (*Conn)(nil)

@@ -1,11 +1,13 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // cleanLimit is how long bringing a connection back may take before it is closed instead.
@@ -21,6 +23,7 @@ type Mess struct {
 	Tail     int    // bytes still to come of a message that the client was being sent
 	Head     []byte // what was received of a server's message before that
 	Dirty    bool   // what is set on the connection is not known
+	After    func() // called when the transaction is over, in whatever way; may be nil
 }
 
 // Clean brings the connection back from what a lost client left: what runs is cancelled, the answers
@@ -34,11 +37,18 @@ func (c *Conn) Clean(m Mess) {
 	c.Wake()
 }
 
+// errSpoiled is why a connection is closed that could be reset.
+var errSpoiled = errors.New("something was done that no reset undoes")
+
 // clean runs on the connection's own task.
 func (c *Conn) clean(t *reactor.Task) {
 	t.SetDeadline(t.Loop().Now() + int64(cleanLimit))
 	err := c.recover(t)
 	t.SetDeadline(0)
+	if c.mess.After != nil {
+		c.mess.After()
+		c.mess.After = nil
+	}
 	if err != nil {
 		if c.mess.Owed > 0 || c.mess.Unsynced || c.mess.Partial {
 			c.Cancel(nil)
@@ -86,10 +96,13 @@ func (c *Conn) recover(t *reactor.Task) error {
 	if err := c.drain(t); err != nil {
 		return err
 	}
+	if c.Spoiled {
+		return errSpoiled
+	}
 	if c.Tainted {
 		return c.Reset(t)
 	}
-	if c.Status != pgwire.Idle {
+	if c.Status != pgwire.Idle && !planted.Is(planted.Unfinished) {
 		if refused, err := c.Exchange(t, "ROLLBACK", nil); err != nil || refused != nil {
 			return fmt.Errorf("roll back for a lost client: %w %v", err, refused)
 		}

@@ -82,6 +82,8 @@ func (c *Conn) exchange(t *reactor.Task, msgs []byte, row func(i int, v []byte))
 			return refused, err
 		}
 		switch typ {
+		case pgwire.NotificationResponse:
+			c.overhear(body)
 		case pgwire.ErrorResponse:
 			if refused, err = pgwire.ReadError(body); err != nil {
 				return nil, err
@@ -106,12 +108,29 @@ func (c *Conn) exchange(t *reactor.Task, msgs []byte, row func(i int, v []byte))
 // settle reads on until no message is left in pieces, so that a relay can take the stream over.
 func (c *Conn) settle(t *reactor.Task) error {
 	for c.in != nil && c.inAt < len(c.in) {
-		if _, _, err := c.message(t); err != nil {
+		typ, body, err := c.message(t)
+		if err != nil {
 			return err
+		}
+		if typ == pgwire.NotificationResponse {
+			c.overhear(body)
 		}
 	}
 	c.in, c.inAt = nil, 0
 	return nil
+}
+
+// overhear keeps a notification that came into an answer for the proxy.
+func (c *Conn) overhear(body []byte) {
+	c.overheard = pgwire.Append(c.overheard, pgwire.NotificationResponse, body)
+}
+
+// Overheard returns the notifications that came while the proxy asked the server something, as messages, and forgets them: they
+// are for the session that has the connection.
+func (c *Conn) Overheard() []byte {
+	p := c.overheard
+	c.overheard = nil
+	return p
 }
 
 // Apply brings the connection to the settings want. A refusal leaves it as it was.
@@ -123,6 +142,21 @@ func (c *Conn) Apply(t *reactor.Task, want settings.Set) (*pgwire.ServerError, e
 	if refused == nil && err == nil {
 		c.Settings = want
 	}
+	return refused, err
+}
+
+// TakeOver is Apply for the session owner, before which another one may have had the connection: what that has
+// left is taken away too.
+func (c *Conn) TakeOver(t *reactor.Task, want settings.Set, owner, sequences uint64) (*pgwire.ServerError, error) {
+	sql := settings.AppendTakeOver(nil, c.Settings, want, c.Away(owner, sequences))
+	if len(sql) == 0 {
+		return nil, nil
+	}
+	refused, err := c.Exchange(t, string(sql), nil)
+	if refused == nil && err == nil {
+		c.Settings = want
+	}
+	c.overheard = nil // it was for the session before
 	return refused, err
 }
 
@@ -164,6 +198,18 @@ func (c *Conn) Ask(t *reactor.Task, names []string) (set []settings.Pair, reset 
 	return set, reset, err
 }
 
+// Planner returns what of the settings parse analysis and planning read now, as settings.AppendPlanner has it.
+func (c *Conn) Planner(t *reactor.Task) (now []byte, refused *pgwire.ServerError, err error) {
+	const own = "helios: planner"
+	msgs := pgwire.AppendParse(nil, own, append(settings.AppendPlanner(nil), 0, 0, 0))
+	msgs = pgwire.AppendBind(msgs, own, own)
+	msgs = pgwire.AppendExecute(msgs, own)
+	msgs = pgwire.AppendNamed(msgs, pgwire.Close, 'S', own)
+	msgs = pgwire.AppendSync(msgs)
+	refused, err = c.exchange(t, msgs, func(_ int, v []byte) { now = append([]byte(nil), v...) })
+	return now, refused, err
+}
+
 // Reset makes the connection as if it had just been opened.
 func (c *Conn) Reset(t *reactor.Task) error {
 	sql := "DISCARD ALL"
@@ -176,7 +222,8 @@ func (c *Conn) Reset(t *reactor.Task) error {
 	if err != nil || refused != nil {
 		return errors.Join(err, asError(refused))
 	}
-	c.Settings, c.Tainted = settings.Set{}, false
+	c.Settings, c.Tainted, c.Foreign = settings.Set{}, false, 0
+	c.overheard = nil // it was for the session that is gone
 	c.Held.Clear()
 	return nil
 }

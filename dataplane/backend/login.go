@@ -35,18 +35,23 @@ func (c *Conn) open(t *reactor.Task) {
 	}
 	t.SetDeadline(0)
 	if err != nil {
-		c.phase = closed
-		c.End()
-		if c.EP != nil {
-			c.EP.Close()
-		}
-		c.owner.Failed(c, c.inWords(err))
+		c.fail(c.inWords(err))
 		return
 	}
 	c.phase = free
 	c.Status = pgwire.Idle
 	c.Since = t.Loop().Now()
 	c.owner.Opened(c)
+}
+
+// fail gives up a connection that could not be opened.
+func (c *Conn) fail(err error) {
+	c.phase = closed
+	c.End()
+	if c.EP != nil {
+		c.EP.Close()
+	}
+	c.owner.Failed(c, err)
 }
 
 // inWords makes an error of opening one that a client can be told.
@@ -107,9 +112,12 @@ func resolve(t *reactor.Task, to *Target) ([]reactor.Address, error) {
 
 // logIn says who we are and reads until the server is ready.
 func (c *Conn) logIn(t *reactor.Task) error {
-	err := c.EP.Send(pgwire.AppendStartup(nil,
-		pgwire.Parameter{Name: "user", Value: c.Target.User},
-		pgwire.Parameter{Name: "database", Value: c.Target.Database}))
+	params := []pgwire.Parameter{{Name: "user", Value: c.Target.User}, {Name: "database", Value: c.Target.Database}}
+	if n := c.Target.ApplicationName; n != "" {
+		params = append(params, pgwire.Parameter{Name: "application_name", Value: n})
+	}
+	params = append(params, c.Target.Startup...)
+	err := c.EP.Send(pgwire.AppendStartup(nil, params...))
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
@@ -140,3 +142,25 @@ func TestSCRAM(t *testing.T) {
 }
 
 func join(msgs ...[]byte) []byte { return bytes.Join(msgs, nil) }
+
+// TestPanicked gives a connection up whose task has panicked, and tells its owner once.
+func TestPanicked(t *testing.T) {
+	s := newStage(t)
+	s.begin(nil)
+	s.feed(pgscript.Frame(pgwire.Authentication, []byte{0, 0, 0, 3})) // asks for the password that there is none of
+	s.check("while it is opened", s.news(), "failed")
+	if !errors.Is(s.failed, errPanicked) || !s.dialed[0].Closed() {
+		t.Errorf("failed with %v, closed %v", s.failed, s.dialed[0].Closed())
+	}
+
+	s = newStage(t)
+	c := s.open()
+	c.owner = panics{s}
+	s.feed(pgscript.ParameterStatus("TimeZone", "UTC"))
+	s.check("while it is free", s.news(), "lost closed")
+}
+
+// panics is an owner that hears of a parameter.
+type panics struct{ *stage }
+
+func (panics) Changed(*Conn) { panic("planted") }

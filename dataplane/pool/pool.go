@@ -44,11 +44,15 @@ type Pool struct {
 
 	waiting atomic.Int32 // how long the queue is
 	total   atomic.Int32 // connections, from dial to close
+	wanted  atomic.Int32 // how many wait for a connection of their own
 	closed  atomic.Bool
 
 	mu      sync.Mutex
-	lines   []line // those who wait, by loop
-	opening int    // connections that are not yet logged in
+	lines   []line    // those who wait, by loop
+	own     []*Waiter // those who wait for one of their own, in the order of asking
+	making  bool      // a connection is being closed for the first of them
+	opening int       // connections that are not yet logged in
+	dialing int       // those of them that will be somebody's own; not in opening
 	failed  time.Time
 	lastErr error
 }
@@ -69,7 +73,10 @@ func newPool(k Key, loops []*reactor.Loop) *Pool {
 	for i := range p.locals {
 		lo := &p.locals[i]
 		lo.pool, lo.loop, lo.all = p, loops[i], map[*backend.Conn]struct{}{}
-		lo.look = func() { p.match(lo.loop) }
+		lo.look = func() {
+			p.match(lo.loop)
+			p.clear(lo.loop)
+		}
 		lo.timer.Init(lo)
 	}
 	return p
@@ -109,7 +116,7 @@ func (p *Pool) Release(c *backend.Conn) {
 func (p *Pool) offer(c *backend.Conn) {
 	l := c.Loop()
 	lo := &p.locals[l.ID]
-	if p.closed.Load() || c.Target != p.target.Load() || p.over() {
+	if p.closed.Load() || c.Target != p.target.Load() || p.over() || p.wanted.Load() != 0 && p.makesRoom() {
 		c.Retire()
 		return
 	}
@@ -171,9 +178,13 @@ func (p *Pool) Failed(c *backend.Conn, err error) {
 	if p.total.Add(-1) == 0 {
 		all = p.takeAll()
 	}
+	wants := len(p.own) > 0
 	p.mu.Unlock()
 	for _, w := range all {
 		w.fail(err, c.Loop())
+	}
+	if wants {
+		p.open(c.Loop())
 	}
 	if p.onFailure != nil {
 		p.onFailure(p, err)
@@ -206,9 +217,22 @@ func (p *Pool) open(here *reactor.Loop) {
 	p.mu.Lock()
 	prof := p.profile.Load()
 	total := int(p.total.Load())
+	if total >= prof.Max || p.closed.Load() {
+		p.mu.Unlock()
+		return
+	}
 	soon := p.lastErr != nil && total > p.opening && time.Since(p.failed) < retry
 	first := p.oldest()
-	if first == nil || int(p.waiting.Load()) <= p.opening || p.opening >= opensAtOnce || total >= prof.Max || soon || p.closed.Load() {
+	if int(p.waiting.Load()) <= p.opening || p.opening >= opensAtOnce || soon {
+		first = nil
+	}
+	if w := p.grant(first); w != nil {
+		p.mu.Unlock()
+		p.dial(w, here)
+		p.open(here)
+		return
+	}
+	if first == nil {
 		p.mu.Unlock()
 		return
 	}

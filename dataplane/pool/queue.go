@@ -6,6 +6,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
 // Waiter is a place in the queue of a pool. It is embedded in who waits and used for one wait after another.
@@ -18,23 +19,21 @@ type Waiter struct {
 	task       *reactor.Task
 	pool       *Pool
 	prev, next *Waiter
-	queued     bool // in the queue; guarded by the pool's lock
+	queued     bool // in a queue; guarded by the pool's lock
 	coming     bool // a connection was granted and has not arrived; of the waiter's loop, but for the moment of granting
 	gone       bool // nobody waits for what is coming
 	conn       *backend.Conn
 	err        error
+
+	startup []pgwire.Parameter // of a connection of its own; nil: any will do
 }
 
 // Acquire lends a connection to t, in the order of asking. It parks, so the caller has kept the bytes
 // that it still needs. The wait ends with an error when the pool's time is over, when w.Alive says so,
 // when t is killed, or when no server can be reached.
 func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
-	if w.coming { // of an earlier wait that was given up
-		w = &Waiter{Alive: w.Alive}
-	}
 	l := t.Loop()
-	*w = Waiter{Alive: w.Alive, loop: l, since: l.Now(), task: t, pool: p}
-	prof := p.profile.Load()
+	w = w.renew(t, p)
 	p.mu.Lock()
 	p.push(w)
 	p.mu.Unlock()
@@ -43,8 +42,24 @@ func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 		p.open(l)
 		p.rouse(l)
 	}
+	return p.await(t, w)
+}
+
+// renew makes w ready for a wait of t, or returns another one in its place.
+func (w *Waiter) renew(t *reactor.Task, p *Pool) *Waiter {
+	if w.coming { // of an earlier wait that was given up
+		w = &Waiter{Alive: w.Alive}
+	}
+	l := t.Loop()
+	*w = Waiter{Alive: w.Alive, loop: l, since: l.Now(), task: t, pool: p}
+	return w
+}
+
+// await parks t until w, which is in a queue or was taken off it, has what it waits for.
+func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
+	prof := p.profile.Load()
 	if prof.Acquire > 0 {
-		t.SetDeadline(l.Now() + int64(prof.Acquire))
+		t.SetDeadline(t.Loop().Now() + int64(prof.Acquire))
 		defer t.SetDeadline(0)
 	}
 	for w.conn == nil && w.err == nil {
@@ -137,7 +152,11 @@ func (w *Waiter) fail(err error, here *reactor.Loop) {
 func (p *Pool) leave(w *Waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.queued {
+	switch {
+	case w.queued && w.startup != nil:
+		p.removeOwn(w)
+		return
+	case w.queued:
 		p.remove(w)
 		return
 	}

@@ -122,8 +122,10 @@ func (p *Pool) States(l *reactor.Loop, add func(state string)) {
 func (p *Pool) Live() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int(p.total.Load()) - p.opening
+	return int(p.total.Load()) - p.opening - p.dialing
 }
 
 // Total returns how many connections the pool has, from dial to close, and how many wait for one.
-func (p *Pool) Total() (conns, waiting int) { return int(p.total.Load()), int(p.waiting.Load()) }
+func (p *Pool) Total() (conns, waiting int) {
+	return int(p.total.Load()), int(p.waiting.Load() + p.wanted.Load())
+}

@@ -2,7 +2,10 @@
 package query
 
 import (
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/sqlparse"
 	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
 )
 
@@ -17,9 +20,38 @@ type Query struct {
 	// InTransaction says that the session is within a transaction, and so keeps its server.
 	InTransaction bool
 
+	// Named says that it is the Parse of a named statement.
+	Named bool
+
+	// Known is where the loop looks up what is known of texts.
+	Known *facts.Cache
+
 	Facts  sqltext.Summary // filled by classify
+	Shape  *facts.Shape    // filled by classify, nil for an opaque text; the loop's own
 	Target Target          // filled by route
 }
+
+// SQL is what the grammar says of the text, nil where it does not know it.
+func (q *Query) SQL() *sqlparse.Facts {
+	if q.Shape == nil {
+		return nil
+	}
+	return q.Shape.SQL
+}
+
+// Leaves is what the text says that it leaves on its server connection for the session alone.
+func (q *Query) Leaves() pin.Set { return pin.Leaves(q.Text, q.StdStrings, q.Facts.Flags, q.SQL()) }
+
+// Keeps is what the statement leaves there by being prepared.
+func (q *Query) Keeps() pin.Set {
+	if q.Named && q.IsMoment() {
+		return pin.Moment
+	}
+	return 0
+}
+
+// IsMoment says whether a literal of the text is a moment, which PostgreSQL makes a constant when it parses the statement: 'now'.
+func (q *Query) IsMoment() bool { return q.Facts.Flags&sqltext.FlagTimeWords != 0 }
 
 // Target is the role of the server that a statement goes to.
 type Target uint8

@@ -27,6 +27,7 @@ type Endpoint struct {
 	ready   uint8
 	wantOut bool // the kernel tells when it takes output again: from the first short send on
 	closed  bool
+	ends    bool   // nothing is sent behind what waits
 	out     []byte // what the kernel did not take yet
 	outAt   int    // the part of it that it has taken since
 	fault   error  // sending failed with this
@@ -168,10 +169,16 @@ func (e *Endpoint) push() {
 		e.loop.spare = append(e.loop.spare, e.out[:0])
 	}
 	e.out, e.outAt = nil, 0
+	if e.ends {
+		e.CloseWrite()
+	}
 }
 
-// CloseWrite tells the peer that nothing more will be sent.
+// CloseWrite tells the peer that nothing more will be sent, behind what was.
 func (e *Endpoint) CloseWrite() {
+	if e.ends = !e.Drained(); e.ends {
+		return
+	}
 	if e.mem != nil {
 		e.mem.shut = true
 		return

@@ -324,3 +324,29 @@ func TestPanicInTask(t *testing.T) {
 }
 
 func faultyWalk(*Task) { panic("planted") }
+
+// TestCloseWrite ends the output behind what the far side has not taken yet.
+func TestCloseWrite(t *testing.T) {
+	l := still(t, Options{})
+	e, m := l.NewMemory()
+	m.Limit = 4
+	if err := e.Send([]byte("ten bytes.")); err != nil {
+		t.Fatal(err)
+	}
+	e.CloseWrite()
+	got := ""
+	for range 2 {
+		if m.Closed() {
+			t.Fatalf("it ends behind %q", got)
+		}
+		got += string(m.Sent)
+		m.Take()
+	}
+	if got += string(m.Sent); got != "ten bytes." || !m.Closed() {
+		t.Errorf("sent %q, ended %v", got, m.Closed())
+	}
+	e, m = l.NewMemory()
+	if e.CloseWrite(); !m.Closed() {
+		t.Error("nothing waits, and it does not end")
+	}
+}

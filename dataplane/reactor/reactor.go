@@ -229,8 +229,10 @@ func (l *Loop) turn() {
 		}
 	}
 	l.fireTimers()
-	l.runs = append(l.runs, l.again...)
-	l.again = l.again[:0]
+	if len(l.again) > 0 {
+		l.runs = append(l.runs, l.again...)
+		l.again = l.again[:0]
+	}
 	l.resumeAll()
 }
 

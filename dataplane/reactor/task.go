@@ -183,19 +183,26 @@ func (l *Loop) Coroutines() (all, free int) { return len(l.all), len(l.free) }
 // serve runs the task that the coroutine was lent to. A panic is caught here, inside the coroutine,
 // because outside of it the stack of the fault would be gone.
 func (c *coroutine) serve() {
-	t := c.t
+	t, served := c.t, false
 	defer func() {
-		v := recover()
-		var stack []byte
-		if v != nil {
-			stack = debug.Stack()
-		}
-		t.co, c.t = nil, nil
-		if v != nil {
-			t.body.Panicked(t, v, stack)
+		if !served {
+			c.caught(t, recover())
 		}
 	}()
 	t.body.Serve(t)
+	t.co, c.t, served = nil, nil, true
+}
+
+// caught tells t what its Serve has panicked with; nil where the goroutine ends.
+func (c *coroutine) caught(t *Task, v any) {
+	var stack []byte
+	if v != nil {
+		stack = debug.Stack()
+	}
+	t.co, c.t = nil, nil
+	if v != nil {
+		t.body.Panicked(t, v, stack)
+	}
 }
 
 // resumeAll runs the queue until it is empty; it may grow meanwhile.
@@ -205,6 +212,7 @@ func (l *Loop) resumeAll() {
 		if t == nil {
 			continue // moved
 		}
+		l.runs[i] = nil
 		t.queued = false
 		if t.co == nil {
 			if t.dead {
@@ -215,8 +223,14 @@ func (l *Loop) resumeAll() {
 		}
 		t.co.resume()
 	}
-	clear(l.runs)
 	l.runs = l.runs[:0]
+	if len(l.leaving) > 0 {
+		l.sendOff()
+	}
+}
+
+// sendOff lets those go who go to other loops.
+func (l *Loop) sendOff() {
 	for _, post := range l.leaving {
 		post()
 	}

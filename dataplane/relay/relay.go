@@ -7,6 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // Machine is the session as the relay sees it. The bytes that it returns are valid until the next park.
@@ -19,6 +20,9 @@ type Machine interface {
 	Free() bool
 	// Room says that more may be read from the client.
 	Room() bool
+	// Resume says, once, that what was read from the client and kept back can go on: FromClient is called without more. It is
+	// asked whenever the task is woken.
+	Resume() bool
 }
 
 // ErrClient wraps a failure of the client's side, ErrServer one of the server's.
@@ -45,6 +49,11 @@ func Run(t *reactor.Task, client *reactor.Endpoint, srv *backend.Conn, m Machine
 		}
 	}
 	for {
+		if m.Resume() { // what it waited for has come from somewhere else
+			if err := fromClient(client, srv, m, nil); err != nil {
+				return err
+			}
+		}
 		if srv.EP.Readable() && client.Drained() {
 			p, err := srv.EP.TryRecv()
 			if err != nil {
@@ -57,6 +66,11 @@ func Run(t *reactor.Task, client *reactor.Endpoint, srv *backend.Conn, m Machine
 				}
 				if err := client.Send(out); err != nil {
 					return failure{ErrClient, err}
+				}
+				if m.Resume() {
+					if err := fromClient(client, srv, m, nil); err != nil {
+						return err
+					}
 				}
 			}
 			if m.Quiet() && m.Free() {
@@ -73,6 +87,9 @@ func Run(t *reactor.Task, client *reactor.Endpoint, srv *backend.Conn, m Machine
 			p, err := client.TryRecv()
 			if err != nil {
 				return failure{ErrClient, err}
+			}
+			if planted.Is(planted.Short) && len(p) > 0 && len(p) < 5 {
+				p = p[1:]
 			}
 			if p != nil {
 				if err := fromClient(client, srv, m, p); err != nil {

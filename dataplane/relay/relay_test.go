@@ -27,9 +27,10 @@ func (m *machine) FromServer(p []byte, _ *serverstate.Server) ([]byte, error) {
 	m.got += len(p)
 	return p, m.fault
 }
-func (m *machine) Quiet() bool { return m.got >= m.want }
-func (m *machine) Free() bool  { return m.free }
-func (m *machine) Room() bool  { return !m.full }
+func (m *machine) Quiet() bool  { return m.got >= m.want }
+func (m *machine) Free() bool   { return m.free }
+func (m *machine) Room() bool   { return !m.full }
+func (m *machine) Resume() bool { return false }
 
 // stage is a relay between a client and a server that are memory, on a loop that the test steps.
 type stage struct {

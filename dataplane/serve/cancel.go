@@ -38,7 +38,7 @@ func (c *Conn) cancel(done func()) {
 	case c.waiting:
 		c.canceled = true
 		c.Wake()
-	case c.lease != nil && !c.session.Quiet():
+	case c.lease != nil && (c.stream != nil && c.stream.Busy() || c.stream == nil && !c.session.Quiet()):
 		c.lease.Cancel(done)
 		return
 	}

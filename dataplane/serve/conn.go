@@ -12,10 +12,12 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
+	"github.com/heliosproxy/heliosproxy/dataplane/replication"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/startup"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
@@ -44,18 +46,23 @@ type Conn struct {
 
 	login   *login // until logged in
 	session *session.Session
-	more    bool               // bytes of the client are in the session and nobody has looked at them
-	snap    *snapshot.Snapshot // of the transaction
-	seen    *snapshot.Snapshot // what was looked at last while the session rested on a server connection
-	name    string             // of user
+	stream  *replication.Stream // in a session's place, for a client of replication
+	more    bool                // bytes of the client are in the session and nobody has looked at them
+	snap    *snapshot.Snapshot  // of the transaction
+	seen    *snapshot.Snapshot  // what was looked at last while the session rested on a server connection
+	name    string              // of user
 	db      string
+	lost    string // the payload of a notification that some may be lost
 	key     cancelkeys.Key
 
 	pool     *pool.Pool
 	lease    *backend.Conn
 	waiter   pool.Waiter
 	waiting  bool
-	canceled bool // while waiting
+	pins     pin.Set // why it keeps its server connection, as was counted
+	awaited  bool    // the catalogue had its time to be read
+	settling bool    // the server is asked what the transaction has left
+	canceled bool    // while waiting
 }
 
 // login is what a connection needs until it is logged in.
@@ -101,6 +108,9 @@ func (c *Conn) walk(t *reactor.Task) error {
 			return err
 		}
 	}
+	if c.stream != nil {
+		return c.replicate(t)
+	}
 	for {
 		if err := t.Killed(); err != nil {
 			return err
@@ -111,6 +121,11 @@ func (c *Conn) walk(t *reactor.Task) error {
 			}
 			if err := c.renew(); err != nil {
 				return err
+			}
+			if c.session.News() {
+				if err := c.deliver(); err != nil {
+					return err
+				}
 			}
 			if !c.ep.Drained() || !c.ep.Readable() && !c.more {
 				return c.ep.Fault()
@@ -127,6 +142,11 @@ func (c *Conn) walk(t *reactor.Task) error {
 			if err := c.keep(); err != nil {
 				return err
 			}
+			if c.session.News() {
+				if err := c.deliver(); err != nil {
+					return err
+				}
+			}
 		}
 		if !c.lease.EP.Readable() && (!c.ep.Readable() || !c.ep.Drained()) && !c.more {
 			return c.ep.Fault()
@@ -138,7 +158,12 @@ func (c *Conn) walk(t *reactor.Task) error {
 }
 
 // Judge lets the pipeline of the configuration that the transaction runs under decide.
-func (c *Conn) Judge(q *query.Query) query.Verdict { return c.snap.Pipeline.Judge(q) }
+func (c *Conn) Judge(q *query.Query) query.Verdict {
+	if v := c.snap.Pipeline.Judge(q); v.Action != query.Continue {
+		return v
+	}
+	return c.session.Allow(q)
+}
 
 // Panicked ends the session whose walk went wrong, and nobody else's.
 func (c *Conn) Panicked(_ *reactor.Task, v any, stack []byte) {
@@ -147,6 +172,9 @@ func (c *Conn) Panicked(_ *reactor.Task, v any, stack []byte) {
 	if c.lease != nil {
 		c.lease.Lose()
 		c.lease = nil
+		if c.stream == nil {
+			c.session.EndOfTransaction()
+		}
 	}
 	if c.phase != over {
 		c.end(pgerr.New(pgerr.InternalError))
@@ -160,11 +188,12 @@ func (c *Conn) end(err error) {
 	var words []byte
 	var pe *pgerr.Error
 	switch {
+	case c.deaf(err):
 	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone):
 	case errors.As(err, &pe):
 		words = pgwire.AppendError(nil, pe.AsFatal())
 	case errors.Is(err, relay.ErrServer):
-		if !c.session.Fatal() {
+		if c.stream != nil || !c.session.Fatal() {
 			words = pgwire.AppendError(nil, pgerr.New(pgerr.ServerLost).Because(err))
 		}
 	default:
@@ -175,6 +204,9 @@ func (c *Conn) end(err error) {
 	}
 	c.release(err)
 	c.logEnd(err)
+	if c.session != nil {
+		c.session.Ear.Leave()
+	}
 	if c.key.PID != 0 {
 		c.hub.Keys.Revoke(c.key)
 	}
@@ -233,14 +265,24 @@ func (c *Conn) release(err error) {
 	if s == nil {
 		return
 	}
-	c.lease = nil
-	left := c.session.Left()
-	if errors.Is(err, relay.ErrServer) {
-		s.Lose()
+	if c.stream != nil {
+		c.dismiss(err)
 		return
 	}
+	c.lease = nil
+	left := c.session.Left()
+	over := c.session.EndOfTransaction
+	if errors.Is(err, relay.ErrServer) {
+		s.Lose()
+		over()
+		return
+	}
+	if c.session.Keeps && c.session.Status != pgwire.Idle {
+		s.Spoiled = true // what a client of pool mode session leaves open ends with its server connection, as without a proxy
+	}
 	s.Clean(backend.Mess{
-		Owed: left.Owed, Unsynced: left.Unsynced, Partial: left.Partial, CopyIn: left.CopyIn, Extended: left.Extended,
+		After: over,
+		Owed:  left.Owed, Unsynced: left.Unsynced, Partial: left.Partial, CopyIn: left.CopyIn, Extended: left.Extended,
 		Tail: left.Tail, Head: left.Head, Dirty: left.Dirty,
 	})
 }
@@ -263,8 +305,12 @@ func (c *Conn) Who() (user, db, state string) {
 		state = "login"
 	case c.waiting:
 		state = "waiting"
-	case c.lease != nil && !(c.session.Quiet() && c.session.Status == pgwire.Idle):
+	case c.stream != nil:
+		state = "replication"
+	case c.lease != nil && !(c.session.Quiet() && c.session.Status == pgwire.Idle) || c.settling:
 		state = "active"
+	case c.lease != nil && !c.session.Keeps:
+		state = "pinned"
 	default:
 		state = "idle"
 	}

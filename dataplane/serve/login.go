@@ -108,8 +108,13 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
 	c.SetDeadline(0)
 	c.waiter.Alive = c.alive
-	c.session = session.New(&c.local.shared, c, &c.snap.Limits, settings.Of(start.Settings...))
-	c.session.Keeps, c.session.Pool = r.Keeps, c.pool.Name
+	if start.Replication {
+		return c.welcomeReplication(t, verdict, r)
+	}
+	c.session = session.New(&c.local.shared, c, &c.snap.Limits, r.Policy, settings.Of(start.Settings...))
+	c.session.ID = c.hub.Statements.Serial()
+	c.session.Keeps, c.session.Pool, c.session.Ear.Owner = r.Keeps, c.pool.Name, c
+	c.rule(r)
 
 	params, known := c.pool.Learnt.Reported(c.session.Startup)
 	if !known || r.Keeps {
@@ -118,12 +123,20 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 			return err
 		}
 	}
-	secret, pid := cancelkeys.Short, uint32(0)
-	if start.LongKey {
-		secret = cancelkeys.Long
-	}
+	pid := uint32(0)
 	if r.Keeps {
 		pid = c.lease.PID
+	}
+	c.more = c.session.Preload(c.login.startup.Rest())
+	return c.greetWith(verdict, params, pid)
+}
+
+// greetWith tells a client that it is logged in: what the server reports, a key to cancel by, and that it may begin. pid
+// is the process that it has; 0 where that is none for good.
+func (c *Conn) greetWith(verdict []byte, params []settings.Pair, pid uint32) error {
+	secret := cancelkeys.Short
+	if c.login.start.LongKey {
+		secret = cancelkeys.Long
 	}
 	c.key = c.hub.Keys.Issue(c, pid, secret)
 
@@ -139,7 +152,6 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 		return errors.Join(errGone, err)
 	}
 	c.phase = serving
-	c.more = c.session.Preload(c.login.startup.Rest())
 	c.login = nil
 	c.local.Meter.Logins++
 	return nil
@@ -179,10 +191,15 @@ func (c *Conn) acquire(t *reactor.Task) (*backend.Conn, error) {
 		c.local.Meter.Wait(0)
 		return s, nil
 	}
+	return c.await(t, func() (*backend.Conn, error) { return c.pool.Acquire(t, &c.waiter) })
+}
+
+// await waits for the server connection that acquire brings.
+func (c *Conn) await(t *reactor.Task, acquire func() (*backend.Conn, error)) (*backend.Conn, error) {
 	l := t.Loop()
 	since := l.Now()
 	c.waiting, c.canceled = true, false
-	s, err := c.pool.Acquire(t, &c.waiter)
+	s, err := acquire()
 	c.waiting = false
 	c.local.Meter.Wait(l.Now() - since)
 	return s, err

@@ -9,11 +9,15 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/listen"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 )
@@ -29,6 +33,13 @@ type Hub struct {
 	Current func() *snapshot.Snapshot
 	// Draining says that the proxy is about to stop: sessions end at the end of their transaction.
 	Draining func() bool
+	// Catalog returns what is known of the catalogue of a target's database, where the functions of safe leave nothing
+	// behind. It is nil where nobody reads catalogues.
+	Catalog func(t *backend.Target, safe []string) catalog.Judge
+	// Listener returns the connection that listens for all sessions in a target's database. It is nil where there is none.
+	Listener func(t *backend.Target) *listen.Listener
+	// Spawn runs a function that takes long on a goroutine; nil: such things are done by the loop.
+	Spawn func(func())
 	// LoginTimeout is how long a client may take to log in.
 	LoginTimeout time.Duration
 }
@@ -43,10 +54,14 @@ type Local struct {
 	greeting []byte   // what clients are told at log-in is put together here
 }
 
+// knownBytes bounds what a loop remembers of SQL texts.
+const knownBytes = 8 << 20
+
 // NewLocal makes the Local of l.
 func NewLocal(h *Hub, l *reactor.Loop) *Local {
 	lo := &Local{hub: h}
-	lo.shared = session.Shared{Registry: h.Statements, Meter: &lo.Meter, Scratch: &l.Scratch}
+	lo.shared = session.Shared{Registry: h.Statements, Meter: &lo.Meter, Known: facts.NewCache(knownBytes), Scratch: &l.Scratch}
+	lo.shared.Known.Spawn, lo.shared.Known.Post = h.Spawn, l.Post
 	l.Local = lo
 	return lo
 }

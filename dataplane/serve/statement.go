@@ -2,6 +2,9 @@ package serve
 
 import (
 	"errors"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
@@ -9,9 +12,11 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // statement is the walk of what a client without a server connection has sent: the first statement is
@@ -34,9 +39,6 @@ func (c *Conn) statement(t *reactor.Task) error {
 			}
 		}
 		if err != nil || q == nil {
-			return err
-		}
-		if err := c.renew(); err != nil {
 			return err
 		}
 		refusal := c.forward(t, q, rest)
@@ -68,7 +70,7 @@ type refusal struct {
 
 // forward carries the unit that begins with q, whose bytes are p, to a server.
 func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
-	if v := c.snap.Pipeline.Judge(q); v.Action == query.Reject {
+	if v := c.Judge(q); v.Action == query.Reject && !c.session.Begun() { // in a transaction the server has to fail too
 		return c.refuse(v.Err, p)
 	}
 	s := c.pool.TryAcquire(t)
@@ -83,12 +85,12 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
 		c.local.Meter.Wait(0)
 	}
 	c.lease = s
-	if want := c.session.Want; s.Settings != want {
+	if want := c.session.Want; c.session.Foreign(&s.Server) {
 		if settings.AllPlain(s.Settings, want) && c.pool.Learnt.Accepted(want) {
 			c.session.Prelude()
 		} else {
 			p = append([]byte(nil), p...)
-			refused, err := s.Apply(t, want)
+			refused, err := s.TakeOver(t, want, c.session.ID, c.session.Sequences)
 			if err != nil {
 				return refusal{err: serverFailed(err)}
 			}
@@ -99,6 +101,8 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
 			}
 			c.pool.Learnt.Accept(want)
 		}
+	} else {
+		s.Owner = c.session.ID
 	}
 	return refusal{err: c.relay(t, p)}
 }
@@ -114,32 +118,159 @@ func (c *Conn) relay(t *reactor.Task, p []byte) error {
 	if err := relay.Run(t, c.ep, c.lease, c.session, p); err != nil {
 		return err
 	}
+	if err := c.session.Ending(); err != nil {
+		return err
+	}
 	return c.settle(t)
 }
 
 // settle is the end of a transaction, or of a unit within one.
 func (c *Conn) settle(t *reactor.Task) error {
 	s, m := c.lease, c.session
-	if m.Status != pgwire.Idle || m.Keeps {
+	if m.Status != pgwire.Idle {
+		return nil
+	}
+	if m.Keeps {
+		m.EndOfTransaction()
 		return nil
 	}
 	if m.Surprised() {
 		c.pool.Learnt.Forget()
 	}
-	if m.Dirty() {
-		if err := c.learn(t); err != nil {
+	if m.Asks() {
+		c.settling = true
+		err := c.findOut(t)
+		c.settling = false
+		if err != nil {
 			return err
 		}
 	}
+	if p := s.Overheard(); len(p) > 0 {
+		if err := c.ep.Send(m.Ear.Once(p)); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
+	m.EndOfTransaction()
 	if !m.Free() {
+		c.kept()
 		return nil
 	}
+	c.pins = 0
 	c.lease = nil
-	if s.Tainted {
+	if s.Tainted || s.Spoiled || m.Policy.Guard == pin.Always {
 		s.Clean(dirty)
 		return nil
 	}
 	c.pool.Release(s)
+	return nil
+}
+
+// findOut asks the server what the transaction has left, as far as that is not known.
+func (c *Conn) findOut(t *reactor.Task) error {
+	m := c.session
+	var err error
+	switch {
+	case m.Doubtful():
+		err = c.lookThrough(t)
+	case m.Dirty() && !planted.Is(planted.Unasked):
+		err = c.learn(t)
+	}
+	if err != nil || !m.Unsure() {
+		return err
+	}
+	now, refused, err := c.lease.Planner(t)
+	if err != nil {
+		return serverFailed(err)
+	}
+	if refused == nil {
+		m.Sure(now)
+	}
+	return nil
+}
+
+// lookThrough finds out what the transaction has left on the server connection. What the session may not keep is
+// taken from it, and it is told.
+func (c *Conn) lookThrough(t *reactor.Task) error {
+	if err := c.awaitCatalog(t); err != nil {
+		return err
+	}
+	s, m := c.lease, c.session
+	if e := c.hub.Log.Check(zap.DebugLevel, "a server connection is looked through"); e != nil {
+		e.Write(zap.String("user", c.name), zap.String("database", c.db), zap.String("because", m.Because()))
+	}
+	left, refused, err := s.Inspect(t, m.Custom())
+	c.local.Meter.Looks++
+	if err != nil {
+		return serverFailed(err)
+	}
+	if refused != nil {
+		c.unfollowed(refused)
+	} else {
+		c.pool.Learnt.Accept(left.Settings)
+		if dropped := m.Looked(left.Settings, left.Holds, left.Others); dropped != 0 {
+			s.Tainted = true
+			if err := c.warn(pgerr.New(pgerr.PinDropped, dropped.String())); err != nil {
+				return err
+			}
+			c.local.Meter.Drop(dropped)
+		}
+	}
+	if ready := m.Owed(); ready != nil {
+		if err := c.ep.Send(ready); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
+	return nil
+}
+
+// unfollowed keeps the server connection, as nobody can be asked what is set there.
+func (c *Conn) unfollowed(refused *pgwire.ServerError) {
+	c.session.Unfollowed()
+	c.hub.Log.Info("what a transaction has left cannot be found out", zap.String("user", c.name), zap.String("database", c.db), zap.String("reason", refused.Message))
+}
+
+// kept counts and logs the reasons for which the session keeps its server connection, each as it comes.
+func (c *Conn) kept() {
+	now := c.session.Pins()
+	if why := now &^ c.pins; why != 0 {
+		c.local.Meter.Pin(why)
+		c.hub.Log.Info("a session keeps its server connection", zap.String("user", c.name), zap.String("database", c.db), zap.Stringer("for", why))
+	}
+	c.pins = now
+}
+
+// How long a session waits for the catalogue, once, and how often it looks.
+const (
+	catalogWait = time.Second
+	catalogLook = 10 * time.Millisecond
+)
+
+// awaitCatalog gives a catalogue that is being read for the first time a moment: it says which custom parameters code sets.
+func (c *Conn) awaitCatalog(t *reactor.Task) error {
+	if c.session.Catalog == nil || c.awaited {
+		return nil
+	}
+	c.awaited = true
+	l := t.Loop()
+	for end := l.Now() + int64(catalogWait); l.Now() < end; {
+		if _, ok := c.session.Catalog.Parameters(); ok {
+			break
+		}
+		t.SetDeadline(l.Now() + int64(catalogLook))
+		err := t.Park()
+		t.SetDeadline(0)
+		if err != nil && !errors.Is(err, reactor.ErrDeadline) {
+			return err
+		}
+	}
+	return nil
+}
+
+// warn tells the client something that is not an error.
+func (c *Conn) warn(e *pgerr.Error) error {
+	if err := c.ep.Send(pgwire.AppendNotice(nil, e)); err != nil {
+		return errors.Join(errGone, err)
+	}
 	return nil
 }
 
@@ -150,7 +281,7 @@ func (c *Conn) learn(t *reactor.Task) error {
 	set, reset, err := s.Ask(t, m.Touched())
 	var refused *pgwire.ServerError
 	if errors.As(err, &refused) && refused.Severity == "ERROR" {
-		s.Tainted = true // who may not ask keeps what he had
+		c.unfollowed(refused)
 		return nil
 	}
 	if err != nil {
@@ -176,7 +307,17 @@ func (c *Conn) renew() error {
 	c.session.Limits = &snap.Limits
 	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
 	c.session.Pool = c.pool.Name
+	c.rule(r)
 	return nil
+}
+
+// rule gives the session what the configuration says of its database.
+func (c *Conn) rule(r snapshot.Route) {
+	c.session.Policy, c.session.Catalog = r.Policy, nil
+	c.listen(r)
+	if r.Policy.Guard != pin.Text && c.hub.Catalog != nil {
+		c.session.Catalog = c.hub.Catalog(r.Target, r.Safe)
+	}
 }
 
 // keep looks whether a session that rests on a server connection may go on. The connection stays what it is.

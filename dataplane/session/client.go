@@ -1,24 +1,20 @@
 package session
 
 import (
+	"encoding/binary"
 	"errors"
-	"strconv"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
-	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // ErrTerminated is returned where the client says goodbye.
 var ErrTerminated = errors.New("the client has terminated the session")
-
-// Lengths that PostgreSQL allows.
-const (
-	smallMessage = 10000
-	largeMessage = 1<<30 - 1
-)
 
 // Begin looks at what a client without a server connection has sent. Where that needs a server, the
 // answer is the first statement and the bytes from it on, which are the caller's to keep; they go into
@@ -39,12 +35,11 @@ func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error
 			return nil, nil, reply, nil
 		}
 		t, n := p[0], pgwire.Body(p)
-		if err := check(t, n); err != nil {
+		if err := pgwire.CheckFrontend(t, n); err != nil {
 			return nil, nil, reply, err
 		}
 		switch {
 		case t == pgwire.Terminate:
-			s.Terminated = true
 			return nil, nil, reply, ErrTerminated
 		case s.skipping && t == pgwire.Sync:
 			s.skipping = false
@@ -63,15 +58,25 @@ func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error
 				continue
 			}
 		}
-		s.first = query.Query{Opaque: n > s.Limits.TextBytes, StdStrings: s.stdStrings()}
+		s.first = query.Query{}
+		s.first.Opaque = n > s.Limits.TextBytes
 		if (t == pgwire.Query || t == pgwire.Parse) && !s.first.Opaque {
 			if len(p) < pgwire.HeaderSize+n {
 				s.keep(p)
 				return nil, nil, reply, nil
 			}
-			s.first.Text, _ = textOf(t, p[pgwire.HeaderSize:pgwire.HeaderSize+n])
+			s.first.Text, _ = pgwire.Text(t, p[pgwire.HeaderSize:pgwire.HeaderSize+n])
+			s.first.StdStrings, s.first.Known = s.Want.StdStrings(), s.shared.Known
+			s.first.Named = t == pgwire.Parse && n > 0 && p[pgwire.HeaderSize] != 0
 		}
-		s.judged = s.first.Text != nil
+		if t == pgwire.Query && len(s.first.Text)+1 == n {
+			var deferred bool
+			if reply, deferred = s.deferBegin(reply, &s.first); deferred {
+				p = p[pgwire.HeaderSize+n:]
+				continue
+			}
+		}
+		s.judged = s.first.Text != nil && s.begun == nil
 		return &s.first, p, reply, nil
 	}
 	return nil, nil, reply, nil
@@ -94,12 +99,17 @@ func (s *Session) Take() []byte {
 }
 
 // keep copies the beginning of a message.
+//
+//go:noinline
 func (s *Session) keep(p []byte) { s.input = append(make([]byte, 0, max(256, len(p))), p...) }
 
 // Refuse answers the unit that begins with p, which Begin returned, with an error instead of a server.
 // What is left of p behind it goes to Begin again.
 func (s *Session) Refuse(p []byte, append_ func(dst []byte) []byte) (rest, reply []byte) {
 	s.judged = false
+	if s.begun != nil {
+		s.Status = pgwire.InFailed
+	}
 	reply = append_(nil)
 	t, n := p[0], pgwire.HeaderSize+pgwire.Body(p)
 	if t == pgwire.Query || t == pgwire.FunctionRun {
@@ -119,159 +129,183 @@ func (s *Session) Refuse(p []byte, append_ func(dst []byte) []byte) (rest, reply
 func (s *Session) Prelude() { s.prelude = true }
 
 // FromClient turns bytes of the client into bytes for the server connection srv, and bytes that the
-// client is answered at once. Both are valid until the next park or composition.
+// client is answered at once. Both are valid until the next park or composition. There is no error: see [Session.Ending].
 func (s *Session) FromClient(p []byte, srv *serverstate.Server) (toServer, toClient []byte, err error) {
+	if s.ending != nil || s.doubt.Asks && s.held {
+		return s.probeAlone(), nil, nil
+	}
 	own := len(s.input) > 0
 	if own {
 		p = append(s.input, p...)
 		s.input = nil
 	}
-	c := compose(p, *s.shared.Scratch)
-	if s.prelude {
-		s.prelude = false
-		s.sendSettings(&c, srv)
+	c := compose.New(p, *s.shared.Scratch)
+	if s.doubt.Asks || s.prelude || s.begun != nil {
+		s.precede(&c, srv)
 	}
-	i := 0
-	for i < len(p) {
-		if s.pass > 0 {
-			k := min(s.pass, len(p)-i)
-			i, s.pass = i+k, s.pass-k
-			continue
-		}
-		if s.drop > 0 {
-			k := min(s.drop, len(p)-i)
-			c.skip(i, i+k)
-			i, s.drop = i+k, s.drop-k
-			continue
-		}
-		if len(p)-i < pgwire.HeaderSize {
-			break
-		}
+	s.unit.Break()
+	i := s.beyond(&c, 0, len(p))
+	for len(p)-i >= pgwire.HeaderSize {
 		n := pgwire.Body(p[i:])
-		if err := check(p[i], n); err != nil {
-			return nil, nil, err
+		if err := pgwire.CheckFrontend(p[i], n); err != nil || p[i] == pgwire.Terminate {
+			return s.ends(&c, i, err)
 		}
-		took, whole, err := s.message(&c, p, i, n, srv)
-		if err != nil {
-			return nil, nil, err
-		}
+		took, whole := s.message(&c, p, i, n, srv)
 		if !whole {
 			break
 		}
-		i += took
+		if i += took; s.pass|s.drop > 0 {
+			i = s.beyond(&c, i, len(p))
+		}
 	}
 	if i < len(p) {
-		c.end(i)
+		c.End(i)
 		if own && i == 0 {
 			s.input = p
 		} else {
 			s.keep(p[i:])
 		}
 	}
-	toServer = c.output(s.shared.Scratch)
-	return toServer, s.settleFront(nil), nil
+	return c.Output(s.shared.Scratch), s.queue.Settle(nil), nil
+}
+
+// precede sends what goes ahead of the client's messages.
+func (s *Session) precede(c *compose.Composer, srv *serverstate.Server) {
+	if s.doubt.Asks {
+		s.probe(c)
+	}
+	if s.prelude && (s.queue.N > 0 || !planted.Is(planted.Late)) {
+		s.prelude = false
+		s.takeOver(c, srv)
+	}
+	if s.begun != nil {
+		s.beginNow(c, srv)
+	}
+}
+
+// ends ends the client's stream at i: with its goodbye, or with err. What stands before it is carried out, and answered whether the
+// client has asked for that or not: a server that is not asked may keep back the end of a message of which it has sent the beginning.
+func (s *Session) ends(c *compose.Composer, i int, err error) (toServer, toClient []byte, _ error) {
+	if s.ending = err; err == nil {
+		s.ending = ErrTerminated
+	}
+	c.End(i)
+	switch {
+	case s.doubt.Open && s.asks():
+		c.UpTo(i)
+		s.probe(c)
+	case s.queue.Asked < s.queue.N:
+		c.UpTo(i)
+		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
+		s.queue.Asked = s.queue.N
+	}
+	return c.Output(s.shared.Scratch), s.queue.Settle(nil), nil
+}
+
+// beyond goes over what is not looked at of the message under way, in the input from i to end.
+func (s *Session) beyond(c *compose.Composer, i, end int) int {
+	if s.pass > 0 {
+		k := min(s.pass, end-i)
+		i, s.pass = i+k, s.pass-k
+	}
+	if s.drop > 0 && s.pass == 0 {
+		k := min(s.drop, end-i)
+		c.Skip(i, i+k)
+		i, s.drop = i+k, s.drop-k
+	}
+	return i
 }
 
 // message deals with the message at p[i:], whose body has n bytes. It returns how much of p it took; what
 // it left to s.pass or s.drop is not in that. It says false where more of the message has to be there.
-func (s *Session) message(c *composer, p []byte, i, n int, srv *serverstate.Server) (took int, whole bool, err error) {
+func (s *Session) message(c *compose.Composer, p []byte, i, n int, srv *serverstate.Server) (took int, whole bool) {
 	t := p[i]
 	end := i + pgwire.HeaderSize + n
-	if s.skips && t != pgwire.Sync && t != pgwire.Terminate {
+	if s.skips && t != pgwire.Sync {
 		s.drop = end - i // the server would skip it
-		return 0, true, nil
+		return 0, true
+	}
+	if !expect.Continues(t) {
+		s.unit.Break()
 	}
 	switch t {
 	case pgwire.Query:
 		return s.query(c, p, i, end, srv)
-	case pgwire.Parse:
-		return s.parse(c, p, i, end, srv)
 	case pgwire.Bind:
-		return s.bind(c, p, i, end, srv)
-	case pgwire.Describe, pgwire.Close:
-		return s.named(c, p, i, end, srv)
+		took, whole = s.bind(c, p, i, end, srv)
+		s.unsynced = s.unsynced || whole
+		return took, whole
 	case pgwire.Execute:
-		return s.execute(p, i, end)
+		if !s.execute(p, i, end) {
+			return 0, false
+		}
+		s.unsynced = true
+	case pgwire.Describe, pgwire.Close:
+		took, whole = s.named(c, p, i, end, srv)
+		s.unsynced = s.unsynced || whole
+		return took, whole
+	case pgwire.Parse:
+		took, whole = s.parse(c, p, i, end, srv)
+		s.unsynced = s.unsynced || whole
+		return took, whole
 	case pgwire.Sync:
 		if len(p) < end {
-			return 0, false, nil
+			return 0, false
 		}
-		if !s.copyIn { // the server ignores a Sync while it waits for copy data
-			s.queue.push(expect{kind: sync})
+		if !s.copyIn || planted.Is(planted.CopySync) { // the server ignores a Sync while it waits for copy data
+			s.queue.PushSync(s.data)
+			s.unit.End(p, end)
 			s.unsynced, s.skips = false, false
 			if len(s.strays) > 0 {
-				c.upTo(end)
+				c.UpTo(end)
 				s.closeStrays(c)
-				return end - i, true, nil
+				return end - i, true
 			}
+		} else if s.data { // or it has refused them, and answers
+			s.queue.PushSync(true)
 		}
-	case pgwire.Flush, pgwire.CopyData:
+	case pgwire.Flush:
+		s.queue.Asked = s.queue.N
+		if n > 0 { // it is refused
+			s.unsynced = true
+			s.queue.Push(expect.Answer{Kind: expect.Describe})
+		}
+	case pgwire.CopyData:
+		s.data = true
 	case pgwire.FunctionRun:
 		s.shared.Meter.Queries++
-		s.queue.push(expect{kind: function})
+		s.queue.Push(expect.Answer{Kind: expect.Function})
 	case pgwire.CopyDone, pgwire.CopyFail:
-		s.copyIn = false
-		if s.queue.n > 0 {
-			s.queue.push(expect{kind: copyEnd})
+		s.copyIn, s.data = false, false
+		if s.queue.N > 0 {
+			s.queue.Push(expect.Answer{Kind: expect.CopyEnd})
 		}
-	case pgwire.Terminate:
-		s.Terminated = true
-		return 0, false, ErrTerminated
 	}
-	s.pass = end - i
-	return 0, true, nil
+	return s.passes(p, i, end), true
 }
 
-// sendSettings brings the server connection to the session's settings, in a Query of the proxy's own.
-func (s *Session) sendSettings(c *composer, srv *serverstate.Server) {
-	at := len(c.dst)
-	c.used = true
-	c.dst = pgwire.AppendHeader(c.dst, pgwire.Query, 0)
-	c.dst = settings.AppendChange(c.dst, srv.Settings, s.Want)
-	c.dst = append(c.dst, 0)
-	patchLength(c.dst, at)
-	srv.Settings = s.Want
+// passes lets the message at p[i:end] go on as it is. It returns how much of it is there.
+func (s *Session) passes(p []byte, i, end int) int {
+	at := min(end, len(p))
+	s.pass = end - at
+	return at - i
+}
+
+// Foreign says whether the server connection has settings, or anything else, that are not this session's.
+func (s *Session) Foreign(srv *serverstate.Server) bool {
+	return srv.Settings != s.Want || srv.IsForeign(s.ID, s.Sequences)
+}
+
+// takeOver brings the server connection to the session's settings and takes away what is another session's,
+// in a Query of the proxy's own.
+func (s *Session) takeOver(c *compose.Composer, srv *serverstate.Server) {
+	at := len(c.Dst)
+	c.Use()
+	c.Dst = pgwire.AppendHeader(c.Dst, pgwire.Query, 0)
+	c.Dst = settings.AppendTakeOver(c.Dst, srv.Settings, s.Want, srv.Away(s.ID, s.Sequences))
+	c.Dst = append(c.Dst, 0)
+	binary.BigEndian.PutUint32(c.Dst[at+1:], uint32(len(c.Dst)-at-1))
+	s.over, srv.Settings = srv.Settings, s.Want
 	srv.Held.Unnamed = 0 // a Query ends it
-	s.queue.push(expect{kind: simple, hidden: true})
-}
-
-// patchLength sets the length of the message at the end of dst that begins at at.
-func patchLength(dst []byte, at int) {
-	n := len(dst) - at - 1
-	dst[at+1], dst[at+2], dst[at+3], dst[at+4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
-}
-
-// check refuses the types and lengths of messages that PostgreSQL refuses.
-func check(t byte, n int) error {
-	limit := smallMessage
-	switch t {
-	case pgwire.Query, pgwire.Parse, pgwire.Bind, pgwire.CopyData, pgwire.FunctionRun:
-		limit = largeMessage
-	case pgwire.Describe, pgwire.Close, pgwire.Execute, pgwire.Sync, pgwire.Flush, pgwire.CopyDone, pgwire.CopyFail, pgwire.Terminate:
-	default:
-		return pgerr.New(pgerr.ProtocolViolation, "invalid frontend message type "+strconv.Itoa(int(t)))
-	}
-	if n < 0 || n > limit {
-		return pgerr.New(pgerr.ProtocolViolation, "invalid message length")
-	}
-	return nil
-}
-
-// textOf returns the SQL of the body of a Query or Parse message.
-func textOf(t byte, body []byte) ([]byte, bool) {
-	if t == pgwire.Parse {
-		_, rest, ok := pgwire.CString(body)
-		if !ok {
-			return nil, false
-		}
-		body = rest
-	}
-	text, _, ok := pgwire.CString(body)
-	return text, ok
-}
-
-// stdStrings is the session's standard_conforming_strings.
-func (s *Session) stdStrings() bool {
-	v, ok := s.Want.Get("standard_conforming_strings")
-	return !ok || v != "off"
+	s.queue.Push(expect.Answer{Kind: expect.Query, Hidden: true})
 }

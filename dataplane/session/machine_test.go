@@ -4,19 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
-	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
@@ -25,7 +24,8 @@ type judge struct{}
 
 func (judge) Judge(q *query.Query) query.Verdict {
 	if q.Text != nil {
-		q.Facts = sqltext.Classify(q.Text, q.StdStrings)
+		t := q.Known.Of(q.Text, q.StdStrings)
+		q.Facts, q.Shape = t.Summary, t.Shape
 	}
 	if bytes.Contains(q.Text, []byte("forbidden")) {
 		return query.Verdict{Action: query.Reject, Err: pgerr.New(pgerr.Canceled)}
@@ -38,14 +38,16 @@ type rig struct {
 	*Session
 	srv *serverstate.Server
 	lim Limits
+
+	policy pin.Policy
 }
 
 func newRig(startup ...settings.Pair) *rig {
 	r := &rig{srv: &serverstate.Server{Held: statement.NewHeld(3, 1<<20), Status: 'I'}}
 	r.lim = Limits{Statements: 10, StatementBytes: 1 << 16, TextBytes: 1 << 12}
 	var scratch []byte
-	sh := &Shared{Registry: statement.NewRegistry("h_"), Meter: &meter.Loop{}, Scratch: &scratch}
-	r.Session = New(sh, judge{}, &r.lim, settings.Of(startup...))
+	sh := &Shared{Registry: statement.NewRegistry("h_"), Meter: &meter.Loop{}, Known: facts.NewCache(1 << 20), Scratch: &scratch}
+	r.Session = New(sh, judge{}, &r.lim, &r.policy, settings.Of(startup...))
 	r.Pool = "p"
 	return r
 }
@@ -208,7 +210,11 @@ func TestRefuse(t *testing.T) {
 func TestBounds(t *testing.T) {
 	for _, p := range [][]byte{{'Q', 0, 0, 0, 3}, {'S', 0, 1, 0, 0}, {'?', 0, 0, 0, 4}, {'E', 0xff, 0xff, 0xff, 0xff}, {'p', 0, 0, 0, 4}} {
 		r := newRig()
-		_, _, err := r.FromClient(p, r.srv)
+		_, _, none := r.FromClient(p, r.srv)
+		if none != nil {
+			t.Errorf("%q: %v ends the session before what it has sent is carried out", p, none)
+		}
+		err := r.Ending()
 		_, _, _, err2 := newRig().Begin(p)
 		for _, err := range []error{err, err2} {
 			var pe *pgerr.Error
@@ -225,16 +231,16 @@ func TestLeft(t *testing.T) {
 		name   string
 		client [][]byte
 		server [][]byte
-		want   Left
+		want   serverstate.Left
 	}{
-		{"nothing", [][]byte{pgscript.Query("SELECT 1")}, [][]byte{pgscript.CommandComplete("SELECT 1"), readyI}, Left{}},
-		{"a query", [][]byte{pgscript.Query("SELECT 1")}, nil, Left{Owed: 1}},
-		{"a pipeline", [][]byte{pgscript.Query("SELECT 1"), pgscript.Parse("", "SELECT 1"), sync0}, nil, Left{Owed: 2}},
-		{"no Sync", [][]byte{pgscript.Parse("", "SELECT 1")}, nil, Left{Unsynced: true, Extended: true}},
-		{"half a message", [][]byte{pgscript.CopyData("abcdef")[:7]}, nil, Left{Partial: true}},
-		{"COPY", [][]byte{pgscript.Query("COPY t FROM STDIN")}, [][]byte{pgscript.CopyInResponse(1)}, Left{Owed: 1, CopyIn: true}},
-		{"half an answer", [][]byte{pgscript.Query("SELECT 1")}, [][]byte{pgscript.DataRow("abcdefgh")[:10]}, Left{Owed: 1, Tail: len(pgscript.DataRow("abcdefgh")) - 10}},
-		{"a setting", [][]byte{pgscript.Query("SET work_mem = 1")}, nil, Left{Owed: 1, Dirty: true}},
+		{"nothing", [][]byte{pgscript.Query("SELECT 1")}, [][]byte{pgscript.CommandComplete("SELECT 1"), readyI}, serverstate.Left{}},
+		{"a query", [][]byte{pgscript.Query("SELECT 1")}, nil, serverstate.Left{Owed: 1}},
+		{"a pipeline", [][]byte{pgscript.Query("SELECT 1"), pgscript.Parse("", "SELECT 1"), sync0}, nil, serverstate.Left{Owed: 2}},
+		{"no Sync", [][]byte{pgscript.Parse("", "SELECT 1")}, nil, serverstate.Left{Unsynced: true, Extended: true}},
+		{"half a message", [][]byte{pgscript.CopyData("abcdef")[:7]}, nil, serverstate.Left{Partial: true}},
+		{"COPY", [][]byte{pgscript.Query("COPY t FROM STDIN")}, [][]byte{pgscript.CopyInResponse(1)}, serverstate.Left{Owed: 1, CopyIn: true}},
+		{"half an answer", [][]byte{pgscript.Query("SELECT 1")}, [][]byte{pgscript.DataRow("abcdefgh")[:10]}, serverstate.Left{Owed: 1, Tail: len(pgscript.DataRow("abcdefgh")) - 10}},
+		{"a setting", [][]byte{pgscript.Query("SET work_mem = 1")}, nil, serverstate.Left{Owed: 1, Dirty: true}},
 	} {
 		r := newRig()
 		if _, _, err := r.FromClient(bytes.Join(c.client, nil), r.srv); err != nil {
@@ -251,26 +257,51 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// TestQueue compares the ring with a slice.
-func TestQueue(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	var q queue
-	var model []kind
-	for range 20000 {
-		switch k := r.IntN(7); {
-		case k < 3:
-			q.push(expect{kind: kind(k)})
-			model = append(model, kind(k))
-		case k < 6 && len(model) > 0:
-			q.pop()
-			model = model[1:]
-		case len(model) > 0:
-			i := r.IntN(len(model))
-			q.remove(i)
-			model = slices.Delete(model, i, i+1)
+// TestGoodbyeBehindTheRest ends a session behind the rest of a message of which the server has the beginning: the rest goes there
+// too, or what comes next on the server connection would be taken for it.
+func TestGoodbyeBehindTheRest(t *testing.T) {
+	for _, goodbye := range [][]byte{pgscript.Terminate(), {'z', 0, 0, 0, 4}} {
+		r := newRig()
+		ignored := pgscript.CopyData("no more")
+		var sent []byte
+		for _, p := range [][]byte{ignored[:7], append(bytes.Clone(ignored[7:]), goodbye...)} {
+			out, _, err := r.FromClient(p, r.srv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent = append(sent, out...)
 		}
-		if q.n != len(model) || q.n > 0 && q.front().kind != model[0] || q.n > 0 && q.get(q.n-1).kind != model[q.n-1] {
-			t.Fatalf("ring %d, model %d", q.n, len(model))
+		if !bytes.Equal(sent, ignored) {
+			t.Errorf("the server got %q of %q", sent, ignored)
+		}
+		if r.Ending() == nil || !r.Quiet() {
+			t.Errorf("%q does not end the session", goodbye)
+		}
+	}
+}
+
+// TestGoodbyeUnsynced ends a session that has asked for nothing: the server is asked, as it may have sent the beginning of a message whose
+// end it keeps back, and the session would wait for that for ever.
+func TestGoodbyeUnsynced(t *testing.T) {
+	for _, goodbye := range [][]byte{pgscript.Terminate(), {'z', 0, 0, 0, 4}} {
+		r := newRig()
+		unit := bytes.Join([][]byte{pgscript.Parse("", "SELECT 1"), pgscript.Bind("", ""), pgscript.Execute("", 0)}, nil)
+		out, _, err := r.FromClient(append(bytes.Clone(unit), goodbye...), r.srv)
+		if want := append(unit, pgscript.Flush()...); err != nil || !bytes.Equal(out, want) {
+			t.Fatalf("the server gets %q, want %q: %v", out, want, err)
+		}
+		row := pgscript.DataRow("a long one")
+		answer := bytes.Join([][]byte{pgscript.ParseComplete(), pgscript.BindComplete(), row, pgscript.CommandComplete("SELECT 1")}, nil)
+		for _, p := range [][]byte{answer[:20], answer[20:]} {
+			if r.Quiet() {
+				t.Error("the session ends within a message")
+			}
+			if _, err := r.FromServer(p, r.srv); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.Ending() == nil || !r.Quiet() {
+			t.Errorf("%q does not end the session", goodbye)
 		}
 	}
 }

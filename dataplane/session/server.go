@@ -3,11 +3,15 @@ package session
 import (
 	"bytes"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // maxInspected bounds the server's messages that are looked at whole; larger ones go through unseen.
@@ -21,68 +25,75 @@ func (s *Session) FromServer(p []byte, srv *serverstate.Server) ([]byte, error) 
 		p = append(s.part, p...)
 		s.part = nil
 	}
-	c := compose(p, *s.shared.Scratch)
+	c := compose.New(p, *s.shared.Scratch)
 	i := 0
-	for i < len(p) {
-		if s.through > 0 {
-			k := min(s.through, len(p)-i)
-			if i, s.through = i+k, s.through-k; s.through == 0 {
-				c.settle(s, i)
-			}
-			continue
-		}
-		if s.swallow > 0 {
-			k := min(s.swallow, len(p)-i)
-			c.skip(i, i+k)
-			i, s.swallow = i+k, s.swallow-k
-			continue
-		}
-		if len(p)-i < pgwire.HeaderSize {
-			break
-		}
+	if s.through|s.swallow > 0 {
+		i = s.past(&c, len(p))
+	}
+	for len(p)-i >= pgwire.HeaderSize {
 		n := pgwire.Body(p[i:])
 		if n < 0 {
 			return nil, pgerr.New(pgerr.ServerLost)
 		}
 		end := i + pgwire.HeaderSize + n
-		if inspected(p[i]) && n <= maxInspected {
+		if (expect.Matters(p[i]) || s.awaits(p[i])) && n <= maxInspected {
 			if len(p) < end {
 				break
 			}
-			s.answer(&c, p, i, end, srv)
+			s.answer(&c, p[i], p[i+pgwire.HeaderSize:end], i, end, srv)
 			if s.fault != nil {
 				return nil, s.fault
 			}
 			i = end
 			continue
 		}
-		if s.count(p[i], srv) {
-			s.swallow = end - i
-		} else {
-			s.through = end - i
+		at := min(end, len(p))
+		if s.count(&c, p[i], i, srv) {
+			c.Skip(i, at)
+			s.swallow = end - at
+		} else if s.through = end - at; s.through == 0 {
+			s.settle(&c, at)
 		}
+		i = at
 	}
 	if i < len(p) {
-		c.end(i)
+		c.End(i)
 		s.part = append(make([]byte, 0, 256), p[i:]...)
 	}
-	return c.output(s.shared.Scratch), nil
+	return c.Output(s.shared.Scratch), nil
 }
 
-// inspected says whether the content of a message matters, not its type alone.
-func inspected(t byte) bool {
-	switch t {
-	case pgwire.ReadyForQuery, pgwire.ErrorResponse, pgwire.CommandComplete, pgwire.ParameterStatus,
-		pgwire.ParseComplete, pgwire.BindComplete, pgwire.CloseComplete, pgwire.NoData, pgwire.EmptyQueryResponse, pgwire.PortalSuspended,
-		pgwire.CopyInResponse:
-		return true
+// past goes past what is not looked at of the message under way, in an input of n bytes.
+func (s *Session) past(c *compose.Composer, n int) int {
+	if s.swallow > 0 {
+		k := min(s.swallow, n)
+		c.Skip(0, k)
+		s.swallow -= k
+		return k
 	}
-	return false
+	k := min(s.through, n)
+	if s.through -= k; s.through == 0 {
+		s.settle(c, k)
+	}
+	return k
+}
+
+// awaits says whether a message comes that the proxy wants to read: a row that it has asked for, or what a
+// statement returns.
+func (s *Session) awaits(t byte) bool {
+	if t == pgwire.NotificationResponse {
+		return s.Ear.Hears != nil
+	}
+	e := s.queue.Front()
+	return e != nil && (t == pgwire.DataRow && e.Into != nil || t == pgwire.RowDescription && e.Kind == expect.Describe && (e.Statement != nil || e.Made != 0))
 }
 
 // count keeps the books for a message that is not inspected. It says whether it is for the proxy.
-func (s *Session) count(t byte, srv *serverstate.Server) (hidden bool) {
-	e := s.queue.front()
+func (s *Session) count(c *compose.Composer, t byte, i int, srv *serverstate.Server) (hidden bool) {
+	if s.doubt.Open {
+		s.doubt.Answered(&s.queue, c, t, i)
+	}
+	e := s.queue.Front()
 	if t == pgwire.ErrorResponse { // a very long one
 		s.skipUnit(e, srv)
 		return false
@@ -90,56 +101,63 @@ func (s *Session) count(t byte, srv *serverstate.Server) (hidden bool) {
 	if e == nil {
 		return false
 	}
-	hidden = e.hidden && t != pgwire.NotificationResponse
-	if t == pgwire.RowDescription && e.kind == describe {
-		s.queue.pop()
+	hidden = e.Hidden && t != pgwire.NotificationResponse || planted.Is(planted.Notice) && t == pgwire.NoticeResponse
+	if t == pgwire.RowDescription && e.Kind == expect.Describe {
+		s.queue.Pop()
 	}
 	return hidden
 }
 
-// answer deals with a whole message of the server, at p[i:end].
-func (s *Session) answer(c *composer, p []byte, i, end int, srv *serverstate.Server) {
-	e := s.queue.front()
-	hidden := e != nil && e.hidden
-	body := p[i+pgwire.HeaderSize : end]
-	switch p[i] {
+// answer deals with a whole message of the server, of type t, at i to end of the input.
+func (s *Session) answer(c *compose.Composer, t byte, body []byte, i, end int, srv *serverstate.Server) {
+	if s.doubt.Open {
+		s.doubt.Answered(&s.queue, c, t, i)
+	}
+	e := s.queue.Front()
+	hidden := e != nil && e.Hidden
+	switch t {
 	case pgwire.ParseComplete:
-		if e != nil && e.st != nil {
-			e.st.Accepted.Store(true)
+		if e != nil && e.Statement != nil {
+			e.Statement.Accepted.Store(true)
 		}
-		if e != nil && e.before != nil {
-			s.shared.spare = append(s.shared.spare, e.before)
+		if e != nil && e.Before != nil {
+			s.shared.spare.Give(e.Before)
 		}
-		s.pop()
+		s.queue.Pop()
 	case pgwire.BindComplete, pgwire.CloseComplete:
-		s.pop()
-	case pgwire.NoData:
-		if e != nil && e.kind == describe {
-			s.pop()
+		hidden = hidden || planted.Is(planted.Swallowed) && t == pgwire.CloseComplete
+		s.queue.Pop()
+	case pgwire.NoData, pgwire.RowDescription:
+		if e != nil && e.Kind == expect.Describe {
+			if e.Statement != nil || e.Made != 0 {
+				s.described(e, t, body, srv)
+			}
+			s.queue.Pop()
 		}
 	case pgwire.CommandComplete, pgwire.EmptyQueryResponse, pgwire.PortalSuspended:
-		if p[i] == pgwire.CommandComplete && !hidden {
+		if s.copies {
+			s.copies = false
+			s.queue.EndCopy()
+		}
+		if t == pgwire.CommandComplete && !hidden && (e != nil && e.Effects != nil || s.Ear.Hears != nil || len(body) > 0 && body[0] == 'D') {
 			s.complete(c, e, body, i, end, srv)
 		}
-		if e != nil && e.kind == execute {
-			s.pop()
+		if e != nil && e.Kind == expect.Execute {
+			s.queue.Pop()
 		} else if e != nil {
-			e.ordinal++
+			e.Ordinal++
 		}
+	case pgwire.NotificationResponse:
+		hidden = s.Ear.Hears.Twice(body)
+	case pgwire.DataRow:
+		pgwire.Row(body, func(_ int, v []byte) { *e.Into = append((*e.Into)[:0], v...) })
 	case pgwire.CopyInResponse:
 		s.beginCopy(e)
 	case pgwire.ParameterStatus:
-		name, rest, ok := pgwire.CString(body)
-		if value, _, ok2 := pgwire.CString(rest); ok && ok2 {
-			srv.SetParam(name, value)
-			if n := string(bytes.ToLower(name)); !hidden && !s.Keeps && settings.Settable(n) {
-				s.surprised = s.surprised || !s.Dirty()
-				s.touch(n)
-			}
-		}
+		hidden = s.reported(body, hidden, srv)
 	case pgwire.ErrorResponse:
 		s.failed(c, e, body, i, end, srv)
-		c.settle(s, end)
+		s.settle(c, end)
 		return
 	case pgwire.ReadyForQuery:
 		if len(body) != 1 {
@@ -147,132 +165,144 @@ func (s *Session) answer(c *composer, p []byte, i, end int, srv *serverstate.Ser
 			return
 		}
 		srv.Status = body[0]
-		s.ready()
-		if !hidden {
-			s.Status = body[0]
-			if s.Status == pgwire.Idle {
-				s.portal = nil
-				if len(s.portals) > 0 {
-					clear(s.portals)
-				}
+		if s.queue.Ready(); s.doubt.Open {
+			if s.doubt.Ready(&s.queue, c, body[0], i, s.asks()) {
+				s.Status, hidden = body[0], true
 			}
+		}
+		if !hidden {
+			hidden = s.ready(body[0])
 		}
 	}
 	if hidden {
-		c.skip(i, end)
+		c.Skip(i, end)
 	}
-	c.settle(s, end)
+	s.settle(c, end)
 }
 
-// ready takes the expectation that a ReadyForQuery fulfils off the queue.
-func (s *Session) ready() {
-	for s.queue.n > 0 {
-		k := s.queue.front().kind
-		s.queue.pop()
-		if k == sync || k == simple || k == function {
-			return
-		}
+// ready takes the status of a ReadyForQuery for the client. It says whether that is held back.
+func (s *Session) ready(status byte) (owed bool) {
+	s.Status = status
+	s.Ear.Ready(status, s.queue.N == 0, s.pins.Have&pin.Listen != 0)
+	if status != pgwire.Idle || s.queue.N > 0 {
+		return false
 	}
+	s.portals.End()
+	if s.Policy.Pinning == pin.Keep || s.Keeps || !s.Doubtful() {
+		return false
+	}
+	s.owes = true // what it loses is told before
+	return true
 }
 
-func (s *Session) pop() {
-	if s.queue.n > 0 {
-		s.queue.pop()
+// reported takes what the server reports of a parameter. hidden says that it answers the proxy.
+func (s *Session) reported(body []byte, hidden bool, srv *serverstate.Server) bool {
+	name, rest, ok := pgwire.CString(body)
+	value, _, ok2 := pgwire.CString(rest)
+	if !ok || !ok2 {
+		return hidden
 	}
+	srv.SetParam(name, value)
+	n := string(bytes.ToLower(name))
+	if hidden && s.broughtOver(n) {
+		return true
+	}
+	if !s.Keeps && settings.Settable(n) {
+		s.touched.Surprise = s.touched.Surprise || !s.Dirty()
+		s.touched.Add(n)
+	}
+	return false
+}
+
+// broughtOver says whether the parameter is one of those in which the session differs from the one before it
+// on the server connection.
+func (s *Session) broughtOver(name string) bool {
+	_, was := s.over.Get(name)
+	_, is := s.Want.Get(name)
+	return was || is || name == "is_superuser" && (s.broughtOver("session_authorization") || s.broughtOver("role"))
 }
 
 // settle answers what the proxy answers itself and whose turn it is, behind the input before end.
-func (c *composer) settle(s *Session, end int) {
-	if e := s.queue.front(); e == nil || e.kind != virtual && e.kind != copyEnd {
-		return
+func (s *Session) settle(c *compose.Composer, end int) {
+	if s.queue.Turns > 0 {
+		s.settleNow(c, end)
 	}
-	if c.from < end {
-		c.upTo(end)
-	}
-	c.used = true
-	c.dst = s.settleFront(c.dst)
 }
 
-// settleFront appends the answers that the proxy gives itself and whose turn it is.
-func (s *Session) settleFront(dst []byte) []byte {
-	for e := s.queue.front(); e != nil && (e.kind == virtual || e.kind == copyEnd); e = s.queue.front() {
-		if e.kind == virtual {
-			dst = append(dst, pgwire.ParseComplete, 0, 0, 0, 4)
-		}
-		s.queue.pop()
+func (s *Session) settleNow(c *compose.Composer, end int) {
+	if e := s.queue.Front(); e.Kind != expect.Virtual && e.Kind != expect.CopyEnd {
+		return
 	}
-	return dst
+	if c.Taken() < end {
+		c.UpTo(end)
+	}
+	c.Use()
+	c.Dst = s.queue.Settle(c.Dst)
 }
 
 // complete deals with a CommandComplete for the client.
-func (s *Session) complete(c *composer, e *expect, body []byte, i, end int, srv *serverstate.Server) {
+func (s *Session) complete(c *compose.Composer, e *expect.Answer, body []byte, i, end int, srv *serverstate.Server) {
 	if len(body) > 0 && body[0] == 'D' { // DISCARD ALL and DEALLOCATE ALL that got through to the server
 		switch string(bytes.TrimRight(body, "\x00")) {
 		case "DISCARD ALL":
-			srv.Held.Clear()
+			srv.Held.DropNamed(s.queue.Parsing())
 			srv.Tainted = srv.Tainted || !s.Keeps
 			s.forgetStatements()
+			s.forgetPortals()
 		case "DEALLOCATE ALL":
-			srv.Held.Clear()
+			srv.Held.DropNamed(s.queue.Parsing())
 		}
 	}
-	if e == nil || e.effects == nil {
+	if e == nil {
 		return
 	}
-	ordinal := int(e.ordinal)
-	for k := range e.effects.Steps {
-		step := &e.effects.Steps[k]
+	if s.Ear.Complete(body, e.Effects, int(e.Ordinal)); e.Effects == nil {
+		return
+	}
+	ordinal := int(e.Ordinal)
+	for k := range e.Effects.Steps {
+		step := &e.Effects.Steps[k]
 		if step.Ordinal != ordinal {
 			continue
 		}
 		s.done(step, srv)
 		if step.Tag != "" {
-			c.replace(i, end)
-			c.dst = pgwire.AppendTag(c.dst, step.Tag)
-		}
-	}
-}
-
-// beginCopy deals with CopyInResponse. A Sync that was sent ahead of the data is ignored by the server.
-func (s *Session) beginCopy(e *expect) {
-	s.copyIn = true
-	if e == nil || e.kind != execute {
-		for i := range s.queue.n {
-			if s.queue.get(i).kind == copyEnd {
-				s.copyIn = false
-			}
-		}
-		return
-	}
-	for i := 1; i < s.queue.n; {
-		switch s.queue.get(i).kind {
-		case copyEnd:
-			s.copyIn = false
-			return
-		case sync:
-			s.queue.remove(i)
-			s.unsynced = true
-		default:
-			i++
+			c.Replace(i, end)
+			c.Dst = pgwire.AppendTag(c.Dst, step.Tag)
 		}
 	}
 }
 
 // failed deals with an ErrorResponse, which ends the unit that it is in: the server skips to its Sync.
-func (s *Session) failed(c *composer, e *expect, body []byte, i, end int, srv *serverstate.Server) {
-	s.copyIn = false
+func (s *Session) failed(c *compose.Composer, e *expect.Answer, body []byte, i, end int, srv *serverstate.Server) {
+	s.failCopy()
 	if bytes.Contains(body, []byte("\x00VFATAL\x00")) || bytes.Contains(body, []byte("\x00VPANIC\x00")) {
 		s.fatal = true
 		return
 	}
+	if s.looksAnew(e, body, srv) || s.heals(e, body, srv) {
+		c.Skip(i, end)
+		return
+	}
 	s.shared.Meter.Errors++
+	s.Ear.Fail()
+	if e != nil && e.Statement != nil && (e.Kind == expect.Bind || e.Kind == expect.Describe) && pgwire.PlanChanged(body) {
+		s.shared.Registry.Retire(e.Statement)
+	}
 	switch {
 	case e == nil:
 		return
-	case e.refusal != nil:
-		c.replace(i, end)
-		c.dst = pgwire.AppendError(c.dst, e.refusal)
-	case e.hidden && e.kind == simple: // the settings, which the server had accepted before
+	case e.Hidden && e.Kind != expect.Query && s.passOn(e, body):
+		c.Skip(i, end)
+	case e.Hidden && e.Words != nil: // a transaction is made to fail
+		c.Skip(i, end)
+	case e.Words != nil:
+		c.Replace(i, end)
+		c.Dst = pgwire.Append(c.Dst, pgwire.ErrorResponse, e.Words)
+	case e.Refusal != nil:
+		c.Replace(i, end)
+		c.Dst = pgwire.AppendError(c.Dst, e.Refusal)
+	case e.Hidden && e.Kind == expect.Query: // the settings, which the server had accepted before
 		se, _ := pgwire.ReadError(body)
 		reason := "no reason given"
 		if se != nil {
@@ -281,88 +311,84 @@ func (s *Session) failed(c *composer, e *expect, body []byte, i, end int, srv *s
 		s.fault = pgerr.New(pgerr.SettingsLost, reason)
 		return
 	case bytes.Contains(body, []byte(s.shared.Registry.Prefix())):
-		c.replace(i, end)
-		c.dst = pgwire.Append(c.dst, pgwire.ErrorResponse, s.inClientsWords(body))
+		c.Replace(i, end)
+		c.Dst = pgwire.Append(c.Dst, pgwire.ErrorResponse, s.inClientsWords(body))
 	}
+	ours := e.Hidden && s.held && s.queue.Get(s.queue.N-1).Hidden && s.queue.Get(s.queue.N-1).Kind == expect.Sync
 	s.skipUnit(e, srv)
+	s.skips = s.skips || ours // the client's unit is refused before it was sent
+}
+
+// passOn says whether a message that has failed is in a unit of the proxy's own. If it is the Parse of a client's statement,
+// its error is kept for the client's message for whose sake it was sent, which fails for want of it.
+func (s *Session) passOn(failed *expect.Answer, body []byte) bool {
+	next, apart := s.queue.Apart()
+	if apart && failed.Kind == expect.Parse && (failed.Statement != nil || failed.Name == "") {
+		next.Words = bytes.Clone(s.inClientsWords(body))
+	}
+	return apart
 }
 
 // inClientsWords puts the client's name of a statement in place of the server's. The statement may be one
 // that the client closes in the same unit.
 func (s *Session) inClientsWords(body []byte) []byte {
-	put := func(name string, st *statement.Statement) bool {
-		quoted := []byte("\"" + st.Name + "\"")
-		if !bytes.Contains(body, quoted) {
-			return false
-		}
-		body = bytes.ReplaceAll(body, quoted, []byte("\""+name+"\""))
-		return true
+	if b := &s.portals.Bound; b.Statement != nil {
+		body = b.Statement.Rename(body, string(b.As)) // two names may mean the same
 	}
-	for i := range s.queue.n {
-		if e := s.queue.get(i); e.kind == closing && e.st != nil && put(e.name, e.st) {
-			return body
-		}
-	}
-	for name, st := range s.statements {
-		if put(name, st) {
-			return body
-		}
-	}
-	return body
+	return s.names.Rename(s.queue.Rename(body))
 }
 
 // skipUnit forgets what the server will not answer because a message before it failed.
-func (s *Session) skipUnit(e *expect, srv *serverstate.Server) {
-	if e == nil || e.kind == simple || e.kind == function || e.kind == sync {
+func (s *Session) skipUnit(e *expect.Answer, srv *serverstate.Server) {
+	if e == nil || e.Kind == expect.Query || e.Kind == expect.Function || e.Kind == expect.Sync {
 		return // its ReadyForQuery comes
 	}
 	n := 0
-	for n < s.queue.n && s.queue.get(n).kind != sync {
+	for n < s.queue.N && s.queue.Get(n).Kind != expect.Sync {
 		n++
 	}
 	for i := n - 1; i >= 0; i-- { // the last first, as they were noted
-		s.undo(s.queue.get(i), i == 0, srv)
+		s.undo(s.queue.Get(i), i == 0, srv)
 	}
 	for range n {
-		s.queue.pop()
+		s.queue.Pop()
 	}
-	if s.queue.n == 0 {
+	if s.queue.N == 0 && !planted.Is(planted.Skipping) {
 		s.skips = true
 	}
 }
 
 // undo takes back what was noted of a message that the server has refused or skipped.
-func (s *Session) undo(e *expect, refused bool, srv *serverstate.Server) {
+func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) {
+	if e.Into != nil && e.Into == s.reading {
+		s.reading = nil
+	}
 	switch {
-	case e.kind == parse && e.hidden && e.st != nil:
-		srv.Held.Remove(e.st)
-	case e.kind == parse && e.st == nil && !e.hidden && e.name == "":
-		if e.before != nil && !refused { // the one before is still there
-			s.unnamed, srv.Held.Unnamed = e.before.unnamed, e.before.held
-			return
-		}
-		s.endUnnamed(srv)
-	case e.kind == parse && e.hidden && e.name == "":
+	case e.Kind == expect.Parse && e.Hidden && e.Statement != nil:
+		srv.Held.Remove(e.Statement)
+	case e.Kind == expect.Parse && e.Statement == nil && !e.Hidden && e.Name == "":
+		s.undoUnnamed(e, refused, srv)
+	case e.Kind == expect.Parse && e.Hidden && e.Name == "":
 		srv.Held.Unnamed = statement.Somebodys
-	case e.kind == parse && e.hidden:
-	case e.kind == parse:
-		if !e.again {
-			srv.Held.Remove(e.st)
+	case e.Kind == expect.Parse && e.Hidden:
+	case e.Kind == expect.Parse:
+		if !e.Again {
+			srv.Held.Remove(e.Statement)
 		}
-		if s.statements[e.name] == e.st {
-			s.forget(e.name)
+		if s.names.All[e.Name] == e.Statement {
+			s.forget(e.Name)
 		}
-	case e.kind == virtual:
-		if s.statements[e.name] == e.st {
-			s.forget(e.name)
+	case e.Kind == expect.Virtual:
+		if s.names.All[e.Name] == e.Statement {
+			s.forget(e.Name)
 		}
-	case e.kind == closing && e.before != nil:
-		s.unnamed, srv.Held.Unnamed = e.before.unnamed, e.before.held
-	case e.kind == closing && e.hidden && e.name != "":
-		srv.Held.Stale = append(srv.Held.Stale, e.name)
-	case e.kind == closing && e.st != nil:
-		if _, again := s.statements[e.name]; !again {
-			s.add(e.name, e.st)
+	case e.Before != nil: // a Close of the unnamed statement, or a Query
+		s.undoUnnamed(e, refused, srv)
+	case e.Kind == expect.Close && e.Hidden && e.Name != "":
+		srv.Held.Stale = append(srv.Held.Stale, e.Name)
+	case e.Kind == expect.Close && e.Statement != nil:
+		if _, again := s.names.All[e.Name]; !again {
+			s.names.Add(e.Name, e.Statement)
 		}
 	}
 }

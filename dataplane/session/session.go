@@ -9,10 +9,22 @@ package session
 
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/doubt"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/names"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/portals"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/channels"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/residue"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // Limits bound what a session may hold.
@@ -31,9 +43,10 @@ type Judge interface {
 type Shared struct {
 	Registry *statement.Registry
 	Meter    *meter.Loop
+	Known    *facts.Cache
 	Scratch  *[]byte // where bytes are put together; their content is dead at the next park
 
-	spare []*before
+	spare expect.Spare
 }
 
 // Session is the machine. It belongs to the loop of its client.
@@ -45,16 +58,24 @@ type Session struct {
 	// Keeps says that the session keeps its server connection between transactions: pool mode session.
 	// The server then has the client's own statements and settings, and the machine changes nothing of them.
 	Keeps bool
+	// ID is the session's own, among all of the proxy.
+	ID uint64
+	// Sequences is how often it may have used sequences, or forgotten them.
+	Sequences uint64
+	// Policy says what may be left on a server connection.
+	Policy *pin.Policy
+	// Catalog says what statements can reach; nil: as far as their text says.
+	Catalog catalog.Judge
 	// Pool is where the session's statements are prepared, as statement.Key has it.
 	Pool string
 	// Startup is what the client asked for when it logged in: what RESET goes back to.
 	Startup settings.Set
 	// Want is what is set in the session now, outside a transaction that changes it.
 	Want settings.Set
+	// Ear is what the session has for LISTEN.
+	Ear channels.Ear
 	// Status is the transaction status that the client was told last.
 	Status byte
-	// Terminated says that the client has said goodbye.
-	Terminated bool
 
 	// The client's stream.
 	input    []byte // the beginning of a message that has to be seen whole
@@ -63,6 +84,8 @@ type Session struct {
 	skipping bool   // up to the next Sync, which the proxy answers: a unit was refused
 	unsynced bool   // extended messages went to the server, and no Sync behind them
 	prelude  bool   // the settings go ahead of what comes next
+	ending   error  // the client has said goodbye, or something that it may not: nothing more of it counts
+	held     bool   // input is kept back until it is known which statement a name means
 	first    query.Query
 	judged   bool // first is about the message that comes next
 
@@ -71,135 +94,143 @@ type Session struct {
 	through int    // bytes of the message under way that go on to the client
 	swallow int    // bytes of it that go nowhere
 
-	queue  queue
+	queue  expect.Queue
 	skips  bool // the server skips to the next Sync, which the client has not sent
 	copyIn bool // the server waits for copy data
-	fault  error
-	fatal  bool // the server has told the client a fatal error
+	copies bool // what is under way has waited for copy data
+	data   bool // copy data was sent since the last Query or Execute
 
-	statements map[string]*statement.Statement
-	kept       map[string]*statement.Effects // in pool mode session: of statements with steps
-	bytes      int                           // of their text
-	unnamed    unnamed
-	portals    map[string]*statement.Effects // of portals whose execution has one
-	portal     *statement.Effects            // of the unnamed portal
+	doubt doubt.Doubt
+	unit  compose.Unit // that can be sent again
+	fault error
+	fatal bool // the server has told the client a fatal error
 
-	readFor        settings.Set // the settings that readable is about
-	readable, read bool         // texts can be read byte by byte
+	begun []byte // a BEGIN that waits for the statement behind it
 
-	strays    []string // names that are not the proxy's and that this unit has put on the server connection
-	surprised bool     // see Surprised
-	touched   []string // parameters that the transaction may have changed
-	pins      int      // reasons to keep the server connection until the end
-	pinned    map[string]struct{}
-}
+	names   names.Names
+	portals portals.Portals
+	kept    map[string]*statement.Effects // in pool mode session: of statements with steps
+	unnamed expect.Unnamed
 
-// unnamed is the session's unnamed statement.
-type unnamed struct {
-	id      uint64 // of the Parse that made it; 0: there is none
-	body    []byte // as in statement.Key
-	planner settings.Set
-	effects *statement.Effects
-	unknown bool // parsed under settings that are not known any more
-}
+	follows settings.Reading // texts
 
-// before is the unnamed statement that a Parse has replaced, and whose the server connection had.
-type before struct {
-	unnamed
-	held uint64
+	strays  []string         // names that are not the proxy's and that this unit has put on the server connection
+	over    settings.Set     // what was set on the server connection when it was brought over
+	touched settings.Touched // parameters that the transaction may have changed
+	pins    pin.Reasons      // why the session keeps its server connection
+	reading *[]byte          // what parsing reads, as the server has said or will: nil once anything may have changed it
+	unsures []unsure         // statements that were parsed under settings that were not known
+	residue residue.Residue  // what the transaction may leave there
+	owes    bool             // a ReadyForQuery that waits until the connection is looked through
 }
 
 // New makes the machine of a client that has just logged in.
-func New(sh *Shared, j Judge, lim *Limits, startup settings.Set) *Session {
-	return &Session{shared: sh, judge: j, Limits: lim, Startup: startup, Want: startup, Status: pgwire.Idle}
+func New(sh *Shared, j Judge, lim *Limits, p *pin.Policy, startup settings.Set) *Session {
+	return &Session{shared: sh, judge: j, Limits: lim, Policy: p, Startup: startup, Want: startup, Status: pgwire.Idle}
 }
 
 // Quiet says whether nothing is under way: no answer is owed, no message is in pieces on its way, no
-// unit is open.
+// unit is open. Behind a fatal error the end of the server connection is under way.
 func (s *Session) Quiet() bool {
-	return s.queue.n == 0 && s.pass == 0 && s.drop == 0 && !s.unsynced && !s.skips && !s.copyIn &&
+	if s.ending != nil {
+		return s.answered()
+	}
+	return s.queue.N == 0 && !s.fatal && !s.Ear.Waits && s.pass == 0 && s.drop == 0 && (!s.unsynced || planted.Is(planted.Unsynced)) && !s.skips && !s.copyIn &&
 		s.through == 0 && s.swallow == 0 && len(s.part) == 0
 }
 
-// Free says whether the session has no use for its server connection now.
-func (s *Session) Free() bool { return s.Status == pgwire.Idle && !s.Keeps && s.pins == 0 }
+// Ending returns why the session ends when it is quiet: the client has said goodbye, or something that it may not. What
+// it has asked for before is answered first.
+func (s *Session) Ending() error { return s.ending }
+
+// answered says whether the client has all answers that it has asked for.
+func (s *Session) answered() bool {
+	return s.pass == 0 && (s.queue.Asked == 0 || s.copyIn || s.doubt.Open && !s.asks() && s.queue.Syncs(s.queue.Asked)) && s.through == 0 && s.swallow == 0 && len(s.part) == 0
+}
+
+// Free says whether the session has no use for its server connection now, or one that has to be looked into.
+func (s *Session) Free() bool {
+	return s.ending != nil || s.Status == pgwire.Idle && !s.Keeps && (!s.pins.Any() || s.owes || s.Doubtful())
+}
 
 // Room says whether more may be read from the client. What was sent and is not answered is bounded,
 // well above what a server keeps back before it flushes by itself.
-func (s *Session) Room() bool { return s.queue.n < 1<<14 }
+func (s *Session) Room() bool { return s.queue.N < 1<<14 && !s.held && !s.Ear.Waits && s.ending == nil }
+
+// Resume says, once, that FromClient has to be called: input which was kept back can go on, or the proxy has to ask something.
+func (s *Session) Resume() bool {
+	if s.Ear.Waits {
+		return s.Ear.Resume()
+	}
+	if s.held && s.queue.Shapes == 0 && (s.doubt.Open || s.queue.Owed() == 0) {
+		s.held = false
+		return true
+	}
+	return s.doubt.Asks
+}
 
 // Fatal says whether the server has told the client a fatal error, so that the client knows why the
 // connection ends.
 func (s *Session) Fatal() bool { return s.fatal }
 
 // Touched returns the parameters that the transaction may have changed, and forgets them.
-func (s *Session) Touched() []string {
-	t := s.touched
-	s.touched = nil
-	return t
-}
+func (s *Session) Touched() []string { return s.touched.Take() }
+
+// Asks says whether the server has to be asked what the transaction has left.
+func (s *Session) Asks() bool { return len(s.unsures) > 0 || s.Dirty() || s.Doubtful() }
 
 // Dirty says whether the transaction may have changed parameters.
-func (s *Session) Dirty() bool { return len(s.touched) > 0 }
+func (s *Session) Dirty() bool { return s.touched.Any() }
 
 // Surprised says, once, whether the server has told of a new value of a parameter that nothing in the
 // transaction is known to have set: its configuration may be another one.
-func (s *Session) Surprised() bool {
-	was := s.surprised
-	s.surprised = false
-	return was
-}
+func (s *Session) Surprised() bool { return s.touched.Surprised() }
 
-// touch notes that a parameter may have changed.
-func (s *Session) touch(name string) {
-	for _, t := range s.touched {
-		if t == name {
-			return
-		}
+// Custom returns the names of custom parameters that the session may have set.
+func (s *Session) Custom() []string {
+	names := s.touched.Customs(s.Want, s.Startup)
+	if s.Catalog != nil {
+		code, _ := s.Catalog.Parameters()
+		names = append(names, code...)
 	}
-	s.touched = append(s.touched, name)
-}
-
-// touchAll notes that any parameter that the session is known to have may have changed.
-func (s *Session) touchAll() {
-	for n := range s.Want.All() {
-		s.touch(n)
-	}
-	for n := range s.Startup.All() {
-		s.touch(n)
-	}
-}
-
-// Left is what a client that is gone has left on its server connection.
-type Left struct {
-	Owed     int    // ReadyForQuery messages that the server owes
-	Unsynced bool   // extended messages without a Sync
-	Partial  bool   // the beginning of a message
-	CopyIn   bool   // the server waits for copy data
-	Extended bool   // what it answers is of the extended protocol
-	Tail     int    // bytes that are to come of a message that the client was being sent
-	Head     []byte // the beginning of a message of the server
-	Dirty    bool   // what is set on the connection is not known
+	return names
 }
 
 // Left says what the client has left, on the server connection srv.
-func (s *Session) Left() Left {
-	return Left{
-		Owed:     s.queue.owed(),
+func (s *Session) Left() serverstate.Left {
+	return serverstate.Left{
+		Owed:     s.queue.Owed(),
 		Unsynced: s.unsynced || s.skips,
 		Partial:  s.pass > 0,
 		CopyIn:   s.copyIn,
-		Extended: s.queue.n > 0 && s.queue.front().kind != simple,
+		Extended: s.queue.N > 0 && s.queue.Front().Kind != expect.Query,
 		Tail:     s.through + s.swallow,
 		Head:     s.part,
-		Dirty:    s.Dirty() || s.Keeps || s.pins > 0 || s.queue.hidden(),
+		Dirty: s.Dirty() || s.Keeps || s.pins.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || len(s.strays) > 0 ||
+			s.Policy != nil && s.Policy.Guard == pin.Always,
 	}
 }
 
-// forgetStatements forgets all prepared statements and portals, as DEALLOCATE ALL and DISCARD ALL do.
+// forgetStatements forgets all named statements, as DEALLOCATE ALL and DISCARD ALL do, but for those whose Parse the
+// server has not come to yet. The unnamed one stays.
 func (s *Session) forgetStatements() {
-	clear(s.statements)
-	s.bytes, s.unnamed.id = 0, 0
-	s.portal = nil
-	clear(s.portals)
+	s.names.Clear()
+	s.pins.RemoveNamed()
+	for i := 1; i < s.queue.N; i++ {
+		switch e := s.queue.Get(i); {
+		case e.Statement == nil || e.Hidden:
+		case e.Kind == expect.Parse || e.Kind == expect.Virtual:
+			s.names.Add(e.Name, e.Statement)
+		case e.Kind == expect.Close:
+			s.forget(e.Name)
+			e.Statement = nil // and it does not come back if the message is skipped
+		}
+	}
+}
+
+// forgetPortals forgets what executing portals will do.
+func (s *Session) forgetPortals() {
+	s.portals.End()
+	s.portals.BindUnnamed(0)
+	s.names.UntellAll()
 }

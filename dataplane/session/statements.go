@@ -1,410 +1,287 @@
 package session
 
 import (
-	"slices"
+	"bytes"
 	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/residue"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/sqlparse"
 	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
 )
 
-// parse deals with a Parse message: name, text, number of parameter types, types.
-func (s *Session) parse(c *composer, p []byte, i, end int, srv *serverstate.Server) (int, bool, error) {
-	body := pgwire.HeaderSize + i
-	if end-body > s.Limits.TextBytes {
-		return s.parseOpaque(p, i, end, srv)
-	}
-	if len(p) < end {
-		return 0, false, nil
-	}
-	name, rest, ok := pgwire.CString(p[body:end])
-	text, types, ok2 := pgwire.CString(rest)
-	s.unsynced = true
-	if !ok || !ok2 || len(types) < 2 {
-		s.judged = false
-		s.queue.push(expect{kind: parse})
-		s.pass = end - i
-		return 0, true, nil
-	}
-	q, v := s.decide(text)
-	if v.Action == query.Reject {
-		c.replace(i, end)
-		s.refuse(c, v.Err)
-		return end - i, true, nil
-	}
-	effects, text2 := s.understand(q)
-	if effects != nil && len(effects.Steps) > 0 {
-		rest = append(append(append([]byte(nil), text2...), 0), types...)
-	}
-	if s.Keeps {
-		return s.parseKept(c, string(name), rest, effects, i, end)
-	}
-	if len(name) == 0 {
-		s.parseUnnamed(rest, effects, srv)
-		if effects == nil || len(effects.Steps) == 0 {
-			s.pass = end - i
-			return 0, true, nil
-		}
-		c.replace(i, end)
-		c.dst = pgwire.AppendParse(c.dst, "", rest)
-		return end - i, true, nil
-	}
-	c.replace(i, end)
-	if _, taken := s.statements[string(name)]; taken {
-		s.parseTaken(c, name, rest)
-		return end - i, true, nil
-	}
-	if len(s.statements) >= s.Limits.Statements {
-		s.refuse(c, pgerr.New(pgerr.StatementLimit, len(s.statements)))
-		return end - i, true, nil
-	}
-	if s.bytes+len(text2) > s.Limits.StatementBytes {
-		s.refuse(c, pgerr.New(pgerr.StatementBytes, s.Limits.StatementBytes))
-		return end - i, true, nil
-	}
-	key := s.keyOf(rest)
-	var shared *statement.Statement
-	if s.Dirty() || srv.Tainted || q.Facts.Flags&sqltext.FlagTimeWords != 0 {
-		shared = s.shared.Registry.Own(key, effects)
-		if s.Dirty() || srv.Tainted { // nobody knows the settings that it is parsed under: it stays where it is
-			s.pin("\x00" + shared.Name)
-		}
-	} else {
-		shared = s.shared.Registry.Shared(key, effects)
-	}
-	s.add(string(name), shared)
-	if srv.Held.Has(shared) {
-		if s.Status != pgwire.InFailed {
-			s.queue.push(expect{kind: virtual, st: shared, name: string(name)})
-			return end - i, true, nil
-		}
-		again := s.shared.Registry.Prefix() + "again" // in a failed transaction the server decides whether it may be parsed
-		s.closeStray(c, again)
-		c.dst = pgwire.AppendParse(c.dst, again, rest)
-		s.queue.push(expect{kind: parse, again: true, st: shared, name: string(name)})
-		s.strays = append(s.strays, again)
-		return end - i, true, nil
-	}
-	s.hold(c, shared, srv)
-	c.dst = pgwire.AppendParse(c.dst, shared.Name, rest)
-	s.queue.push(expect{kind: parse, st: shared, name: string(name)})
-	return end - i, true, nil
-}
-
-// parseKept lets a Parse pass in pool mode session: the statement is the server connection's own, and
-// only what goes back to the session's first settings is put in other words.
-func (s *Session) parseKept(c *composer, name string, rest []byte, fx *statement.Effects, i, end int) (int, bool, error) {
-	s.queue.push(expect{kind: parse})
-	if fx == nil || len(fx.Steps) == 0 {
-		delete(s.kept, name)
-		s.pass = end - i
-		return 0, true, nil
-	}
-	if s.kept == nil {
-		s.kept = map[string]*statement.Effects{}
-	}
-	s.kept[name] = fx
-	c.replace(i, end)
-	c.dst = pgwire.AppendParse(c.dst, name, rest)
-	return end - i, true, nil
-}
-
-// keyOf is the key of a statement that is parsed now; body is what follows the name.
-func (s *Session) keyOf(body []byte) statement.Key {
-	return statement.Key{Pool: s.Pool, Body: string(body), Planner: s.Want.Planner()}
-}
-
-// prepareHere answers a Parse with nothing but its Sync behind it, at the beginning of p, for a session without a
-// server connection. A statement that a server has parsed for another session need not be parsed again
-// before it is used; and a client that waits for this answer while its other connections hold all server
-// connections in transactions would wait for ever.
-func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
-	end := pgwire.HeaderSize + n
-	took = end + pgwire.HeaderSize
-	if s.Keeps || len(p) < took || p[end] != pgwire.Sync || pgwire.Body(p[end:]) != 0 || n > s.Limits.TextBytes {
-		return 0, false
-	}
-	name, rest, ok := pgwire.CString(p[pgwire.HeaderSize:end])
-	if !ok || len(name) == 0 || s.statements[string(name)] != nil || len(s.statements) >= s.Limits.Statements || s.bytes+len(rest) > s.Limits.StatementBytes {
-		return 0, false
-	}
-	text, _, ok := pgwire.CString(rest)
-	if !ok {
-		return 0, false
-	}
-	st := s.shared.Registry.Find(s.keyOf(rest))
-	if st == nil || !st.Accepted.Load() {
-		return 0, false
-	}
-	if _, v := s.decide(text); v.Action != query.Continue {
-		return 0, false
-	}
-	s.add(string(name), st)
-	return took, true
-}
-
-// decide asks the pipeline about the statement with the given text, unless that was done already, when
-// the session had no server connection yet.
-func (s *Session) decide(text []byte) (*query.Query, query.Verdict) {
-	if s.judged {
-		s.judged = false
-		s.first.Text = text
-		return &s.first, query.Verdict{}
-	}
-	s.first = query.Query{Text: text, StdStrings: s.stdStrings(), InTransaction: s.Status != pgwire.Idle}
-	return &s.first, s.judge.Judge(&s.first)
-}
-
-// parseOpaque lets a Parse pass that is too large to be looked at. A named one would be lost with the
-// server connection, so the session keeps that.
-func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (int, bool, error) {
-	if len(p) == i+pgwire.HeaderSize {
-		return 0, false, nil
-	}
-	if p[i+pgwire.HeaderSize] == 0 {
-		s.endUnnamed(srv)
-		srv.Held.Unnamed = statement.Somebodys
-		srv.Tainted = srv.Tainted || !s.Keeps
-	} else if !s.Keeps {
-		s.pin("\x00opaque")
-	}
-	s.judged = false
-	s.unsynced = true
-	s.queue.push(expect{kind: parse})
-	s.pass = end - i
-	return 0, true, nil
-}
-
-// parseTaken answers a Parse under a name that is taken as PostgreSQL does: by letting it parse under that
-// very name, which is made to be taken at the server too. Any other error of the text comes first, as it
-// would there. The name is closed again behind the Sync.
-func (s *Session) parseTaken(c *composer, name, rest []byte) {
-	s.closeStray(c, string(name))
-	c.dst = pgwire.AppendParse(c.dst, string(name), []byte{0, 0, 0})
-	s.queue.push(expect{kind: parse, hidden: true, name: string(name)})
-	c.dst = pgwire.AppendParse(c.dst, string(name), rest)
-	s.queue.push(expect{kind: parse, name: string(name)})
-	s.strays = append(s.strays, string(name))
-}
-
-// closeStray closes a name that this unit has put on the server connection, if it has.
-func (s *Session) closeStray(c *composer, name string) {
-	if slices.Contains(s.strays, name) {
-		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
-		s.queue.push(expect{kind: closing, hidden: true})
-	}
-}
-
-// closeStrays closes what the unit has put on the server connection under names that are not the
-// proxy's, in a unit of its own, which nothing that went wrong before can touch.
-func (s *Session) closeStrays(c *composer) {
-	for _, name := range s.strays {
-		c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', name)
-		s.queue.push(expect{kind: closing, hidden: true})
-	}
-	c.dst = pgwire.AppendSync(c.dst)
-	s.queue.push(expect{kind: sync, hidden: true})
-	s.strays = s.strays[:0]
-}
-
 // bind deals with a Bind message: portal, statement, values. Only the two names have to be there.
-func (s *Session) bind(c *composer, p []byte, i, end int, srv *serverstate.Server) (int, bool, error) {
+func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
 	portal, rest, ok := pgwire.CString(p[i+pgwire.HeaderSize : min(end, len(p))])
 	name, rest, ok2 := pgwire.CString(rest)
 	if !ok || !ok2 {
-		if len(p) < end && len(p)-i < 2*smallMessage {
-			return 0, false, nil
+		if len(p) < end && len(p)-i < 2*pgwire.SmallMessage {
+			return 0, false
 		}
 		portal, name, rest = nil, nil, p[i+pgwire.HeaderSize:min(end, len(p))] // malformed: the server says so
 	}
-	s.unsynced, s.judged = true, false
-	if s.Keeps {
-		s.openPortal(portal, s.kept[string(name)])
-		s.queue.push(expect{kind: bind})
-		s.pass = end - i
-		return 0, true, nil
+	st, is := s.usable(c, p, i, end, name, srv)
+	if is != fit {
+		return 0, is == unfit
 	}
-	server, effects, found := s.lookup(c, i, name, srv)
-	s.begin(effects, srv)
-	s.openPortal(portal, effects)
-	if !found {
-		s.queue.push(expect{kind: bind})
-		s.pass = end - i
-		return 0, true, nil
+	if s.Ear.Concerned() && s.unheard(c, i, end, name) {
+		return 0, !s.Ear.Waits
 	}
-	at := min(end, len(p)) - len(rest) // where the values begin
-	c.replace(i, at)
-	c.dst = pgwire.AppendHeader(c.dst, pgwire.Bind, len(portal)+len(server)+2+end-at)
-	c.dst = append(append(c.dst, portal...), 0)
-	c.dst = append(append(c.dst, server...), 0)
-	s.queue.push(expect{kind: bind})
-	s.pass = end - at
-	return at - i, true, nil
+	s.judged = false
+	var server string
+	var effects *statement.Effects
+	found := st != nil
+	if found {
+		if !srv.Held.Has(st) {
+			c.UpTo(i)
+			s.prepare(c, st, srv)
+		}
+		server, effects = st.Name, s.does(st.Effects, st, name, srv)
+	} else {
+		server, effects, found = s.bindOther(c, i, name, srv)
+	}
+	if effects != nil || s.residue.Suspect {
+		s.carryOut(c, i, effects, rest, srv)
+	}
+	if s.portals.Open(portal, effects); len(portal) == 0 {
+		s.binds(st, name)
+	}
+	at := i
+	if found {
+		s.opensUnit(i, st)
+		at = min(end, len(p)) - len(rest) // where the values begin
+		c.Replace(i, at)
+		c.Dst = pgwire.AppendBindHead(c.Dst, portal, server, end-at)
+	}
+	s.queue.Plain(expect.Bind, st)
+	return at - i + s.passes(p, at, end), true
 }
 
-// lookup finds the statement that the client calls name, and sees to it that the server connection has
-// it. found is false where the name goes on as it is.
-func (s *Session) lookup(c *composer, i int, name []byte, srv *serverstate.Server) (server string, fx *statement.Effects, found bool) {
+// binds notes that the unnamed portal is of st, which the client calls name, or of what has no name.
+func (s *Session) binds(st *statement.Statement, name []byte) {
+	switch {
+	case st != nil:
+		s.portals.Bind(st, statement.Cut(name), s.names.FoundTold())
+	case len(name) == 0:
+		s.portals.BindUnnamed(s.unnamed.ID)
+	default:
+		s.portals.BindUnnamed(0)
+	}
+}
+
+// bindOther is what a Bind uses that has no statement of a name.
+func (s *Session) bindOther(c *compose.Composer, i int, name []byte, srv *serverstate.Server) (server string, fx *statement.Effects, found bool) {
+	if s.Keeps {
+		return "", s.kept[string(name)], false
+	}
+	server, fx, t, found := s.lookup(c, i, name, nil, srv)
+	switch {
+	case t != nil:
+		fx = s.does(fx, t, name, srv)
+	case len(name) > 0 && s.owns(): // one that only the server connection knows
+		fx = s.kept[string(name)]
+		s.begin(fx, srv)
+		s.suspect(srv)
+	}
+	return server, fx, found
+}
+
+// does notes what executing a statement does, which the client calls name: fx is what its text t does to the session.
+func (s *Session) does(fx *statement.Effects, t residue.Text, name []byte, srv *serverstate.Server) *statement.Effects {
+	if fx != nil {
+		s.begin(fx, srv)
+	}
+	if s.note(t, srv); s.Ear.Shares {
+		fx = s.follow(fx, t, name)
+	}
+	return fx
+}
+
+// carryOut notes the names in the values of a Bind that may be those of parameters, and sees to it that the server connection has the
+// statements that the bound one names.
+func (s *Session) carryOut(c *compose.Composer, i int, fx *statement.Effects, values []byte, srv *serverstate.Server) {
+	if s.residue.Suspect {
+		pgwire.BindValues(values, s.touched.Search)
+	}
+	if fx != nil && len(fx.Uses) > 0 {
+		c.UpTo(i)
+		s.uses(c, fx, srv)
+	}
+}
+
+// unsettled says whether it is not known yet which statement a name will mean, or whether the server connection will have it,
+// when the server comes to the message: something in an earlier unit that is not answered decides it. The message and what
+// follows it are kept back.
+func (s *Session) unsettled(name []byte) bool {
+	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.doubt.Open || s.queue.Owed() == 0 {
+		return false
+	}
+	if s.queue.Named > 0 && len(name) > 0 {
+		s.held = true
+		return true
+	}
+	st := s.names.Find(statement.Cut(name))
+	return (st != nil || len(name) == 0) && s.risky(st)
+}
+
+// risky keeps the message back if it is not known yet whether the server connection will have the statement, the unnamed
+// one where st is nil.
+func (s *Session) risky(st *statement.Statement) bool {
+	s.held = s.held || s.queue.Risky(st)
+	return s.held
+}
+
+// namesUnsettled says the same of a text that names prepared statements.
+func (s *Session) namesUnsettled(q *query.Query) bool {
+	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.doubt.Open || s.queue.Owed() == 0 {
+		return false
+	}
+	if f := q.SQL(); f != nil && f.Does&(sqlparse.Executes|sqlparse.Prepares) == 0 && q.Facts.Flags&sqltext.FlagDeallocate == 0 {
+		return false
+	}
+	s.held = true
+	return true
+}
+
+// lookup sees to it that the server connection has the statement that the client calls name, st where that has a name and there is
+// one. t is nil where there is none. found is false where the name goes on as it is.
+func (s *Session) lookup(c *compose.Composer, i int, name []byte, st *statement.Statement, srv *serverstate.Server) (server string, fx *statement.Effects, t residue.Text, found bool) {
 	if len(name) == 0 {
 		u := &s.unnamed
-		if u.id == srv.Held.Unnamed {
-			return "", u.effects, false
+		if u.ID == srv.Held.Unnamed {
+			if u.ID == 0 {
+				return "", nil, nil, false
+			}
+			return "", u.Effects, u.Shape, false
 		}
-		if u.id == 0 || u.unknown { // not there: and nor must be another session's
-			c.upTo(i)
-			c.dst = pgwire.AppendNamed(c.dst, pgwire.Close, 'S', "")
-			s.queue.push(expect{kind: closing, hidden: true, before: s.replaced(srv)})
-			srv.Held.Unnamed, u.id = 0, 0
-			return "", nil, false
+		if u.ID == 0 || u.Unknown { // not there: and nor must be another session's
+			c.UpTo(i)
+			c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', "")
+			s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Before: s.replaced(srv)})
+			srv.Held.Unnamed, u.ID = 0, 0
+			return "", nil, nil, false
 		}
-		c.upTo(i)
-		s.under(c, u.planner, func() {
-			c.dst = pgwire.AppendParse(c.dst, "", u.body)
-			s.queue.push(expect{kind: parse, hidden: true})
-		})
-		srv.Held.Unnamed = u.id
-		return "", u.effects, false
+		s.parseAgain(c, i, srv)
+		return "", u.Effects, u.Shape, false
 	}
-	st := s.statements[string(name)]
 	if st == nil {
 		if len(s.strays) > 0 {
-			c.upTo(i)
+			c.UpTo(i)
 			s.closeStray(c, string(name))
 		}
 		if strings.HasPrefix(string(name), s.shared.Registry.Prefix()) {
-			return "?" + string(name), nil, true // the server's names are not the client's to guess
+			return "?" + string(name), nil, nil, true // the server's names are not the client's to guess
 		}
-		return "", nil, false
+		return "", nil, nil, false
 	}
-	c.upTo(i)
+	c.UpTo(i)
 	s.ensure(c, st, srv)
-	return st.Name, st.Effects, true
+	return st.Name, st.Effects, st, true
 }
 
 // named deals with Describe and Close: what ('S' or 'P') and name.
-func (s *Session) named(c *composer, p []byte, i, end int, srv *serverstate.Server) (int, bool, error) {
+func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
 	if len(p) < end {
-		return 0, false, nil
+		return 0, false
 	}
-	s.unsynced, s.judged = true, false
-	k := describe
+	k := expect.Describe
 	if p[i] == pgwire.Close {
-		k = closing
+		k = expect.Close
 	}
 	body := p[i+pgwire.HeaderSize : end]
-	if len(body) < 2 || body[0] != 'S' || s.Keeps {
-		s.queue.push(expect{kind: k})
-		s.pass = end - i
-		return 0, true, nil
+	if len(body) < 2 || body[0] != 'S' || s.Keeps || bytes.IndexByte(body, 0) != len(body)-1 {
+		s.judged = false
+		switch {
+		case k == expect.Close:
+			s.queue.Push(expect.Answer{Kind: k})
+		case len(body) == 2 && !s.Keeps: // the unnamed portal
+			b := &s.portals.Bound
+			s.describe(b.Statement, b.As, b.Told, b.Made, srv)
+		default:
+			s.queue.Plain(k, nil)
+		}
+		return s.passes(p, i, end), true
 	}
 	name, _, _ := pgwire.CString(body[1:])
-	if k == closing {
-		s.close(string(name), srv)
-		s.pass = end - i // at the server nothing has that name, and closing nothing is no error
-		return 0, true, nil
+	if k == expect.Close {
+		if s.unsettled(name) {
+			return 0, false
+		}
+		s.judged = false
+		s.close(string(statement.Cut(name)), srv)
+		return s.passes(p, i, end), true // at the server nothing has that name, and closing nothing is no error
 	}
-	server, _, found := s.lookup(c, i, name, srv)
-	s.queue.push(expect{kind: k})
+	st, is := s.usable(c, p, i, end, name, srv)
+	if is != fit {
+		return 0, is == unfit
+	}
+	s.judged = false
+	if name = statement.Cut(name); st != nil && s.Status != pgwire.InFailed && s.names.Borrowed(name) {
+		srv.Held.Forget(st) // and it is parsed as it would be now, for a client that has just done so
+	}
+	server, _, _, found := s.lookup(c, i, name, st, srv)
+	made := uint64(0)
+	if len(name) == 0 {
+		made = s.unnamed.ID
+	}
+	s.describe(st, name, s.names.FoundTold(), made, srv)
 	if !found {
-		s.pass = end - i
-		return 0, true, nil
+		return s.passes(p, i, end), true
 	}
-	c.replace(i, end)
-	c.dst = pgwire.AppendNamed(c.dst, pgwire.Describe, 'S', server)
-	return end - i, true, nil
+	c.Replace(i, end)
+	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', server)
+	return end - i, true
 }
 
 // close forgets a statement, for as long as the server does not skip the message.
 func (s *Session) close(name string, srv *serverstate.Server) {
 	if name == "" {
-		s.queue.push(expect{kind: closing, before: s.replaced(srv)})
+		s.queue.Push(expect.Answer{Kind: expect.Close, Before: s.replaced(srv)})
 		s.endUnnamed(srv)
 		return
 	}
-	st := s.statements[name]
+	st := s.names.All[name]
 	if st != nil {
 		s.forget(name)
-		if st.Private && srv.Held.Has(st) {
-			srv.Held.Remove(st)
-			srv.Held.Stale = append(srv.Held.Stale, st.Name)
+		if st.Private {
+			srv.Held.Forget(st)
 		}
 	}
-	s.queue.push(expect{kind: closing, st: st, name: name})
-}
-
-func (s *Session) add(name string, st *statement.Statement) {
-	if s.statements == nil {
-		s.statements = map[string]*statement.Statement{}
-	}
-	s.statements[name] = st
-	s.bytes += len(st.Body)
+	s.queue.Push(expect.Answer{Kind: expect.Close, Statement: st, Name: name})
 }
 
 func (s *Session) forget(name string) {
-	if st := s.statements[name]; st != nil {
-		delete(s.statements, name)
-		s.bytes -= len(st.Body)
-		s.unpin("\x00" + st.Name)
+	if st := s.names.Remove(name); st != nil {
+		s.pins.Remove(st.Name)
 	}
 }
 
 // execute deals with an Execute message: portal, number of rows.
-func (s *Session) execute(p []byte, i, end int) (int, bool, error) {
+// It says false where more of it has to be there.
+func (s *Session) execute(p []byte, i, end int) bool {
 	s.shared.Meter.Queries++
-	s.unsynced, s.judged = true, false
-	fx := s.portal
-	if s.portals != nil {
+	s.judged, s.data = false, false
+	var fx *statement.Effects
+	if s.portals.Any() {
 		if len(p) < end {
-			return 0, false, nil
+			return false
 		}
-		if name, _, _ := pgwire.CString(p[i+pgwire.HeaderSize : end]); len(name) > 0 {
-			fx = s.portals[string(name)]
-		}
+		name, _, _ := pgwire.CString(p[i+pgwire.HeaderSize : end])
+		fx = s.portals.Does(name)
 	}
-	s.queue.push(expect{kind: execute, effects: fx})
-	s.pass = end - i
-	return 0, true, nil
-}
-
-// openPortal notes what executing a portal will do.
-func (s *Session) openPortal(portal []byte, fx *statement.Effects) {
-	if len(portal) == 0 {
-		s.portal = fx
-		return
-	}
-	if fx == nil {
-		delete(s.portals, string(portal))
-		return
-	}
-	if s.portals == nil {
-		s.portals = map[string]*statement.Effects{}
-	}
-	s.portals[string(portal)] = fx
+	s.queue.PushExecute(fx)
+	return true
 }
 
 // refuse lets the server refuse what stands in place of a message, and puts err in place of its error:
 // so it comes in its turn, and the server skips what depends on it.
-func (s *Session) refuse(c *composer, err *pgerr.Error) {
-	c.dst = pgwire.AppendNamed(c.dst, pgwire.Describe, 'S', s.shared.Registry.Prefix()+"refused")
-	s.queue.push(expect{kind: describe, refusal: err})
-}
-
-func (s *Session) pin(reason string) {
-	if s.pinned == nil {
-		s.pinned = map[string]struct{}{}
-	}
-	s.pinned[reason] = struct{}{}
-	s.pins = len(s.pinned)
-}
-
-func (s *Session) unpin(reason string) {
-	if s.pins == 0 {
-		return
-	}
-	delete(s.pinned, reason)
-	s.pins = len(s.pinned)
+func (s *Session) refuse(c *compose.Composer, err *pgerr.Error) {
+	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', s.shared.Registry.Prefix()+"refused")
+	s.queue.Push(expect.Answer{Kind: expect.Describe, Refusal: err})
 }

@@ -28,12 +28,20 @@ func moves() step { return step{by: 'n'} }
 // sets makes the session's settings other ones, as the walk does when a transaction has changed them.
 func sets(name, value string) step { return step{'w', []byte(name), value} }
 
+// tells makes another client be told what the statements return.
+func tells() step { return step{by: 't'} }
+
 func (r *rig) play(t *testing.T, name string, piece int, steps []step) {
 	t.Helper()
 	for i, st := range steps {
 		switch st.by {
 		case 'n':
 			r.srv = &serverstate.Server{Held: statement.NewHeld(3, 1<<20), Status: 'I', Settings: r.Want}
+			continue
+		case 't':
+			for _, st := range r.names.All {
+				st.Told.Store(7)
+			}
 			continue
 		case 'w':
 			r.Want = r.Want.Change([]settings.Pair{{Name: string(st.says), Value: st.want}}, nil)
@@ -67,7 +75,7 @@ func (r *rig) play(t *testing.T, name string, piece int, steps []step) {
 		}
 	}
 	if !r.Quiet() {
-		t.Errorf("%s: something is left under way: %d expected, unsynced %v, skips %v", name, r.queue.n, r.unsynced, r.skips)
+		t.Errorf("%s: something is left under way: %d expected, unsynced %v, skips %v", name, r.queue.N, r.unsynced, r.skips)
 	}
 }
 
@@ -78,6 +86,7 @@ var (
 	closed = pgscript.CloseComplete()
 	oops   = pgscript.ErrorResponse("ERROR", "42601", "oops")
 	one    = pgscript.CommandComplete("SELECT 1")
+	stale  = []byte("E\x00\x00\x00\x5aSERROR\x00VERROR\x00C0A000\x00Mcached plan must not change result type\x00RRevalidateCachedQuery\x00\x00")
 )
 
 // talks are conversations and what each side hears of the other.
@@ -99,6 +108,78 @@ func talks() map[string][]step {
 			client(`Q COPY t FROM STDIN; d "row"; c; Q SELECT 1`, pgscript.Query("COPY t FROM STDIN"), pgscript.CopyData("row"), pgscript.CopyDone(), pgscript.Query("SELECT 1")),
 			server("G 1; C COPY 1; Z I; C SELECT 1; Z I", pgscript.CopyInResponse(1), pgscript.CommandComplete("COPY 1"), readyI, one, readyI),
 		},
+		"COPY with Syncs ahead and among the data": {
+			client(`Q COPY t FROM STDIN; S; d "row"; S; c; Q SELECT 1`, pgscript.Query("COPY t FROM STDIN"), sync0, pgscript.CopyData("row"), sync0, pgscript.CopyDone(), pgscript.Query("SELECT 1")),
+			server("G 1; C COPY 1; Z I; C SELECT 1; Z I", pgscript.CopyInResponse(1), pgscript.CommandComplete("COPY 1"), readyI, one, readyI),
+		},
+		"COPY that fails before one of its Syncs": {
+			client(`Q COPY t FROM STDIN; d "row"; S; d "row"; S; c; Q SELECT 1`, pgscript.Query("COPY t FROM STDIN"), pgscript.CopyData("row"), sync0, pgscript.CopyData("row"), sync0,
+				pgscript.CopyDone(), pgscript.Query("SELECT 1")),
+			server("G 1; E 42601 oops; Z I; Z I; C SELECT 1; Z I", pgscript.CopyInResponse(1), oops, readyI, readyI, one, readyI),
+		},
+		"COPY that fails before all of its Syncs": {
+			client(`Q COPY t FROM STDIN; d "row"; S; S; c; Q SELECT 1`, pgscript.Query("COPY t FROM STDIN"), pgscript.CopyData("row"), sync0, sync0, pgscript.CopyDone(), pgscript.Query("SELECT 1")),
+			server("G 1; E 42601 oops; Z I; Z I; Z I; C SELECT 1; Z I", pgscript.CopyInResponse(1), oops, readyI, readyI, readyI, one, readyI),
+		},
+		"COPY that fails after all of its Syncs, and a unit": {
+			client(`P  "COPY t FROM STDIN"; B; E  0; d "row"; S; d "row"; c; S`, parse("", "COPY t FROM STDIN"), bind("", ""), exec("", 0), pgscript.CopyData("row"), sync0,
+				pgscript.CopyData("row"), pgscript.CopyDone(), sync0),
+			server("1; 2; G 1; E 42601 oops; Z I", done1, done2, pgscript.CopyInResponse(1), oops, readyI),
+			client(`C S h_none; H; P h_2 "SELECT 1"; B  h_2; C S a; S`, parse("a", "SELECT 1"), bind("", "a"), pgscript.CloseStatement("a"), sync0),
+			server("1; 2; 3; Z I", closed, done1, done2, closed, readyI),
+		},
+		"COPY that fails before one of its Syncs, and a message that is none": {
+			client(`P  "COPY t FROM STDIN"; B; E  0; d "row"; S; c; S`, parse("", "COPY t FROM STDIN"), bind("", ""), exec("", 0), pgscript.CopyData("row"), sync0,
+				pgscript.CopyDone(), sync0, []byte("z\x00\x00\x00\x04")),
+			server("1; 2; G 1; E 42601 oops", done1, done2, pgscript.CopyInResponse(1), oops),
+			client("S; C S h_none; H", sync0), // what comes is of no account
+			server("Z I", readyI, readyI, closed),
+		},
+		"COPY that fails before all of its Syncs, and a message that is none": {
+			client(`P  "COPY t FROM STDIN"; B; E  0; d "row"; S; c; S`, parse("", "COPY t FROM STDIN"), bind("", ""), exec("", 0), pgscript.CopyData("row"), sync0,
+				pgscript.CopyDone(), sync0, []byte("z\x00\x00\x00\x04")),
+			server("1; 2; G 1; E 42601 oops", done1, done2, pgscript.CopyInResponse(1), oops),
+			client("S; C S h_none; H", sync0), // what comes is of no account
+			server("Z I; Z I", readyI, readyI, readyI, closed),
+		},
+		"two COPYs in one text": {
+			client(`Q COPY t FROM STDIN; COPY t FROM STDIN; d "row"; c`, pgscript.Query("COPY t FROM STDIN; COPY t FROM STDIN"), pgscript.CopyData("row"), pgscript.CopyDone()),
+			server("G 1; C COPY 1; G 1", pgscript.CopyInResponse(1), pgscript.CommandComplete("COPY 1"), pgscript.CopyInResponse(1)),
+			client(`S; d "row"; c`, sync0, pgscript.CopyData("row"), pgscript.CopyDone()),
+			server("C COPY 1; Z I", pgscript.CommandComplete("COPY 1"), readyI),
+		},
+		"malformed messages are not put into other words": {
+			client("P h_1 \"SELECT 1\"; S", parse("a", "SELECT 1"), sync0),
+			server("1; Z I", done1, readyI),
+			client("Q DEALLOCATE ALL", pgscript.Frame('Q', []byte("DEALLOCATE ALL\x00x"))),
+			server("E 42601 oops; Z I", oops, readyI),
+			client("D S a; S", pgscript.Frame('D', []byte("Sa\x00x")), sync0),
+			server("E 42601 oops; Z I", oops, readyI),
+			client("C S a; S", pgscript.Frame('C', []byte("Sa\x00x")), sync0),
+			server("E 42601 oops; Z I", oops, readyI),
+			client(`P b "SELECT 1"; S`, pgscript.Frame('P', []byte("b\x00SELECT 1\x00\x00\x00x")), sync0),
+			server("E 42601 oops; Z I", oops, readyI),
+			client("B  h_1; S", bind("", "a"), sync0),
+			server("2; Z I", done2, readyI),
+		},
+		"a malformed Flush": {
+			client(`H 78`, pgscript.Frame('H', []byte("x"))),
+			server("E 08P01 no", pgscript.ErrorResponse("ERROR", "08P01", "no")),
+			client("S", parse("a", "SELECT 1"), sync0),
+			server("Z I", readyI),
+		},
+		"a name that is longer than names are": {
+			client(`P h_1 "SELECT 1"; B  h_1; S`, parse(strings.Repeat("n", 63)+"x", "SELECT 1"), bind("", strings.Repeat("n", 63)+"y"), sync0),
+			server("1; 2; Z I", done1, done2, readyI),
+		},
+		"a goodbye behind a query": {
+			client("Q SELECT 1", pgscript.Query("SELECT 1"), pgscript.Terminate()),
+			server("C SELECT 1; Z I", one, readyI),
+		},
+		"a message that is none behind a query": {
+			client("Q SELECT 1", pgscript.Query("SELECT 1"), pgscript.Frame('z', []byte("x")), pgscript.Query("SELECT 2")),
+			server("C SELECT 1; Z I", one, readyI),
+		},
 		"COPY that fails": {
 			client("Q COPY t FROM STDIN", pgscript.Query("COPY t FROM STDIN")),
 			server("G 1", pgscript.CopyInResponse(1)),
@@ -117,12 +198,6 @@ func talks() map[string][]step {
 			client("B  h_1; S", bind("", "s"), sync0),
 			server("2; Z I", done2, readyI),
 		},
-		"a text that is known, in its turn": {
-			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
-			server("1; Z I", done1, readyI),
-			client("D S h_1; B  h_1; S", pgscript.DescribeStatement("a"), parse("b", "SELECT 1"), bind("", "b"), sync0),
-			server("t; n; 1; 2; Z I", pgscript.ParameterDescription(), pgscript.NoData(), done2, readyI),
-		},
 		"a text that is known, in a unit that has failed": {
 			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
 			server("1; Z I", done1, readyI),
@@ -134,8 +209,8 @@ func talks() map[string][]step {
 		"a text that is known, in a failed transaction": {
 			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
 			server("1; Z E", done1, readyE),
-			client(`P h_again "SELECT 1"; S; C S h_again; S`, parse("b", "SELECT 1"), sync0),
-			server("E 25P02 aborted; Z E", pgscript.ErrorResponse("ERROR", "25P02", "aborted"), readyE, closed, readyE),
+			client(`P h_again "SELECT 1"; C S h_again; S`, parse("b", "SELECT 1"), sync0),
+			server("E 25P02 aborted; Z E", pgscript.ErrorResponse("ERROR", "25P02", "aborted"), readyE),
 			client("Q ROLLBACK", pgscript.Query("ROLLBACK")),
 			server("C ROLLBACK; Z I", pgscript.CommandComplete("ROLLBACK"), readyI),
 		},
@@ -175,9 +250,8 @@ func talks() map[string][]step {
 		"an unnamed statement in whose place comes one too long to be looked at": {
 			client(`P  "SELECT 1"; P  `+fmt.Sprintf("%q", long)+"; S", parse("", "SELECT 1"), parse("", long), sync0),
 			server("1; 1; Z I", done1, done1, readyI),
-			moves(),
-			client("B; S", bind("", ""), sync0),
-			server("E 26000 none; Z I", pgscript.ErrorResponse("ERROR", "26000", "none"), readyI),
+			client("B; S", bind("", ""), sync0), // the session stays where it is
+			server("2; Z I", done2, readyI),
 		},
 		"an unnamed statement that is skipped: the one before is still there": {
 			client(`P  "SELECT 1"; S`, parse("", "SELECT 1"), sync0),
@@ -227,10 +301,18 @@ func talks() map[string][]step {
 		"DEALLOCATE": {
 			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
 			server("1; Z I", done1, readyI),
-			client("Q DO LANGUAGE plpgsql 'BEGIN END'; Q DEALLOCATE b", pgscript.Query("DEALLOCATE a"), pgscript.Query("DEALLOCATE b")),
-			server("C DEALLOCATE; Z I; E 42601 oops; Z I", pgscript.CommandComplete("DO"), readyI, oops, readyI),
+			client("Q DO LANGUAGE plpgsql 'BEGIN END'", pgscript.Query("DEALLOCATE a")),
+			server("C DEALLOCATE; Z I", pgscript.CommandComplete("DO"), readyI),
+			client("Q DEALLOCATE b", pgscript.Query("DEALLOCATE b")),
+			server("E 42601 oops; Z I", oops, readyI),
 			client("B  a; S", bind("", "a"), sync0),
 			server("E 42601 oops; Z I", oops, readyI),
+		},
+		"DEALLOCATE ALL, and the unnamed statement": {
+			client(`P  "DO LANGUAGE plpgsql 'BEGIN END'"; B; E  0; S`, parse("", "DEALLOCATE ALL"), bind("", ""), exec("", 0), sync0),
+			server("1; 2; C DEALLOCATE ALL; Z I", done1, done2, pgscript.CommandComplete("DO"), readyI),
+			client("B; S", bind("", ""), sync0),
+			server("2; Z I", done2, readyI),
 		},
 		"a name like the server's": {
 			client("B  ?h_1; D S ?h_1; S", bind("", "h_1"), pgscript.DescribeStatement("h_1"), sync0),
@@ -243,9 +325,48 @@ func talks() map[string][]step {
 			moves(),
 			client(`P h_set "SELECT pg_catalog.set_config('datestyle',NULL,false)"; B h_set h_set; E h_set 0; C P h_set; C S h_set; `+
 				`P h_1 "SELECT 1"; `+
-				`P h_set "SELECT pg_catalog.set_config('datestyle','German',false)"; B h_set h_set; E h_set 0; C P h_set; C S h_set; `+
+				`P h_set "SELECT pg_catalog.set_config('datestyle','German',false)"; B h_set h_set; E h_set 0; C P h_set; C S h_set; S; `+
 				`B  h_1; S`, bind("", "a"), sync0),
-			server("2; Z I", done1, done2, pgscript.DataRow("ISO"), one, closed, closed, done1, done1, done2, pgscript.DataRow("German"), one, closed, closed, done2, readyI),
+			server("2; Z I", done1, done2, pgscript.DataRow("ISO"), one, closed, closed, done1, done1, done2, pgscript.DataRow("German"), one, closed, closed, readyI, done2, readyI),
+		},
+		"a named statement that cannot be parsed again, under settings that were others": {
+			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
+			server("1; Z I", done1, readyI),
+			sets("datestyle", "German"),
+			moves(),
+			client(`P h_set "SELECT pg_catalog.set_config('datestyle',NULL,false)"; B h_set h_set; E h_set 0; C P h_set; C S h_set; `+
+				`P h_1 "SELECT 1"; `+
+				`P h_set "SELECT pg_catalog.set_config('datestyle','German',false)"; B h_set h_set; E h_set 0; C P h_set; C S h_set; S; `+
+				`B  h_1; E  0; S`, bind("", "a"), exec("", 0), sync0),
+			server("E 42P01 no h_1; Z I", done1, done2, pgscript.DataRow("ISO"), one, closed, closed, pgscript.ErrorResponse("ERROR", "42P01", "no h_1"), readyI,
+				pgscript.ErrorResponse("ERROR", "26000", "h_1 is not there"), readyI),
+		},
+		"EXECUTE and PREPARE of a statement of Parse": {
+			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
+			server("1; Z I", done1, readyI),
+			client("Q EXECUTE h_1", pgscript.Query("EXECUTE a")),
+			server("C SELECT 1; Z I", one, readyI),
+			moves(),
+			client(`P h_1 "SELECT 1"; S; Q EXPLAIN EXECUTE h_1`, pgscript.Query("EXPLAIN EXECUTE a")),
+			server("C SELECT 1; Z I", done1, readyI, one, readyI),
+			client(`P h_2 "EXECUTE h_1"; S`, parse("b", "EXECUTE a"), sync0),
+			server("1; Z I", done1, readyI),
+			moves(),
+			client(`P h_2 "EXECUTE h_1"; P h_1 "SELECT 1"; B  h_2; E  0; S`, bind("", "b"), exec("", 0), sync0),
+			server("2; C SELECT 1; Z I", done1, done1, done2, one, readyI),
+			client("Q PREPARE h_1 AS SELECT 2", pgscript.Query("PREPARE A AS SELECT 2")),
+			server(`E 42P05 prepared statement "a" already exists; Z I`, pgscript.ErrorResponse("ERROR", "42P05", `prepared statement "h_1" already exists`), readyI),
+			client("Q PREPARE c AS SELECT 3; P d \"SELECT 4\"; S", pgscript.Query("PREPARE c AS SELECT 3"), parse("d", "SELECT 4"), sync0),
+			server("C PREPARE; Z I; 1; Z I", pgscript.CommandComplete("PREPARE"), readyI, done1, readyI),
+			client("Q EXECUTE d; B  d; B  c; S", pgscript.Query("EXECUTE d"), bind("", "d"), bind("", "c"), sync0),
+			server("C SELECT 1; Z I; 2; 2; Z I", one, readyI, done2, done2, readyI),
+		},
+		"EXECUTE of a statement that cannot be parsed again": {
+			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
+			server("1; Z I", done1, readyI),
+			moves(),
+			client(`P h_1 "SELECT 1"; S; Q EXECUTE h_1`, pgscript.Query("EXECUTE a")),
+			server("E 42P01 no t; Z I", pgscript.ErrorResponse("ERROR", "42P01", "no t"), readyI, pgscript.ErrorResponse("ERROR", "26000", "h_1 is not there"), readyI),
 		},
 		"a text with time words": {
 			client(`P h_1 "SELECT 'now'"; S`, parse("a", "SELECT 'now'"), sync0),
@@ -266,7 +387,7 @@ func talks() map[string][]step {
 			server("I; Z I; C SELECT 1; Z I", pgscript.EmptyQueryResponse(), readyI, one, readyI),
 		},
 		"function calls": {
-			client("F 00; F 00", pgscript.Frame('F', []byte{0}), pgscript.Frame('F', []byte{0})),
+			client("F 0; F 0", pgscript.Frame('F', []byte{0}), pgscript.Frame('F', []byte{0})),
 			server("V 00; Z I; E 42601 oops; Z I", pgscript.Frame('V', []byte{0}), readyI, oops, readyI),
 		},
 		"texts too long to be looked at": {

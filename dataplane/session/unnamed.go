@@ -1,50 +1,80 @@
 package session
 
 import (
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
 // parseUnnamed notes the session's unnamed statement, which is also the server connection's from then on.
-func (s *Session) parseUnnamed(rest []byte, effects *statement.Effects, srv *serverstate.Server) {
-	var b *before
-	if s.queue.n > 0 { // something before it may fail, and then it is skipped
+func (s *Session) parseUnnamed(c *compose.Composer, i int, rest []byte, fx *statement.Effects, shape *facts.Shape, unknown bool, srv *serverstate.Server) {
+	var b *expect.Before
+	if s.queue.N > 0 { // something before it may fail, and then it is skipped
 		b = s.replaced(srv)
 	}
 	u := &s.unnamed
-	u.id = s.shared.Registry.Serial()
-	u.body = append(u.body[:0], rest...)
-	u.effects = effects
-	u.unknown, u.planner = s.Dirty() || srv.Tainted, s.Want.Planner()
-	if u.unknown { // it can be used where it is, and nowhere else
-		s.pin(pinUnnamed)
+	u.ID = s.shared.Registry.Serial()
+	u.Body = append(u.Body[:0], rest...)
+	u.Effects, u.Shape = fx, shape
+	u.Unknown, u.Planner = unknown, s.Want.Planner()
+	u.Told, u.Seen = 0, 0
+	if u.Unknown { // it can be used where it is, and nowhere else
+		c.UpTo(i)
+		s.stay(c, unsure{unnamed: u.ID}, "")
 	} else {
-		s.unpin(pinUnnamed)
+		s.pins.Remove("")
 	}
-	srv.Held.Unnamed = u.id
-	s.queue.push(expect{kind: parse, effects: effects, before: b})
+	srv.Held.Unnamed = u.ID
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Effects: fx, Made: u.ID, Before: b})
 }
 
-// pinUnnamed keeps the server connection for an unnamed statement that was parsed under settings that
-// nobody knows.
-const pinUnnamed = "\x00unnamed"
+// parseAgain parses the unnamed statement on another server connection than its own.
+func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server) {
+	u := &s.unnamed
+	planner := u.Planner
+	if u.Shape != nil && !u.Shape.SQL.IsAnalyzed() {
+		planner = s.Want.Planner()
+	}
+	c.UpTo(i)
+	s.under(c, planner, func() {
+		c.Dst = pgwire.AppendParse(c.Dst, "", u.Body)
+		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true})
+	})
+	srv.Held.Unnamed, u.Seen = u.ID, 0
+}
 
 // replaced puts the unnamed statement aside, for the case that what takes its place is skipped.
-func (s *Session) replaced(srv *serverstate.Server) *before {
-	var b *before
-	if n := len(s.shared.spare); n > 0 {
-		b, s.shared.spare = s.shared.spare[n-1], s.shared.spare[:n-1]
-	} else {
-		b = &before{}
-	}
-	room := b.body
-	b.unnamed, b.held = s.unnamed, srv.Held.Unnamed
-	s.unnamed.body = room
+func (s *Session) replaced(srv *serverstate.Server) *expect.Before {
+	b := s.shared.spare.Take()
+	room := b.Body
+	b.Unnamed, b.Held = s.unnamed, srv.Held.Unnamed
+	s.unnamed.Body = room
 	return b
+}
+
+// undoUnnamed takes back what was noted of a message that would have made another unnamed statement, or none. What was sent
+// behind it may have made yet another one.
+func (s *Session) undoUnnamed(e *expect.Answer, refused bool, srv *serverstate.Server) {
+	var was expect.Before
+	if e.Before != nil && !refused { // that one is still there
+		was = *e.Before
+	}
+	if s.unnamed.ID != e.Made || e.Made == 0 && s.queue.Ends() {
+		s.queue.Replaced(e, &was)
+		return
+	}
+	s.unnamed, srv.Held.Unnamed = was.Unnamed, was.Held
+	if s.pins.Remove(""); was.Unknown {
+		s.pins.Add("", pin.Unknown)
+	}
 }
 
 // endUnnamed notes that there is no unnamed statement any more.
 func (s *Session) endUnnamed(srv *serverstate.Server) {
-	srv.Held.Unnamed, s.unnamed.id = 0, 0
-	s.unpin(pinUnnamed)
+	srv.Held.Unnamed, s.unnamed.ID = 0, 0
+	s.pins.Remove("")
 }

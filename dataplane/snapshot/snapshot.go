@@ -15,6 +15,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/route"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
@@ -46,6 +47,10 @@ type database struct {
 	name, server, cluster string
 	profile               pool.Profile
 	keeps                 bool
+	policy                pin.Policy
+	safe                  []string
+	listens               bool   // sessions listen by a connection that listens for all
+	lost                  string // the payload of a notification that some were lost
 	connect               time.Duration
 }
 
@@ -60,6 +65,12 @@ type Route struct {
 	Target  *backend.Target
 	Profile *pool.Profile
 	Keeps   bool // pool mode session
+	Policy  *pin.Policy
+	Safe    []string // functions that are declared to leave nothing behind
+	// Listens says that sessions listen by a connection that listens for all, and Lost is the payload of the notification by
+	// which they are told that some were lost; empty: there is none.
+	Listens bool
+	Lost    string
 }
 
 // Compile compiles a validated set.
@@ -67,7 +78,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 	s := &Snapshot{
 		Generation: generation,
 		Listeners:  map[string]*Listener{},
-		Pipeline:   pipeline.New(classify.Stage{}, route.Stage{}),
+		Pipeline:   pipeline.New(&classify.Stage{}, &route.Stage{}),
 		databases:  map[string]*database{},
 		users:      map[string]*user{},
 		primaries:  map[string]*heliosv1.Node{},
@@ -101,6 +112,14 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 			},
 			keeps:   prof.GetMode() == heliosv1.PoolMode_POOL_MODE_SESSION,
 			connect: prof.GetConnectTimeout().AsDuration(),
+			safe:    prof.GetSafeFunctions(),
+			listens: prof.GetListen() == heliosv1.Listen_LISTEN_SHARED && prof.GetMode() != heliosv1.PoolMode_POOL_MODE_SESSION,
+			lost:    prof.GetListenLost(),
+			policy: pin.Policy{
+				Guard: guards[prof.GetLeakGuard()], Pinning: pinnings[prof.GetPin()],
+				OneStatement: prof.GetMode() == heliosv1.PoolMode_POOL_MODE_STATEMENT,
+				DeferBegin:   prof.GetDeferredBegin() && prof.GetMode() == heliosv1.PoolMode_POOL_MODE_TRANSACTION,
+			},
 		}
 	}
 	for name, u := range set.Users {
@@ -119,6 +138,18 @@ var methods = map[heliosv1.AuthMethod]auth.Method{
 	heliosv1.AuthMethod_AUTH_METHOD_PASSWORD:    auth.Password,
 	heliosv1.AuthMethod_AUTH_METHOD_MD5:         auth.MD5,
 	heliosv1.AuthMethod_AUTH_METHOD_SCRAM:       auth.SCRAM,
+}
+
+var guards = map[heliosv1.LeakGuard]pin.Guard{
+	heliosv1.LeakGuard_LEAK_GUARD_TEXT:    pin.Text,
+	heliosv1.LeakGuard_LEAK_GUARD_CATALOG: pin.Catalog,
+	heliosv1.LeakGuard_LEAK_GUARD_ALWAYS:  pin.Always,
+}
+
+var pinnings = map[heliosv1.Pin]pin.Pinning{
+	heliosv1.Pin_PIN_ON:    pin.Keep,
+	heliosv1.Pin_PIN_ERROR: pin.Refuse,
+	heliosv1.Pin_PIN_OFF:   pin.Drop,
 }
 
 func compileUser(u *heliosv1.User) (*user, error) {
@@ -185,6 +216,10 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 		},
 		Profile: &d.profile,
 		Keeps:   d.keeps,
+		Policy:  &d.policy,
+		Safe:    d.safe,
+		Listens: d.listens,
+		Lost:    d.lost,
 	}, true
 }
 

@@ -21,8 +21,12 @@ type Start struct {
 	Database string
 	// LongKey says that the client speaks protocol 3.2, in which cancel keys may be long.
 	LongKey bool
-	// Settings are the parameters that the client sets, options included.
+	// Settings are the parameters that the client sets, options included. For replication they are not looked at.
 	Settings []settings.Pair
+	// Replication says that the client wants a walsender. Then Parameters are those of its packet as they came, but for
+	// user and database.
+	Replication bool
+	Parameters  []pgwire.Parameter
 }
 
 // Cancel is a CancelRequest.
@@ -131,21 +135,25 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 			s.User = p.Value
 		case p.Name == "database":
 			s.Database = p.Value
-		case p.Name == "options":
-			set, perr := options(p.Value)
-			if perr != nil {
-				return nil, reply, perr
-			}
-			s.Settings = append(s.Settings, set...)
-		case p.Name == "replication":
-			if !isFalse(p.Value) {
-				return nil, reply, pgerr.New(pgerr.Replication)
-			}
 		case strings.HasPrefix(p.Name, "_pq_."):
 			unknown = append(unknown, p.Name)
 		default:
-			s.Settings = append(s.Settings, settings.Pair{Name: p.Name, Value: p.Value})
+			s.Parameters = append(s.Parameters, p)
+			if p.Name != "replication" {
+				continue
+			}
+			var ok bool
+			if s.Replication, ok = replication(p.Value); !ok {
+				return nil, reply, pgerr.New(pgerr.ReplicationValue, p.Value)
+			}
 		}
+	}
+	if !s.Replication {
+		var perr *pgerr.Error
+		if s.Settings, perr = set(s.Parameters); perr != nil {
+			return nil, reply, perr
+		}
+		s.Parameters = nil
 	}
 	if minor > 2 || len(unknown) > 0 {
 		reply = pgwire.AppendNegotiate(reply, min(version, pgwire.Version32), unknown)
@@ -159,13 +167,39 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 	return s, reply, nil
 }
 
-// isFalse reads a boolean as PostgreSQL does where it says no.
-func isFalse(v string) bool {
-	switch strings.ToLower(v) {
-	case "", "0", "f", "fa", "fal", "fals", "false", "n", "no", "of", "off":
-		return true
+// set returns what the parameters of a packet set.
+func set(ps []pgwire.Parameter) (all []settings.Pair, err *pgerr.Error) {
+	for _, p := range ps {
+		switch p.Name {
+		case "replication":
+		case "options":
+			some, err := options(p.Value)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, some...)
+		default:
+			all = append(all, settings.Pair{Name: p.Name, Value: p.Value})
+		}
 	}
-	return false
+	return all, nil
+}
+
+// replication reads the parameter of that name as ProcessStartupPacket does: it is "database" or a boolean, which
+// parse_bool takes in any case and cut short as long as it is not ambiguous.
+func replication(v string) (wanted, ok bool) {
+	if v == "database" {
+		return true, true
+	}
+	switch v = strings.ToLower(v); {
+	case v == "":
+		return false, false
+	case v == "1", v == "on", strings.HasPrefix("true", v), strings.HasPrefix("yes", v):
+		return true, true
+	case v == "0", v == "of", v == "off", strings.HasPrefix("false", v), strings.HasPrefix("no", v):
+		return false, true
+	}
+	return false, false
 }
 
 // options reads the command-line switches that set parameters: -c name=value and --name=value.

@@ -33,8 +33,10 @@ func TestStep(t *testing.T) {
 		{"SSL", pgscript.SSLRequest(), "N", ""},
 		{"GSSENC", pgscript.GSSENCRequest(), "N", ""},
 		{"no user", pgscript.Startup(v30, "database", "x"), "", "28000 user"},
-		{"replication", pgscript.Startup(v30, "user", "ann", "replication", "database"), "", "0A000 replication"},
-		{"no replication", pgscript.Startup(v30, "user", "ann", "replication", "off"), "", "ann@ann"},
+		{"logical replication", pgscript.Startup(v30, "user", "ann", "replication", "database", "options", "-d 5", "x", "y"), "", "ann@ann replication replication=database options=-d 5 x=y"},
+		{"physical replication", pgscript.Startup(v30, "user", "ann", "replication", "Tr"), "", "ann@ann replication replication=Tr"},
+		{"no replication", pgscript.Startup(v30, "user", "ann", "replication", "off", "x", "y"), "", "ann@ann x=y"},
+		{"who knows", pgscript.Startup(v30, "user", "ann", "replication", "maybe"), "", "22023 maybe"},
 		{"a switch", pgscript.Startup(v30, "user", "ann", "options", "-d 5"), "", "08P01 -d"},
 		{"an empty switch", pgscript.Startup(v30, "user", "ann", "options", "-c x"), "", "08P01 requires a value"},
 		{"cancel", pgscript.CancelRequest(7, []byte("1234")), "", "cancel 7 1234"},
@@ -82,6 +84,12 @@ func describe(o Outcome) string {
 		s := o.Start.User + "@" + o.Start.Database
 		if o.Start.LongKey {
 			s += " long"
+		}
+		if o.Start.Replication {
+			s += " replication"
+		}
+		for _, p := range o.Start.Parameters {
+			s += " " + p.Name + "=" + p.Value
 		}
 		for _, p := range o.Start.Settings {
 			s += " " + p.Name + "=" + p.Value

@@ -12,9 +12,10 @@ import (
 )
 
 // clientBackends is a part of a query: the connections that a server has from a proxy. The tests' own are left out: they come
-// through the unix socket, whose client_port is -1, or are the watcher's.
+// through the unix socket, whose client_port is -1, or are the watcher's. So is the one that reads the catalogue, which is no
+// session's and beside the cap.
 const clientBackends = " from pg_stat_activity where backend_type = 'client backend' and client_port <> -1" +
-	" and application_name <> '" + pgcluster.OwnConnections + "'"
+	" and application_name not in ('" + pgcluster.OwnConnections + "', 'heliosproxy catalog')"
 
 // WatchMost samples a value until the returned function is called, which gives the largest value seen.
 func WatchMost(every time.Duration, sample func() int) (stop func() int) {

@@ -50,6 +50,12 @@ func (d *dice) fill(m protoreflect.Message) {
 		if d.roll()%4 == 0 {
 			continue
 		}
+		if fd.IsList() { // of strings: no kind has another list
+			for range 1 + d.roll()%3 {
+				m.Mutable(fd).List().Append(protoreflect.ValueOfString(d.text()))
+			}
+			continue
+		}
 		switch fd.Kind() {
 		case protoreflect.StringKind:
 			m.Set(fd, protoreflect.ValueOfString(d.text()))

@@ -132,7 +132,7 @@ func TestProblems(t *testing.T) {
 		{
 			"apiVersion: helios/v1\nkind: PoolProfile\nmetadata: {name: x}\nspec:\n  maxConection: 1\n  mode: transactoin\n  idleTimeout: 5\n  name: y",
 			"f:5: spec.maxConection: unknown field; the nearest known one is maxConnections\n" +
-				`f:6: spec.mode: "transactoin" is not one of session, transaction` + "\n" +
+				`f:6: spec.mode: "transactoin" is not one of session, transaction, statement` + "\n" +
 				`f:7: spec.idleTimeout: "5" is not a time with its unit, as 30s, 5m or 1h30m` + "\n" +
 				"f:8: spec.name: belongs into metadata.name",
 		},

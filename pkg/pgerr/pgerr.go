@@ -6,10 +6,11 @@ import "fmt"
 // Severity is the severity field of an ErrorResponse. After a Fatal error the connection is closed.
 type Severity string
 
-// The severities that the proxy uses.
+// The severities that the proxy uses. A Warning is told in a NoticeResponse.
 const (
 	Fatal   Severity = "FATAL"
 	Failure Severity = "ERROR"
+	Warning Severity = "WARNING" // of a NoticeResponse
 )
 
 // Error is an error that a client is told: severity, SQLSTATE and one sentence.
@@ -19,6 +20,7 @@ type Error struct {
 	SQLState string
 	Message  string
 	Hint     string
+	Routine  string // field R, for drivers that go by it; mostly empty
 	cause    error
 }
 
@@ -49,7 +51,7 @@ func New(id ID, args ...any) *Error {
 	if len(args) > 0 {
 		msg = fmt.Sprintf(t.Sentence, args...)
 	}
-	return &Error{ID: id, Severity: t.Severity, SQLState: t.SQLState, Message: msg, Hint: t.Hint}
+	return &Error{ID: id, Severity: t.Severity, SQLState: t.SQLState, Message: msg, Hint: t.Hint, Routine: t.Routine}
 }
 
 // Entry is a row of the table.
@@ -59,6 +61,7 @@ type Entry struct {
 	SQLState string
 	Sentence string // with fmt verbs
 	Hint     string
+	Routine  string // of the same error in PostgreSQL, where drivers go by it
 	Tested   string // the test that shows it, package.TestName
 }
 

@@ -9,7 +9,8 @@ const (
 	UnsupportedProtocol
 	InvalidStartup
 	NoUserName
-	Replication
+	ReplicationValue
+	ReplicationMode
 	InjectedBytes
 	AuthenticationFailed
 	DoorClosed
@@ -24,6 +25,13 @@ const (
 	SettingsLost
 	StatementLimit
 	StatementBytes
+	OneStatement
+	PinRefused
+	PinDropped
+	NotificationsLost
+	ListenFailed
+	ListeningChannels
+	ResultChanged
 	LoginTimeout
 	ShuttingDown
 	Removed
@@ -36,7 +44,8 @@ var table = [...]Entry{
 	UnsupportedProtocol:  {Severity: Fatal, SQLState: "0A000", Sentence: "unsupported frontend protocol %d.%d: the proxy supports 3.0 to 3.2", Tested: "dataplane/startup.TestStep"},
 	InvalidStartup:       {Severity: Fatal, SQLState: "08P01", Sentence: "invalid startup packet: %s", Tested: "dataplane/startup.TestStep"},
 	NoUserName:           {Severity: Fatal, SQLState: "28000", Sentence: "no PostgreSQL user name specified in startup packet", Tested: "dataplane/startup.TestStep"},
-	Replication:          {Severity: Fatal, SQLState: "0A000", Sentence: "replication connections are not supported by the proxy", Hint: "Connect to the server directly.", Tested: "dataplane/startup.TestStep"},
+	ReplicationValue:     {Severity: Fatal, SQLState: "22023", Sentence: "invalid value for parameter \"replication\": %q", Hint: "Valid values are: \"false\", 0, \"true\", 1, \"database\".", Tested: "dataplane/startup.TestStep"},
+	ReplicationMode:      {Severity: Fatal, SQLState: "0A000", Sentence: "replication connections are not possible in pool mode %s, which database %q has", Hint: "Use a database with pool mode session, or connect to the server directly.", Tested: "dataplane/assembly.TestReplicationMode"},
 	InjectedBytes:        {Severity: Fatal, SQLState: "08P01", Sentence: "received unencrypted data after SSL or GSSENC request", Hint: "This could be a bug in the client or an attack on the connection.", Tested: "dataplane/startup.TestStep"},
 	AuthenticationFailed: {Severity: Fatal, SQLState: "28P01", Sentence: "password authentication failed for user %q", Tested: "dataplane/assembly.TestAuthentication"},
 	DoorClosed:           {Severity: Fatal, SQLState: "28000", Sentence: "no authentication is configured, so only clients on this machine are let in", Hint: "Set mode in the [auth] section of the proxy's configuration.", Tested: "dataplane/auth.TestDoor"},
@@ -51,6 +60,13 @@ var table = [...]Entry{
 	SettingsLost:         {Severity: Fatal, SQLState: "08006", Sentence: "the server refused a setting of this session that it had accepted before: %s", Tested: "dataplane/session.TestHiddenFailure"},
 	StatementLimit:       {Severity: Failure, SQLState: "53400", Sentence: "this session holds %d prepared statements and may hold no more", Hint: "Close statements that are not needed, or raise max_prepared_statements.", Tested: "dataplane/assembly.TestStatementLimits"},
 	StatementBytes:       {Severity: Failure, SQLState: "53400", Sentence: "the text of this session's prepared statements would take more than %d bytes", Hint: "Close statements that are not needed, or raise max_prepared_bytes.", Tested: "dataplane/assembly.TestStatementLimits"},
+	OneStatement:         {Severity: Failure, SQLState: "0A000", Sentence: "transaction blocks are not allowed in pool mode statement", Hint: "Use pool mode transaction for this database.", Tested: "dataplane/assembly.TestStatementMode"},
+	PinRefused:           {Severity: Failure, SQLState: "0A000", Sentence: "this statement would keep the server connection: %s", Hint: "The pool's pin is error: use pool mode session, or pin = on.", Tested: "dataplane/assembly.TestPinRefused"},
+	PinDropped:           {Severity: Warning, SQLState: "01000", Sentence: "dropped at the end of the transaction: %s", Hint: "The pool's pin is not on: use pool mode session, or pin = on.", Tested: "dataplane/assembly.TestPinDropped"},
+	NotificationsLost:    {Severity: Warning, SQLState: "01000", Sentence: "notifications may have been lost", Hint: "The connection that listens for all sessions was lost, or this client has not read for long: look again at what the notifications are about.", Tested: "dataplane/assembly.TestNotificationsLost"},
+	ListenFailed:         {Severity: Failure, SQLState: "08001", Sentence: "LISTEN is not possible now: the connection that listens for all sessions is not there", Hint: "Prepare the statement again, or use the simple protocol: then the server connection of this session listens.", Tested: "dataplane/assembly.TestListenFailed"},
+	ListeningChannels:    {Severity: Failure, SQLState: "0A000", Sentence: "pg_listening_channels() cannot be asked within a transaction of a session that listens", Hint: "Ask before the transaction, or set the pool's listen to pin.", Tested: "dataplane/assembly.TestListeningChannels"},
+	ResultChanged:        {Severity: Failure, SQLState: "0A000", Sentence: "cached plan must not change result type", Routine: "RevalidateCachedQuery", Tested: "dataplane/assembly.TestResultChanged"},
 	LoginTimeout:         {Severity: Fatal, SQLState: "08006", Sentence: "log-in took longer than %s", Tested: "dataplane/assembly.TestGarbage"},
 	ShuttingDown:         {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection: the proxy is shutting down", Tested: "dataplane/assembly.TestDrain"},
 	Removed:              {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection: %s was removed from the proxy's configuration", Tested: "dataplane/assembly.TestReload"},

@@ -82,6 +82,13 @@ func AppendHeader(dst []byte, t byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, t), uint32(n+4))
 }
 
+// AppendBindHead appends the beginning of a Bind message: header, portal and statement. So many bytes follow, which the caller appends.
+func AppendBindHead(dst, portal []byte, statement string, follow int) []byte {
+	dst = AppendHeader(dst, Bind, len(portal)+len(statement)+2+follow)
+	dst = append(append(dst, portal...), 0)
+	return append(append(dst, statement...), 0)
+}
+
 // AppendQuery appends a Query message.
 func AppendQuery(dst []byte, sql string) []byte {
 	dst = AppendHeader(dst, Query, len(sql)+1)
@@ -119,6 +126,16 @@ func AppendBind(dst []byte, portal, statement string) []byte {
 	dst = append(append(dst, portal...), 0)
 	dst = append(append(dst, statement...), 0)
 	return append(dst, 0, 0, 0, 0, 0, 0)
+}
+
+// AppendBindText appends a Bind with one value in text format, which is copied.
+func AppendBindText(dst []byte, portal, statement string, value []byte) []byte {
+	dst = AppendHeader(dst, Bind, len(portal)+len(statement)+2+2+2+4+len(value)+2)
+	dst = append(append(dst, portal...), 0)
+	dst = append(append(dst, statement...), 0)
+	dst = append(dst, 0, 0, 0, 1)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(value)))
+	return append(append(dst, value...), 0, 0)
 }
 
 // AppendExecute appends an Execute message for all rows of a portal.
@@ -169,8 +186,17 @@ func AppendError(dst []byte, e *pgerr.Error) []byte {
 		Code:                e.SQLState,
 		Message:             e.Message,
 		Hint:                e.Hint,
+		Routine:             e.Routine,
 	}
 	return encode(dst, &m)
+}
+
+// AppendNotice appends a NoticeResponse.
+func AppendNotice(dst []byte, e *pgerr.Error) []byte {
+	at := len(dst)
+	dst = AppendError(dst, e) // the same fields
+	dst[at] = NoticeResponse
+	return dst
 }
 
 // encode appends m. Encoding fails only for messages over 1 GB, which these are not.
@@ -221,6 +247,13 @@ func AppendServerError(dst []byte, e *ServerError, severity pgerr.Severity) []by
 
 // CString returns the bytes of p up to its first NUL and what follows it; ok is false without one.
 func CString(p []byte) (s, rest []byte, ok bool) {
+	if len(p) > 0 && p[0] == 0 { // mostly
+		return p[:0], p[1:], true
+	}
+	return cString(p)
+}
+
+func cString(p []byte) (s, rest []byte, ok bool) {
 	i := bytes.IndexByte(p, 0)
 	if i < 0 {
 		return nil, nil, false
@@ -253,4 +286,75 @@ func Row(body []byte, yield func(i int, v []byte)) bool {
 		}
 	}
 	return len(p) == 0
+}
+
+// AppendOwn appends what runs a query within an extended unit and leaves nothing of it: Parse, Bind, Execute and two Closes of one
+// name. body is that of the Parse behind the name.
+func AppendOwn(dst []byte, name string, body []byte) []byte {
+	dst = AppendParse(dst, name, body)
+	dst = AppendBind(dst, name, name)
+	dst = AppendExecute(dst, name)
+	dst = AppendNamed(dst, Close, 'P', name)
+	return AppendNamed(dst, Close, 'S', name)
+}
+
+// ResultFormats returns for how many columns a Bind gives formats, of whose body p is what follows the two names.
+func ResultFormats(p []byte) (n int, ok bool) {
+	if len(p) < 2 {
+		return 0, false
+	}
+	k := 2 + 2*int(binary.BigEndian.Uint16(p))
+	if len(p) < k+2 {
+		return 0, false
+	}
+	values := int(binary.BigEndian.Uint16(p[k:]))
+	for p = p[k+2:]; values > 0; values-- {
+		if len(p) < 4 {
+			return 0, false
+		}
+		size := max(int(int32(binary.BigEndian.Uint32(p))), 0)
+		if len(p)-4 < size {
+			return 0, false
+		}
+		p = p[4+size:]
+	}
+	if len(p) < 2 {
+		return 0, false
+	}
+	return int(binary.BigEndian.Uint16(p)), true
+}
+
+// BindValues yields the values of a Bind, of whose body p is what follows the two names. It ends where p does.
+func BindValues(p []byte, yield func(v []byte)) {
+	if len(p) < 2 {
+		return
+	}
+	p = p[2+min(len(p)-2, 2*int(binary.BigEndian.Uint16(p))):] // behind the formats
+	if len(p) < 2 {
+		return
+	}
+	n := int(binary.BigEndian.Uint16(p))
+	for p = p[2:]; n > 0 && len(p) >= 4; n-- {
+		k := int(int32(binary.BigEndian.Uint32(p)))
+		if p = p[4:]; k > len(p) {
+			return
+		}
+		if k >= 0 {
+			yield(p[:k:k])
+			p = p[k:]
+		}
+	}
+}
+
+// Text returns the SQL of the body of a Query or Parse message. It aliases the body.
+func Text(t byte, body []byte) ([]byte, bool) {
+	if t == Parse {
+		_, rest, ok := CString(body)
+		if !ok {
+			return nil, false
+		}
+		body = rest
+	}
+	text, _, ok := CString(body)
+	return text, ok
 }

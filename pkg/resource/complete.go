@@ -34,6 +34,15 @@ func completePoolProfile(p *heliosv1.PoolProfile) {
 			*at = durationpb.New(unset)
 		}
 	}
+	if p.LeakGuard == heliosv1.LeakGuard_LEAK_GUARD_UNSPECIFIED {
+		p.LeakGuard = heliosv1.LeakGuard_LEAK_GUARD_CATALOG
+	}
+	if p.Pin == heliosv1.Pin_PIN_UNSPECIFIED {
+		p.Pin = heliosv1.Pin_PIN_ON
+	}
+	if p.Listen == heliosv1.Listen_LISTEN_UNSPECIFIED {
+		p.Listen = heliosv1.Listen_LISTEN_SHARED
+	}
 }
 
 func completeLimits(l *heliosv1.Limits) {

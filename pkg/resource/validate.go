@@ -162,7 +162,7 @@ func (c *checker) node(n *heliosv1.Node) {
 
 func (c *checker) poolProfile(p *heliosv1.PoolProfile) {
 	switch p.GetMode() {
-	case heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION:
+	case heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION, heliosv1.PoolMode_POOL_MODE_STATEMENT:
 	case heliosv1.PoolMode_POOL_MODE_UNSPECIFIED:
 		c.refuse("mode", "missing")
 	default:
@@ -172,6 +172,40 @@ func (c *checker) poolProfile(p *heliosv1.PoolProfile) {
 	c.duration("idle_timeout", p.GetIdleTimeout(), true)
 	c.duration("acquire_timeout", p.GetAcquireTimeout(), false)
 	c.duration("connect_timeout", p.GetConnectTimeout(), false)
+	if _, ok := heliosv1.LeakGuard_name[int32(p.GetLeakGuard())]; !ok {
+		c.refuse("leak_guard", "%d is not a leak guard", p.GetLeakGuard())
+	}
+	if _, ok := heliosv1.Pin_name[int32(p.GetPin())]; !ok {
+		c.refuse("pin", "%d is not a way to pin", p.GetPin())
+	}
+	if _, ok := heliosv1.Listen_name[int32(p.GetListen())]; !ok {
+		c.refuse("listen", "%d is not a way to listen", p.GetListen())
+	}
+	if s := p.GetListenLost(); len(s) > maxPayload || !isPayload(s) {
+		c.refuse("listen_lost", "%q is not a payload: at most %d printable ASCII characters", s, maxPayload)
+	}
+	for _, f := range p.GetSafeFunctions() {
+		if !isFunctionName(f) {
+			c.refuse("safe_functions", "%q is not NAME or SCHEMA.NAME", f)
+		}
+	}
+}
+
+// maxPayload is the length of the longest payload of a notification in PostgreSQL.
+const maxPayload = 7999
+
+// isPayload says whether every client reads s alike, whatever its encoding is.
+func isPayload(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+}
+
+// isFunctionName says whether f is NAME or SCHEMA.NAME.
+func isFunctionName(f string) bool {
+	schema, name, dotted := strings.Cut(f, ".")
+	if !dotted {
+		schema, name = "public", f
+	}
+	return schema != "" && name != "" && !strings.ContainsAny(f, "\x00() ") && !strings.Contains(name, ".")
 }
 
 func (c *checker) listener(l *heliosv1.Listener) {

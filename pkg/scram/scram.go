@@ -169,7 +169,7 @@ func decodeBase64(s string) ([]byte, error) {
 	if i := strings.IndexAny(s, "\r\n"); i >= 0 {
 		return nil, base64.CorruptInputError(i)
 	}
-	return base64.StdEncoding.DecodeString(s)
+	return base64.StdEncoding.Strict().DecodeString(s)
 }
 
 // parseIterations reads an iteration count within bounds.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 )
 
 // collector asks a source at each scrape.
@@ -16,7 +17,10 @@ type collector struct {
 
 	build, clients, servers, wait, queries, errors *prometheus.Desc
 	logins, cancels, panics, bytes, goroutines     *prometheus.Desc
+	looks, pinned, dropped                         *prometheus.Desc
+	readings, failures, known, kept                *prometheus.Desc
 	config                                         configDescs
+	listen                                         listenDescs
 }
 
 func newCollector(s Source, version string) *collector {
@@ -34,9 +38,17 @@ func newCollector(s Source, version string) *collector {
 		logins:     desc("logins_total", "Clients that logged in."),
 		cancels:    desc("cancels_total", "Cancel requests that reached a session."),
 		panics:     desc("panics_total", "Sessions that ended by a fault of the proxy."),
+		looks:      desc("server_looks_total", "Server connections that were looked through after a transaction that may have left something."),
+		pinned:     desc("session_pins_total", "Sessions that came to keep their server connection, by what they have there.", "reason"),
+		dropped:    desc("session_drops_total", "Sessions that lost something at the end of a transaction because they may not keep their server connection, by what it was.", "reason"),
+		readings:   desc("catalog_readings_total", "Readings of a database's catalogue.", "database", "node"),
+		failures:   desc("catalog_failures_total", "Attempts to read a database's catalogue that failed.", "database", "node"),
+		known:      desc("catalog_known", "1 if the catalogue of a database is known; 0 while everything is suspect.", "database", "node"),
+		kept:       desc("catalog_bytes", "Memory for what is known of a database's catalogue.", "database", "node"),
 		bytes:      desc("client_bytes_total", "Bytes of clients, received from them (in) and sent to them (out).", "direction"),
 		goroutines: desc("goroutines", "Goroutines of the proxy."),
 		config:     newConfigDescs(desc),
+		listen:     newListenDescs(desc),
 	}
 }
 
@@ -44,10 +56,12 @@ func newCollector(s Source, version string) *collector {
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.clients, c.servers, c.wait, c.queries, c.errors, c.logins, c.cancels, c.panics, c.bytes, c.goroutines,
+		c.looks, c.pinned, c.dropped, c.readings, c.failures, c.known, c.kept,
 	} {
 		to <- d
 	}
 	c.config.describe(to)
+	c.listen.describe(to)
 }
 
 // Collect implements [prometheus.Collector].
@@ -75,8 +89,24 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	counter(c.logins, m.Logins)
 	counter(c.cancels, m.Cancels)
 	counter(c.panics, m.Panics)
+	counter(c.looks, m.Looks)
+	for i, reason := range pin.Every.All() {
+		counter(c.pinned, m.Pinned[i], reason)
+		counter(c.dropped, m.Dropped[i], reason)
+	}
 	counter(c.bytes, m.FromClient, "in")
 	counter(c.bytes, m.ToClient, "out")
+	for _, x := range sumCatalogs(s.Catalogs) {
+		counter(c.readings, x.Readings, x.Database, x.Node)
+		counter(c.failures, x.Failures, x.Database, x.Node)
+		gauge(c.kept, int(x.Bytes), x.Database, x.Node)
+		known := 0
+		if x.Known {
+			known = 1
+		}
+		gauge(c.known, known, x.Database, x.Node)
+	}
+	c.listen.collect(s.Listeners, m, to)
 	to <- waits(c.wait, m)
 	if s.Config != nil {
 		c.config.collect(s.Config, to)
@@ -108,6 +138,23 @@ func sumServers(all []Servers) map[Servers]int {
 	sums := make(map[Servers]int, len(all))
 	for _, s := range all {
 		sums[Servers{Database: valid(s.Database), User: valid(s.User), Node: s.Node, State: s.State}] += s.N
+	}
+	return sums
+}
+
+// sumCatalogs is [sumClients] for catalogues: one is known if all with its labels are.
+func sumCatalogs(all []Catalog) map[[2]string]Catalog {
+	sums := make(map[[2]string]Catalog, len(all))
+	for _, c := range all {
+		c.Database = valid(c.Database)
+		k := [2]string{c.Database, c.Node}
+		if have, twice := sums[k]; twice {
+			c.Readings += have.Readings
+			c.Failures += have.Failures
+			c.Bytes += have.Bytes
+			c.Known = c.Known && have.Known
+		}
+		sums[k] = c
 	}
 	return sums
 }

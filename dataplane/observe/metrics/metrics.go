@@ -29,10 +29,12 @@ type Source interface {
 
 // Snapshot is what the proxy has and did at one moment.
 type Snapshot struct {
-	Clients []Clients
-	Servers []Servers
-	Counted meter.Loop // by all loops together, since the start
-	Config  *Config    // nil without a control plane
+	Clients   []Clients
+	Servers   []Servers
+	Catalogs  []Catalog
+	Listeners []Listener
+	Counted   meter.Loop // by all loops together, since the start
+	Config    *Config    // nil without a control plane
 }
 
 // Config is what the proxy runs.
@@ -58,6 +60,13 @@ type Clients struct {
 type Servers struct {
 	Database, User, Node, State string
 	N                           int
+}
+
+// Catalog is how the catalogue of a database is read. The same labels may come more than once.
+type Catalog struct {
+	Database, Node            string
+	Readings, Failures, Bytes uint64
+	Known                     bool // it is not the case that everything is suspect
 }
 
 // Handler answers scrapes in Prometheus' text format, at most two at a time.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 )
 
 type source func() metrics.Snapshot
@@ -48,13 +49,22 @@ func want(t *testing.T, text string, lines ...string) {
 }
 
 func TestHandler(t *testing.T) {
-	m := meter.Loop{Queries: 7, Errors: 2, Refused: 1, Logins: 3, Cancels: 4, Panics: 5, FromClient: 100, ToClient: 200}
+	m := meter.Loop{Queries: 7, Errors: 2, Refused: 1, Logins: 3, Cancels: 4, Panics: 5, FromClient: 100, ToClient: 200, Looks: 6, Notified: 8, Unnotified: 9}
+	m.Pin(pin.Temporary | pin.Lock)
+	m.Pin(pin.Lock)
+	m.Drop(pin.Listen)
 	m.Wait(200_000)        // up to 0.0005
 	m.Wait(2_000_000)      // up to 0.005
 	m.Wait(40_000_000_000) // beyond all
 	text, logs := scrape(t, metrics.Snapshot{
-		Clients: []metrics.Clients{{"app", "ann", "idle", 2}, {"app", "ann", "active", 1}},
-		Servers: []metrics.Servers{{"app", "ann", "db:5432", "idle", 4}},
+		Clients:  []metrics.Clients{{"app", "ann", "idle", 2}, {"app", "ann", "active", 1}},
+		Servers:  []metrics.Servers{{"app", "ann", "db:5432", "idle", 4}},
+		Catalogs: []metrics.Catalog{{"app", "db:5432", 2, 1, 300, true}, {"app", "db:5432", 1, 0, 30, false}, {"b", "db:5432", 1, 0, 30, true}},
+		Listeners: []metrics.Listener{
+			{Database: "app", Node: "db:5432", Channels: 1, Subscriptions: 2, Notifications: 3, Losses: 4, Connected: true},
+			{Database: "app", Node: "db:5432", Channels: 10, Subscriptions: 20, Notifications: 30, Losses: 40},
+			{Database: "b", Node: "db:5432", Connected: true},
+		},
 		Counted: m,
 	})
 	want(t, text,
@@ -67,6 +77,24 @@ func TestHandler(t *testing.T) {
 		`helios_logins_total 3`,
 		`helios_cancels_total 4`,
 		`helios_panics_total 5`,
+		`helios_server_looks_total 6`,
+		`helios_session_pins_total{reason="lock"} 2`,
+		`helios_session_pins_total{reason="temporary"} 1`,
+		`helios_session_pins_total{reason="cursor"} 0`,
+		`helios_session_drops_total{reason="listen"} 1`,
+		`helios_catalog_readings_total{database="app",node="db:5432"} 3`,
+		`helios_catalog_failures_total{database="app",node="db:5432"} 1`,
+		`helios_catalog_bytes{database="app",node="db:5432"} 330`,
+		`helios_catalog_known{database="app",node="db:5432"} 0`,
+		`helios_catalog_known{database="b",node="db:5432"} 1`,
+		`helios_listener_channels{database="app",node="db:5432"} 11`,
+		`helios_listener_subscriptions{database="app",node="db:5432"} 22`,
+		`helios_listener_connected{database="app",node="db:5432"} 0`,
+		`helios_listener_connected{database="b",node="db:5432"} 1`,
+		`helios_listener_notifications_total{database="app",node="db:5432"} 33`,
+		`helios_listener_losses_total{database="app",node="db:5432"} 44`,
+		`helios_notifications_delivered_total 8`,
+		`helios_notifications_dropped_total 9`,
 		`helios_client_bytes_total{direction="in"} 100`,
 		`helios_client_bytes_total{direction="out"} 200`,
 		`helios_queue_wait_seconds_bucket{le="0.0001"} 0`,

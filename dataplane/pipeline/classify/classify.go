@@ -4,18 +4,18 @@ package classify
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline"
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
-	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
 )
 
 // Stage fills the facts of a query.
 type Stage struct{}
 
 // Judge classifies the text.
-func (Stage) Judge(q *query.Query) query.Verdict {
+func (*Stage) Judge(q *query.Query) query.Verdict {
 	if q.Text != nil {
-		q.Facts = sqltext.Classify(q.Text, q.StdStrings)
+		t := q.Known.Of(q.Text, q.StdStrings)
+		q.Facts, q.Shape = t.Summary, t.Shape
 	}
 	return query.Verdict{}
 }
 
-var _ pipeline.Stage = Stage{}
+var _ pipeline.Stage = (*Stage)(nil)

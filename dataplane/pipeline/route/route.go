@@ -10,9 +10,9 @@ import (
 type Stage struct{}
 
 // Judge fills the target of a query.
-func (Stage) Judge(q *query.Query) query.Verdict {
+func (*Stage) Judge(q *query.Query) query.Verdict {
 	q.Target = query.Primary
 	return query.Verdict{}
 }
 
-var _ pipeline.Stage = Stage{}
+var _ pipeline.Stage = (*Stage)(nil)

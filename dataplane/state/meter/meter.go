@@ -1,6 +1,8 @@
 // Package meter is what loops count: plain integers, each owned by one loop and summed when somebody asks. It never locks.
 package meter
 
+import "github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+
 // WaitBounds are the upper bounds of the queue-wait histogram, in seconds.
 var WaitBounds = [...]float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30}
 
@@ -12,8 +14,14 @@ type Loop struct {
 	Logins     uint64
 	Cancels    uint64
 	Panics     uint64
+	Looks      uint64 // server connections that were looked through after a transaction
+	Notified   uint64 // notifications that sessions got by a connection that listens for all
+	Unnotified uint64 // those that were dropped, as a session had no room for them
 	FromClient uint64 // bytes
 	ToClient   uint64
+
+	Pinned  [pin.Count]uint64 // sessions that came to keep their server connection, by reason
+	Dropped [pin.Count]uint64 // what sessions lost at the end of a transaction, by reason
 
 	Waits   [len(WaitBounds) + 1]uint64 // waits for a server connection, by bound; the last is beyond all
 	WaitSum float64                     // seconds
@@ -32,6 +40,20 @@ func (m *Loop) Wait(ns int64) {
 	m.Waits[len(WaitBounds)]++
 }
 
+// Pin counts a session that keeps its server connection for these reasons.
+func (m *Loop) Pin(why pin.Set) {
+	for i := range why.All() {
+		m.Pinned[i]++
+	}
+}
+
+// Drop counts what a session has lost.
+func (m *Loop) Drop(what pin.Set) {
+	for i := range what.All() {
+		m.Dropped[i]++
+	}
+}
+
 // Add adds what o has counted.
 func (m *Loop) Add(o *Loop) {
 	m.Queries += o.Queries
@@ -40,6 +62,13 @@ func (m *Loop) Add(o *Loop) {
 	m.Logins += o.Logins
 	m.Cancels += o.Cancels
 	m.Panics += o.Panics
+	m.Looks += o.Looks
+	m.Notified += o.Notified
+	m.Unnotified += o.Unnotified
+	for i := range m.Pinned {
+		m.Pinned[i] += o.Pinned[i]
+		m.Dropped[i] += o.Dropped[i]
+	}
 	m.FromClient += o.FromClient
 	m.ToClient += o.ToClient
 	m.WaitSum += o.WaitSum

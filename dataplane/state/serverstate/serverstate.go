@@ -4,6 +4,7 @@ package serverstate
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // Server is the state of one server connection.
@@ -18,6 +19,44 @@ type Server struct {
 	Params []settings.Pair
 	// Tainted says that what is set is not known: the connection is reset before anyone else gets it.
 	Tainted bool
+	// Spoiled says that something was done to the connection that no reset undoes: it is closed when its session lets go of it.
+	Spoiled bool
+	// Owner is the session that had the connection last, and Foreign what of it is nobody else's.
+	Owner   uint64
+	Foreign settings.Foreign
+	// Sequences is how often the owner had used sequences when it last did so here: if it has since, somewhere else, what currval and
+	// lastval answer here is out of date.
+	Sequences uint64
+}
+
+// UseSequences notes that the owner may use sequences, which it had done so often before, and returns how often it has now.
+func (s *Server) UseSequences(before uint64) (now uint64) {
+	s.Foreign |= settings.ForeignSequences
+	s.Sequences = before + 1
+	return s.Sequences
+}
+
+// IsForeign says whether the connection has anything to be taken away before the session owner has it, which has used sequences
+// so often.
+func (s *Server) IsForeign(owner, sequences uint64) bool {
+	return s.Foreign != 0 && (s.Owner != owner || s.Foreign&settings.ForeignSequences != 0 && s.Sequences != sequences)
+}
+
+// Away returns what of the connection's last owner has to be taken away before the session owner has it, and
+// notes that it is.
+func (s *Server) Away(owner, sequences uint64) settings.Foreign {
+	var f settings.Foreign
+	switch {
+	case s.Owner != owner:
+		f, s.Foreign, s.Owner = s.Foreign, 0, owner
+	case s.IsForeign(owner, sequences):
+		f = settings.ForeignSequences
+		s.Foreign &^= f
+	}
+	if planted.Is(planted.Sequence) {
+		f &^= settings.ForeignSequences
+	}
+	return f
 }
 
 // SetParam notes that the server reports a parameter. The bytes are copied.
@@ -41,4 +80,16 @@ func (s *Server) Param(name string) string {
 		}
 	}
 	return ""
+}
+
+// Left is what a client that is gone has left on its server connection.
+type Left struct {
+	Owed     int    // ReadyForQuery messages that the server owes
+	Unsynced bool   // extended messages without a Sync
+	Partial  bool   // the beginning of a message
+	CopyIn   bool   // the server waits for copy data
+	Extended bool   // what it answers is of the extended protocol
+	Tail     int    // bytes that are to come of a message that the client was being sent
+	Head     []byte // the beginning of a message of the server
+	Dirty    bool   // what is set on the connection is not known
 }

@@ -1,6 +1,9 @@
 package settings
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const (
 	role                 = "role"
@@ -16,13 +19,13 @@ func NotWho(name string) bool { return !isWho(name) }
 // readByPlanner says whether parse analysis or planning reads the parameter: PostgreSQL turns
 // literals into constants and names into objects at Parse.
 func readByPlanner(name string) bool {
-	switch name {
-	case "client_encoding", "search_path", role, sessionAuthorization, "row_security", "datestyle", "intervalstyle",
-		"timezone", "timezone_abbreviations", "lc_monetary", "standard_conforming_strings", "backslash_quote",
-		"transform_null_equals", "array_nulls", "xmloption", "extensible":
-		return true
-	}
-	return false
+	return slices.Contains(plannerNames[:], name)
+}
+
+var plannerNames = [...]string{
+	"client_encoding", "search_path", role, sessionAuthorization, "row_security", "datestyle", "intervalstyle",
+	"timezone", "timezone_abbreviations", "lc_monetary", "standard_conforming_strings", "backslash_quote",
+	"transform_null_equals", "array_nulls", "xmloption",
 }
 
 // Settable says whether a session can set the parameter at all: some are reported that it cannot.

@@ -84,6 +84,12 @@ func (s Set) Get(name string) (string, bool) {
 	return "", false
 }
 
+// StdStrings is standard_conforming_strings.
+func (s Set) StdStrings() bool {
+	v, ok := s.Get("standard_conforming_strings")
+	return !ok || v != "off"
+}
+
 // Change returns s with the given pairs set and the given names at their defaults.
 func (s Set) Change(set []Pair, reset []string) Set {
 	var ps []Pair

@@ -32,20 +32,47 @@ func AppendChange(dst []byte, from, to Set) []byte {
 	return dst
 }
 
+// Foreign is what a session may have left on its server connection that nobody can see there.
+type Foreign uint8
+
+// What may be left.
+const (
+	ForeignSettings  Foreign = 1 << iota // values of parameters that only a superuser may see
+	ForeignSequences                     // what currval and lastval answer
+)
+
+// AppendTakeOver is AppendChange for a connection that another session had: what that may have left is
+// taken away too.
+func AppendTakeOver(dst []byte, from, to Set, f Foreign) []byte {
+	if f&ForeignSequences != 0 {
+		dst = append(dst, "DISCARD SEQUENCES;"...)
+	}
+	if f&ForeignSettings != 0 {
+		if who := from.Only(isWho); who != (Set{}) {
+			dst = AppendChange(dst, who, Set{})
+		}
+		dst = append(dst, "RESET ALL;"...)
+		from = Set{}
+	}
+	return AppendChange(dst, from, to)
+}
+
 // AppendSelect appends one SELECT that changes from to to, for the extended protocol, where a message
 // holds one statement.
 func AppendSelect(dst []byte, from, to Set) []byte { return appendSelect(dst, from, to, true) }
 
 func appendSelect(dst []byte, from, to Set, who bool) []byte {
 	sep := "SELECT "
-	Differences(from, to, func(n, v string, in bool) {
-		if isWho(n) && !who {
-			return
-		}
-		dst = append(dst, sep...)
-		dst = appendSetConfig(dst, n, v, in)
-		sep = ","
-	})
+	for _, first := range [...]bool{true, false} { // who the session is decides what role it may take
+		Differences(from, to, func(n, v string, in bool) {
+			if isWho(n) && !who || (n == "session_authorization") != first {
+				return
+			}
+			dst = append(dst, sep...)
+			dst = appendSetConfig(dst, n, v, in)
+			sep = ","
+		})
+	}
 	return dst
 }
 
@@ -70,6 +97,16 @@ func AppendRestore(dst []byte, reset string, to Set, local bool) []byte {
 	return sqltext.QuoteLiteral(dst, string(body))
 }
 
+// AppendPlanner appends a query whose one value says what of the settings parse analysis and planning read now.
+func AppendPlanner(dst []byte) []byte {
+	dst = append(dst, "SELECT pg_catalog.concat_ws(E'\\x1f'"...)
+	for _, n := range plannerNames {
+		dst = append(dst, ",pg_catalog.current_setting("...)
+		dst = append(sqltext.QuoteLiteral(dst, n), ",true)"...)
+	}
+	return append(dst, ')')
+}
+
 // AppendAsk appends a query for the present values of names: a row for each with name, value (NULL
 // where there is no such parameter) and whether that is the default.
 func AppendAsk(dst []byte, names []string) []byte {
@@ -81,6 +118,18 @@ func AppendAsk(dst []byte, names []string) []byte {
 		dst = sqltext.QuoteLiteral(dst, n)
 	}
 	return append(dst, "]::pg_catalog.text[]) n"...)
+}
+
+// AppendArray appends names as a text[] in PostgreSQL's text format. They have no quotes and no backslashes.
+func AppendArray(dst []byte, names []string) []byte {
+	dst = append(dst, '{')
+	for i, n := range names {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), n...), '"')
+	}
+	return append(dst, '}')
 }
 
 // appendSetConfig appends a call that sets name: to value, or, where in is false, to its default.

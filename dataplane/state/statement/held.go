@@ -1,5 +1,11 @@
 package statement
 
+import (
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
+)
+
 // Held is which statements a server connection holds, the least recently used first to go. It belongs
 // to whoever has the connection.
 type Held struct {
@@ -12,6 +18,8 @@ type Held struct {
 	Unnamed uint64
 	// Stale are names of statements that are held but no longer counted: to be closed in the next unit.
 	Stale []string
+	// Looks says that the connection has the proxy's own statement that looks it through. It is not counted.
+	Looks bool
 }
 
 // Somebodys is Held.Unnamed of a connection that may have anybody's unnamed statement.
@@ -19,6 +27,7 @@ const Somebodys = ^uint64(0)
 
 type node struct {
 	st         *Statement
+	shape      uint64 // of its result here, 0 while nobody has looked
 	prev, next *node
 }
 
@@ -32,15 +41,38 @@ func NewHeld(limit, room int) *Held {
 
 // Has says whether st is held, and counts as a use of it.
 func (h *Held) Has(st *Statement) bool {
-	n := h.nodes[st]
+	n := h.find(st)
 	if n == nil {
-		return false
+		return planted.Is(planted.Held)
 	}
 	if h.root.next != n {
 		n.prev.next, n.next.prev = n.next, n.prev
 		h.front(n)
 	}
 	return true
+}
+
+// Shape is the shape of the statement's result on the connection; 0 where it is not held, or nobody has looked.
+func (h *Held) Shape(st *Statement) uint64 {
+	if n := h.find(st); n != nil {
+		return n.shape
+	}
+	return 0
+}
+
+// find returns the node of st, nil where it is not held. Mostly it is the one that was used last.
+func (h *Held) find(st *Statement) *node {
+	if n := h.root.next; n.st == st {
+		return n
+	}
+	return h.nodes[st]
+}
+
+// SetShape notes the shape of a statement that is held.
+func (h *Held) SetShape(st *Statement, shape uint64) {
+	if n := h.find(st); n != nil {
+		n.shape = shape
+	}
 }
 
 // Evict takes out the statement that has to be closed so that st can be held, nil where there is room.
@@ -72,11 +104,49 @@ func (h *Held) Remove(st *Statement) {
 	delete(h.nodes, st)
 }
 
+// Forget makes a statement that is held one that is to be closed. It says whether it was held.
+func (h *Held) Forget(st *Statement) bool {
+	if h.find(st) == nil {
+		return false
+	}
+	h.Remove(st)
+	h.Stale = append(h.Stale, st.Name)
+	return true
+}
+
+// Retain notes that nothing is held any more whose name is not among names. It takes those that are from names: what is left
+// there is held by somebody else.
+func (h *Held) Retain(names map[string]bool) {
+	had := func(name string) bool {
+		_, ok := names[name]
+		delete(names, name)
+		return ok
+	}
+	for st := range h.nodes {
+		if !had(st.Name) {
+			h.Remove(st)
+		}
+	}
+	h.Stale = slices.DeleteFunc(h.Stale, func(n string) bool { return !had(n) })
+}
+
+// DropNamed notes that no statement is held any more but the unnamed one, and those that were parsed later.
+func (h *Held) DropNamed(later []*Statement) {
+	unnamed := h.Unnamed
+	h.Clear()
+	h.Unnamed = unnamed
+	for _, st := range later {
+		if h.find(st) == nil {
+			h.Add(st)
+		}
+	}
+}
+
 // Clear notes that nothing is held any more.
 func (h *Held) Clear() {
 	clear(h.nodes)
 	h.root.prev, h.root.next = &h.root, &h.root
-	h.Unnamed, h.Stale, h.bytes = 0, nil, 0
+	h.Unnamed, h.Stale, h.bytes, h.Looks = 0, nil, 0, false
 }
 
 // Len returns how many statements are held.

@@ -14,8 +14,8 @@ func TestKeys(t *testing.T) {
 	r := NewRegistry("h_")
 	key := Key{Pool: "p", Body: "SELECT 1\x00\x00\x00", Planner: settings.Of(settings.Pair{Name: "search_path", Value: "x"})}
 	fx := &Effects{SetsAll: true}
-	st := r.Shared(key, fx)
-	if r.Shared(key, nil) != st || r.Find(key) != st || st.Effects != fx || st.Private || !strings.HasPrefix(st.Name, r.Prefix()) {
+	st := r.Shared(key, Meaning{Effects: fx})
+	if r.Shared(key, Meaning{}) != st || r.Find(key) != st || st.Effects != fx || st.Private || !strings.HasPrefix(st.Name, r.Prefix()) {
 		t.Errorf("%v is not what everybody finds", st)
 	}
 	for name, change := range map[string]func(*Key){
@@ -23,11 +23,11 @@ func TestKeys(t *testing.T) {
 		"types": func(k *Key) { k.Body = "SELECT 1\x00\x00\x01\x00\x00\x00\x17" }, "settings": func(k *Key) { k.Planner = settings.Set{} },
 	} {
 		k := key
-		if change(&k); r.Find(k) != nil || r.Shared(k, nil) == st {
+		if change(&k); r.Find(k) != nil || r.Shared(k, Meaning{}) == st {
 			t.Errorf("another %s finds the same statement", name)
 		}
 	}
-	own := r.Own(key, nil)
+	own := r.Own(key, Meaning{})
 	if own == st || own.Name == st.Name || !own.Private || r.Find(key) != st {
 		t.Error("a statement of one's own is everybody's")
 	}
@@ -41,8 +41,8 @@ func TestThreads(t *testing.T) {
 	keys := []Key{{Body: "a"}, {Body: "b"}, {Body: "c"}}
 	hammer.Run(t, 8, 500, func(p, n int) error {
 		k := keys[n%len(keys)]
-		st := r.Shared(k, nil)
-		if again := r.Shared(k, nil); again != st || st.Key != k {
+		st := r.Shared(k, Meaning{})
+		if again := r.Shared(k, Meaning{}); again != st || st.Key != k {
 			t.Errorf("%v and %v for one key", st, again)
 		}
 		if n%100 == p {
@@ -56,7 +56,7 @@ func TestThreads(t *testing.T) {
 // TestClear leaves nothing of what a connection has held.
 func TestClear(t *testing.T) {
 	r, h := NewRegistry("h_"), NewHeld(2, 100)
-	a := r.Own(Key{Body: "a"}, nil)
+	a := r.Own(Key{Body: "a"}, Meaning{})
 	h.Add(a)
 	h.Unnamed, h.Stale = Somebodys, []string{"x"}
 	if h.Len() != 2 {
@@ -69,5 +69,11 @@ func TestClear(t *testing.T) {
 	h.Add(a)
 	if !h.Has(a) {
 		t.Error("it holds nothing any more")
+	}
+	b := r.Own(Key{Body: "b"}, Meaning{})
+	h.Unnamed = 7
+	h.DropNamed([]*Statement{b, b})
+	if h.Has(a) || !h.Has(b) || h.Len() != 1 || h.Unnamed != 7 {
+		t.Errorf("of %d that are held, the unnamed one %d", h.Len(), h.Unnamed)
 	}
 }

@@ -14,7 +14,7 @@ func TestHeld(t *testing.T) {
 	reg := NewRegistry("h_")
 	var all []*Statement
 	for i := range 20 {
-		all = append(all, reg.Own(Key{Body: strings.Repeat("x", 1+i*3)}, nil))
+		all = append(all, reg.Own(Key{Body: strings.Repeat("x", 1+i*3)}, Meaning{}))
 	}
 	const limit, room = 5, 120
 	h := NewHeld(limit, room)
@@ -58,15 +58,15 @@ func TestHeld(t *testing.T) {
 // TestRegistryForgets lets go of statements that nobody holds.
 func TestRegistryForgets(t *testing.T) {
 	reg := NewRegistry("h_")
-	a := reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, nil)
-	if b := reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, nil); a != b {
+	a := reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, Meaning{})
+	if b := reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, Meaning{}); a != b {
 		t.Error("one key, two statements")
 	}
-	if b := reg.Shared(Key{Pool: "other", Body: "SELECT 1\x00\x00\x00"}, nil); a == b || a.Name == b.Name {
+	if b := reg.Shared(Key{Pool: "other", Body: "SELECT 1\x00\x00\x00"}, Meaning{}); a == b || a.Name == b.Name {
 		t.Error("two databases, one statement")
 	}
 	for range 1000 {
-		reg.Shared(Key{Body: strings.Repeat("y", reg.Len())}, nil)
+		reg.Shared(Key{Body: strings.Repeat("y", reg.Len())}, Meaning{})
 	}
 	for range 50 {
 		runtime.GC()

@@ -78,15 +78,29 @@ func (p *process) children() []int {
 	var kids []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the only error is a bad pattern
 	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // ended meanwhile
-		}
-		rest := string(text[strings.LastIndexByte(string(text), ')')+1:]) // the name before it may hold anything
-		fields := strings.Fields(rest)
-		if len(fields) > 1 && fields[1] == strconv.Itoa(p.pid) {
+		if _, parent := stat(path); parent == strconv.Itoa(p.pid) {
 			kids = append(kids, atoi(filepath.Base(filepath.Dir(path))))
 		}
 	}
 	return kids
+}
+
+// alive says whether a process has not ended yet. One that nobody has reaped has ended.
+func alive(pid int) bool {
+	state, _ := stat("/proc/" + strconv.Itoa(pid) + "/stat")
+	return state != "" && state != "Z" && state != "X"
+}
+
+// stat reads the state of a process and its parent, both empty where it is gone.
+func stat(path string) (state, parent string) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", ""
+	}
+	rest := string(text[strings.LastIndexByte(string(text), ')')+1:]) // the name before it may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return "", ""
+	}
+	return fields[0], fields[1]
 }

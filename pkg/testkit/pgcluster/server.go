@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,12 +127,16 @@ func (s *Server) Stop(t testing.TB) { t.Helper(); s.must(t, "stop", s.stop()) }
 // Kill ends the server and all its processes with SIGKILL, as a machine that loses power.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
+	var kids []int
 	s.mu.Lock()
 	if s.proc != nil {
+		kids = s.proc.children()
 		s.proc.signalTree(syscall.SIGKILL)
 	}
 	s.mu.Unlock()
 	s.must(t, "kill", s.end(syscall.SIGKILL))
+	// The next start fails for as long as one of them has the shared memory.
+	s.must(t, "kill", poll(stopTimeout, func() (bool, error) { return !slices.ContainsFunc(kids, alive), nil }))
 }
 
 // Start starts a server that was stopped or killed, on its old port and data.
@@ -167,6 +172,21 @@ func (s *Server) must(t testing.TB, doing string, err error) {
 	if err != nil {
 		t.Fatalf("%s %s: %v", doing, s.name, err)
 	}
+}
+
+// Crashes returns what the server has logged of processes of its own that were ended by a signal, one line each.
+func (s *Server) Crashes() ([]string, error) {
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of %s: %w", s.name, err)
+	}
+	var crashes []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "was terminated by signal ") {
+			crashes = append(crashes, strings.TrimRight(line, "\n"))
+		}
+	}
+	return crashes, nil
 }
 
 // logTail returns the last lines of the server's log.

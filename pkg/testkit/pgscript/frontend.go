@@ -61,11 +61,43 @@ func Parse(name, sql string, oids ...uint32) []byte {
 
 // Bind makes a portal; parameters and results are in text format.
 func Bind(portal, statement string, params ...string) []byte {
-	body := [][]byte{cstr(portal), cstr(statement), u16(0), u16(len(params))}
-	for _, p := range params {
-		body = append(body, u32(uint32(len(p))), []byte(p))
+	values := make([][]byte, len(params))
+	for i, p := range params {
+		values[i] = []byte(p)
 	}
-	return Frame('B', append(body, u16(0))...)
+	return BindFormats(portal, statement, nil, values, nil)
+}
+
+// BindFormats makes a portal; formats and results are format codes, nil values are NULL.
+func BindFormats(portal, statement string, formats []int, values [][]byte, results []int) []byte {
+	body := append([][]byte{cstr(portal), cstr(statement)}, arguments(formats, values)...)
+	return Frame('B', append(body, codes(results))...)
+}
+
+// FunctionCall calls a function by its OID; formats and result are format codes, nil values are NULL.
+func FunctionCall(oid uint32, formats []int, values [][]byte, result int) []byte {
+	body := append([][]byte{u32(oid)}, arguments(formats, values)...)
+	return Frame('F', append(body, u16(result))...)
+}
+
+func arguments(formats []int, values [][]byte) [][]byte {
+	parts := [][]byte{codes(formats), u16(len(values))}
+	for _, v := range values {
+		if v == nil {
+			parts = append(parts, u32(^uint32(0)))
+			continue
+		}
+		parts = append(parts, u32(uint32(len(v))), v)
+	}
+	return parts
+}
+
+func codes(formats []int) []byte {
+	b := u16(len(formats))
+	for _, f := range formats {
+		b = append(b, u16(f)...)
+	}
+	return b
 }
 
 // DescribeStatement asks what a statement takes and returns.

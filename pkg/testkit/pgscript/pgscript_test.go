@@ -175,6 +175,8 @@ func messages() map[string][]byte {
 		"s":                                PortalSuspended(),
 		"frontend P s \"q\" 23":            Parse("s", "q", 23),
 		"frontend B p s 1 | 2":             Bind("p", "s", "1", "2"),
+		"frontend B p s 1 | NULL":          BindFormats("p", "s", []int{1, 0}, [][]byte{[]byte("1"), nil}, []int{1}),
+		"frontend F 1598 1 | NULL":         FunctionCall(1598, []int{0}, [][]byte{[]byte("1"), nil}, 1),
 		"frontend D P x":                   DescribePortal("x"),
 		"frontend E p 5":                   Execute("p", 5),
 		"frontend C S x":                   CloseStatement("x"),

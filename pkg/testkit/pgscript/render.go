@@ -69,6 +69,10 @@ func (m Message) Frontend() string {
 		portal, statement := r.cstr(), r.cstr()
 		r.skip(2 * r.u16())
 		return m.line(fmt.Sprintf("%s %s %s", portal, statement, strings.Join(r.values(), " | ")))
+	case 'F':
+		oid := r.u32()
+		r.skip(2 * r.u16())
+		return m.line(fmt.Sprintf("%d %s", oid, strings.Join(r.values(), " | ")))
 	case 'D', 'C':
 		return m.line(string(r.take(1)) + " " + r.cstr())
 	case 'E':

@@ -292,7 +292,7 @@ func TestContexts(t *testing.T) {
 func TestExplain(t *testing.T) {
 	x := newTool(t, "127.0.0.1:1")
 	x.want(0, "", words("explain poolprofile"), `^KIND: PoolProfile$`, `^  maxConnections  <uint32>$`, `The most server connections that one pool has at any moment`)
-	x.want(0, "", words("explain PoolProfile.mode"), `^FIELD: PoolProfile\.mode  <session \| transaction>$`, `^  transaction$`, `until its transaction ends`)
+	x.want(0, "", words("explain PoolProfile.mode"), `^FIELD: PoolProfile\.mode  <session \| transaction \| statement>$`, `^  transaction$`, `until its transaction ends`)
 	x.want(0, "", words("explain user.secret.value"), `^FIELD: User\.secret\.value  <string>$`)
 	x.want(1, "", words("explain user.frob"), `User has no field "frob"`)
 }

@@ -75,6 +75,172 @@ func (NodeRole) EnumDescriptor() ([]byte, []int) {
 	return file_helios_v1_resources_proto_rawDescGZIP(), []int{0}
 }
 
+// Listen is who listens to channels where sessions share server connections.
+type Listen int32
+
+const (
+	Listen_LISTEN_UNSPECIFIED Listen = 0
+	// The proxy does, on one connection for each database, and passes notifications on. A LISTEN that cannot be followed pins.
+	Listen_LISTEN_SHARED Listen = 1
+	// The session's server connection, which it keeps, as pin says.
+	Listen_LISTEN_PIN Listen = 2
+)
+
+// Enum value maps for Listen.
+var (
+	Listen_name = map[int32]string{
+		0: "LISTEN_UNSPECIFIED",
+		1: "LISTEN_SHARED",
+		2: "LISTEN_PIN",
+	}
+	Listen_value = map[string]int32{
+		"LISTEN_UNSPECIFIED": 0,
+		"LISTEN_SHARED":      1,
+		"LISTEN_PIN":         2,
+	}
+)
+
+func (x Listen) Enum() *Listen {
+	p := new(Listen)
+	*p = x
+	return p
+}
+
+func (x Listen) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Listen) Descriptor() protoreflect.EnumDescriptor {
+	return file_helios_v1_resources_proto_enumTypes[1].Descriptor()
+}
+
+func (Listen) Type() protoreflect.EnumType {
+	return &file_helios_v1_resources_proto_enumTypes[1]
+}
+
+func (x Listen) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Listen.Descriptor instead.
+func (Listen) EnumDescriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+}
+
+// LeakGuard is how far the proxy looks for what a statement leaves on its server connection.
+type LeakGuard int32
+
+const (
+	LeakGuard_LEAK_GUARD_UNSPECIFIED LeakGuard = 0
+	// As far as the text of the statement says.
+	LeakGuard_LEAK_GUARD_TEXT LeakGuard = 1
+	// As far as what the text calls and touches can reach: functions, triggers, defaults, policies, as the catalogue has them.
+	// What is not known is suspect. After a suspect transaction the server connection is looked through.
+	LeakGuard_LEAK_GUARD_CATALOG LeakGuard = 2
+	// The server connection is reset after every transaction.
+	LeakGuard_LEAK_GUARD_ALWAYS LeakGuard = 3
+)
+
+// Enum value maps for LeakGuard.
+var (
+	LeakGuard_name = map[int32]string{
+		0: "LEAK_GUARD_UNSPECIFIED",
+		1: "LEAK_GUARD_TEXT",
+		2: "LEAK_GUARD_CATALOG",
+		3: "LEAK_GUARD_ALWAYS",
+	}
+	LeakGuard_value = map[string]int32{
+		"LEAK_GUARD_UNSPECIFIED": 0,
+		"LEAK_GUARD_TEXT":        1,
+		"LEAK_GUARD_CATALOG":     2,
+		"LEAK_GUARD_ALWAYS":      3,
+	}
+)
+
+func (x LeakGuard) Enum() *LeakGuard {
+	p := new(LeakGuard)
+	*p = x
+	return p
+}
+
+func (x LeakGuard) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LeakGuard) Descriptor() protoreflect.EnumDescriptor {
+	return file_helios_v1_resources_proto_enumTypes[2].Descriptor()
+}
+
+func (LeakGuard) Type() protoreflect.EnumType {
+	return &file_helios_v1_resources_proto_enumTypes[2]
+}
+
+func (x LeakGuard) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LeakGuard.Descriptor instead.
+func (LeakGuard) EnumDescriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+}
+
+// Pin is what becomes of what cannot be moved to another server connection: temporary tables, cursors WITH HOLD, session
+// advisory locks, LISTEN, prepared statements that cannot be followed.
+type Pin int32
+
+const (
+	Pin_PIN_UNSPECIFIED Pin = 0
+	// The session keeps its server connection.
+	Pin_PIN_ON Pin = 1
+	// A statement that would need it is refused before it is sent.
+	Pin_PIN_ERROR Pin = 2
+	// It is dropped at the end of the transaction, with a warning.
+	Pin_PIN_OFF Pin = 3
+)
+
+// Enum value maps for Pin.
+var (
+	Pin_name = map[int32]string{
+		0: "PIN_UNSPECIFIED",
+		1: "PIN_ON",
+		2: "PIN_ERROR",
+		3: "PIN_OFF",
+	}
+	Pin_value = map[string]int32{
+		"PIN_UNSPECIFIED": 0,
+		"PIN_ON":          1,
+		"PIN_ERROR":       2,
+		"PIN_OFF":         3,
+	}
+)
+
+func (x Pin) Enum() *Pin {
+	p := new(Pin)
+	*p = x
+	return p
+}
+
+func (x Pin) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Pin) Descriptor() protoreflect.EnumDescriptor {
+	return file_helios_v1_resources_proto_enumTypes[3].Descriptor()
+}
+
+func (Pin) Type() protoreflect.EnumType {
+	return &file_helios_v1_resources_proto_enumTypes[3]
+}
+
+func (x Pin) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Pin.Descriptor instead.
+func (Pin) EnumDescriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
+}
+
 type PoolMode int32
 
 const (
@@ -83,6 +249,8 @@ const (
 	PoolMode_POOL_MODE_SESSION PoolMode = 1
 	// A client keeps its server connection until its transaction ends.
 	PoolMode_POOL_MODE_TRANSACTION PoolMode = 2
+	// As transaction, and a transaction has one statement: BEGIN is refused.
+	PoolMode_POOL_MODE_STATEMENT PoolMode = 3
 )
 
 // Enum value maps for PoolMode.
@@ -91,11 +259,13 @@ var (
 		0: "POOL_MODE_UNSPECIFIED",
 		1: "POOL_MODE_SESSION",
 		2: "POOL_MODE_TRANSACTION",
+		3: "POOL_MODE_STATEMENT",
 	}
 	PoolMode_value = map[string]int32{
 		"POOL_MODE_UNSPECIFIED": 0,
 		"POOL_MODE_SESSION":     1,
 		"POOL_MODE_TRANSACTION": 2,
+		"POOL_MODE_STATEMENT":   3,
 	}
 )
 
@@ -110,11 +280,11 @@ func (x PoolMode) String() string {
 }
 
 func (PoolMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[1].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[4].Descriptor()
 }
 
 func (PoolMode) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[1]
+	return &file_helios_v1_resources_proto_enumTypes[4]
 }
 
 func (x PoolMode) Number() protoreflect.EnumNumber {
@@ -123,7 +293,7 @@ func (x PoolMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolMode.Descriptor instead.
 func (PoolMode) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
 }
 
 // AuthMethod is how clients prove who they are.
@@ -171,11 +341,11 @@ func (x AuthMethod) String() string {
 }
 
 func (AuthMethod) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[2].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[5].Descriptor()
 }
 
 func (AuthMethod) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[2]
+	return &file_helios_v1_resources_proto_enumTypes[5]
 }
 
 func (x AuthMethod) Number() protoreflect.EnumNumber {
@@ -184,7 +354,7 @@ func (x AuthMethod) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AuthMethod.Descriptor instead.
 func (AuthMethod) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
 }
 
 // Cluster is one primary and its standbys. Nodes name the cluster that they belong to.
@@ -353,8 +523,24 @@ type PoolProfile struct {
 	AcquireTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=acquire_timeout,json=acquireTimeout,proto3" json:"acquire_timeout,omitempty"`
 	// How long opening a server connection may take, log-in included. 5s unless set.
 	ConnectTimeout *durationpb.Duration `protobuf:"bytes,6,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What is looked for when a transaction may have left something on its server connection. Catalog unless set.
+	// Pool mode session, where every session ends with a reset, does not use it.
+	LeakGuard LeakGuard `protobuf:"varint,7,opt,name=leak_guard,json=leakGuard,proto3,enum=helios.v1.LeakGuard" json:"leak_guard,omitempty"`
+	// What becomes of a session that leaves something on its server connection that only that connection has. On unless set.
+	Pin Pin `protobuf:"varint,8,opt,name=pin,proto3,enum=helios.v1.Pin" json:"pin,omitempty"`
+	// Functions that leave nothing behind and call nothing that does: NAME or SCHEMA.NAME, as the catalogue spells it. The
+	// leak guard does not ask what they do.
+	SafeFunctions []string `protobuf:"bytes,9,rep,name=safe_functions,json=safeFunctions,proto3" json:"safe_functions,omitempty"`
+	// Who listens where a session says LISTEN. Shared unless set. Pool mode session does not use it.
+	Listen Listen `protobuf:"varint,10,opt,name=listen,proto3,enum=helios.v1.Listen" json:"listen,omitempty"`
+	// The payload of a notification that a session gets on each channel that it listens to by the shared listener when
+	// notifications may have been lost, besides the warning. Empty: the warning is all. At most 7999 bytes.
+	ListenLost string `protobuf:"bytes,11,opt,name=listen_lost,json=listenLost,proto3" json:"listen_lost,omitempty"`
+	// BEGIN is answered by the proxy, and sent to a server with the first statement of the transaction. Off unless set. Pool mode
+	// transaction alone uses it.
+	DeferredBegin bool `protobuf:"varint,12,opt,name=deferred_begin,json=deferredBegin,proto3" json:"deferred_begin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PoolProfile) Reset() {
@@ -427,6 +613,48 @@ func (x *PoolProfile) GetConnectTimeout() *durationpb.Duration {
 		return x.ConnectTimeout
 	}
 	return nil
+}
+
+func (x *PoolProfile) GetLeakGuard() LeakGuard {
+	if x != nil {
+		return x.LeakGuard
+	}
+	return LeakGuard_LEAK_GUARD_UNSPECIFIED
+}
+
+func (x *PoolProfile) GetPin() Pin {
+	if x != nil {
+		return x.Pin
+	}
+	return Pin_PIN_UNSPECIFIED
+}
+
+func (x *PoolProfile) GetSafeFunctions() []string {
+	if x != nil {
+		return x.SafeFunctions
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetListen() Listen {
+	if x != nil {
+		return x.Listen
+	}
+	return Listen_LISTEN_UNSPECIFIED
+}
+
+func (x *PoolProfile) GetListenLost() string {
+	if x != nil {
+		return x.ListenLost
+	}
+	return ""
+}
+
+func (x *PoolProfile) GetDeferredBegin() bool {
+	if x != nil {
+		return x.DeferredBegin
+	}
+	return false
 }
 
 // Listener is a door for PostgreSQL clients and the rule that stands at it.
@@ -791,14 +1019,23 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x04sync\x18\b \x01(\bR\x04syncB\t\n" +
 	"\a_weightB\n" +
 	"\n" +
-	"\b_enabled\"\xb9\x02\n" +
+	"\b_enabled\"\xaa\x04\n" +
 	"\vPoolProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x13.helios.v1.PoolModeR\x04mode\x12'\n" +
 	"\x0fmax_connections\x18\x03 \x01(\rR\x0emaxConnections\x12<\n" +
 	"\fidle_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12B\n" +
 	"\x0facquire_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0eacquireTimeout\x12B\n" +
-	"\x0fconnect_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0econnectTimeout\"c\n" +
+	"\x0fconnect_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0econnectTimeout\x123\n" +
+	"\n" +
+	"leak_guard\x18\a \x01(\x0e2\x14.helios.v1.LeakGuardR\tleakGuard\x12 \n" +
+	"\x03pin\x18\b \x01(\x0e2\x0e.helios.v1.PinR\x03pin\x12%\n" +
+	"\x0esafe_functions\x18\t \x03(\tR\rsafeFunctions\x12)\n" +
+	"\x06listen\x18\n" +
+	" \x01(\x0e2\x11.helios.v1.ListenR\x06listen\x12\x1f\n" +
+	"\vlisten_lost\x18\v \x01(\tR\n" +
+	"listenLost\x12%\n" +
+	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\"c\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
@@ -827,11 +1064,28 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\bNodeRole\x12\x19\n" +
 	"\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_ROLE_PRIMARY\x10\x01\x12\x15\n" +
-	"\x11NODE_ROLE_STANDBY\x10\x02*W\n" +
+	"\x11NODE_ROLE_STANDBY\x10\x02*C\n" +
+	"\x06Listen\x12\x16\n" +
+	"\x12LISTEN_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rLISTEN_SHARED\x10\x01\x12\x0e\n" +
+	"\n" +
+	"LISTEN_PIN\x10\x02*k\n" +
+	"\tLeakGuard\x12\x1a\n" +
+	"\x16LEAK_GUARD_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fLEAK_GUARD_TEXT\x10\x01\x12\x16\n" +
+	"\x12LEAK_GUARD_CATALOG\x10\x02\x12\x15\n" +
+	"\x11LEAK_GUARD_ALWAYS\x10\x03*B\n" +
+	"\x03Pin\x12\x13\n" +
+	"\x0fPIN_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06PIN_ON\x10\x01\x12\r\n" +
+	"\tPIN_ERROR\x10\x02\x12\v\n" +
+	"\aPIN_OFF\x10\x03*p\n" +
 	"\bPoolMode\x12\x19\n" +
 	"\x15POOL_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11POOL_MODE_SESSION\x10\x01\x12\x19\n" +
-	"\x15POOL_MODE_TRANSACTION\x10\x02*\x86\x01\n" +
+	"\x15POOL_MODE_TRANSACTION\x10\x02\x12\x17\n" +
+	"\x13POOL_MODE_STATEMENT\x10\x03*\x86\x01\n" +
 	"\n" +
 	"AuthMethod\x12\x1b\n" +
 	"\x17AUTH_METHOD_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -852,36 +1106,42 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 	return file_helios_v1_resources_proto_rawDescData
 }
 
-var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(NodeRole)(0),               // 0: helios.v1.NodeRole
-	(PoolMode)(0),               // 1: helios.v1.PoolMode
-	(AuthMethod)(0),             // 2: helios.v1.AuthMethod
-	(*Cluster)(nil),             // 3: helios.v1.Cluster
-	(*Node)(nil),                // 4: helios.v1.Node
-	(*PoolProfile)(nil),         // 5: helios.v1.PoolProfile
-	(*Listener)(nil),            // 6: helios.v1.Listener
-	(*Database)(nil),            // 7: helios.v1.Database
-	(*User)(nil),                // 8: helios.v1.User
-	(*Secret)(nil),              // 9: helios.v1.Secret
-	(*Limits)(nil),              // 10: helios.v1.Limits
-	(*durationpb.Duration)(nil), // 11: google.protobuf.Duration
+	(Listen)(0),                 // 1: helios.v1.Listen
+	(LeakGuard)(0),              // 2: helios.v1.LeakGuard
+	(Pin)(0),                    // 3: helios.v1.Pin
+	(PoolMode)(0),               // 4: helios.v1.PoolMode
+	(AuthMethod)(0),             // 5: helios.v1.AuthMethod
+	(*Cluster)(nil),             // 6: helios.v1.Cluster
+	(*Node)(nil),                // 7: helios.v1.Node
+	(*PoolProfile)(nil),         // 8: helios.v1.PoolProfile
+	(*Listener)(nil),            // 9: helios.v1.Listener
+	(*Database)(nil),            // 10: helios.v1.Database
+	(*User)(nil),                // 11: helios.v1.User
+	(*Secret)(nil),              // 12: helios.v1.Secret
+	(*Limits)(nil),              // 13: helios.v1.Limits
+	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
 	0,  // 0: helios.v1.Node.role:type_name -> helios.v1.NodeRole
-	1,  // 1: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	11, // 2: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	11, // 3: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	11, // 4: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
-	2,  // 5: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
-	9,  // 6: helios.v1.User.secret:type_name -> helios.v1.Secret
-	9,  // 7: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	4,  // 1: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
+	14, // 2: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	14, // 3: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	14, // 4: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	2,  // 5: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
+	3,  // 6: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
+	1,  // 7: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
+	5,  // 8: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
+	12, // 9: helios.v1.User.secret:type_name -> helios.v1.Secret
+	12, // 10: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -895,7 +1155,7 @@ func file_helios_v1_resources_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      6,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,

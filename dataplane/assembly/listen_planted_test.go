@@ -1,0 +1,38 @@
+//go:build planted
+
+package assembly
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+)
+
+// TestDeaf plants what makes sessions that listen hear wrongly, and sees that it is found.
+func TestDeaf(t *testing.T) {
+	defer planted.Plant("")
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	_, addr := start(t, sharing(pg, 2))
+	planted.Plant(planted.Early)
+	if got := commits(t, pg, newEar(t, addr), newEar(t, addr)); got != "news:before news:behind" {
+		t.Errorf("a LISTEN that counts before its COMMIT is not found: %s", got)
+	}
+	planted.Plant(planted.Overflow)
+	p, addr := start(t, sharing(pg, 2))
+	if slowly(t, pg, p, addr) == "" {
+		t.Error("notifications that are dropped without a word are not found")
+	}
+	planted.Plant(planted.Unheard)
+	_, addr = start(t, sharing(pg, 2))
+	e := newEar(t, addr)
+	want(t, e.PgConn, "LISTEN news", "")
+	pg.Exec(t, "NOTIFY news")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if e.WaitForNotification(ctx) == nil {
+		t.Error("LISTEN that is answered before the server listens is not found")
+	}
+}

@@ -1,0 +1,374 @@
+package assembly
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/listen"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// ear is a client that notes its notifications, as CHANNEL:PAYLOAD, and warnings, as their SQLSTATE.
+type ear struct {
+	*pgconn.PgConn
+	heard []string
+}
+
+func newEar(t testing.TB, addr string, params ...string) *ear {
+	t.Helper()
+	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(params); i += 2 {
+		cfg.RuntimeParams[params[i]] = params[i+1]
+	}
+	e := &ear{}
+	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { e.heard = append(e.heard, n.Channel+":"+n.Payload) }
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { e.heard = append(e.heard, n.Code) }
+	if e.PgConn, err = pgconn.ConnectConfig(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close(context.Background()) })
+	return e
+}
+
+// until waits for one notification and returns everything that was heard up to it, which it forgets.
+func (e *ear) until(t testing.TB, last string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for len(e.heard) == 0 || e.heard[len(e.heard)-1] != last {
+		if err := e.WaitForNotification(ctx); err != nil {
+			t.Fatalf("waiting for %s behind %v: %v", last, e.heard[max(0, len(e.heard)-10):], err)
+		}
+	}
+	all := strings.Join(e.heard, " ")
+	e.heard = nil
+	return all
+}
+
+// sharing is a configuration whose sessions listen by the shared listener.
+func sharing(srv *pgcluster.Server, max uint32) *resource.Set {
+	set := config(srv, heliosv1.PoolMode_POOL_MODE_TRANSACTION, max)
+	set.PoolProfiles["default"].Listen = heliosv1.Listen_LISTEN_SHARED
+	return set
+}
+
+// pinned counts the sessions that came to keep their server connection.
+func pinned(p *Proxy) (n uint64) {
+	m := p.Metrics()
+	for _, k := range m.Counted.Pinned {
+		n += k
+	}
+	return n
+}
+
+const listeningPIDs = "SELECT pid FROM pg_stat_activity WHERE application_name = '" + listen.ApplicationName + "'"
+
+// TestListenHundred has 100 sessions listen while there are three server connections. Of 10,000 notifications, while the connection
+// that listens is lost once, none is lost without a warning, and the order on each channel is kept.
+func TestListenHundred(t *testing.T) {
+	t.Parallel()
+	const sessions, channels, notifications = 100, 10, 10_000
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, sharing(pg.Primary, 3), func(o *Options) { o.Loops = 2 })
+	ears := make([]*ear, sessions)
+	var wg sync.WaitGroup
+	for i := range ears {
+		ears[i] = newEar(t, addr)
+		wg.Go(func() {
+			for _, ch := range []int{i % channels, (i + i/channels + 1) % channels} {
+				if got := ask(ears[i].PgConn, fmt.Sprintf("LISTEN c%d", ch)); got != "" {
+					t.Errorf("LISTEN: %s", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	say := func(from, to int) {
+		pg.Primary.Exec(t, fmt.Sprintf("DO $$BEGIN FOR i IN %d..%d LOOP PERFORM pg_notify('c' || i %% %d, i::text); IF i %% 7 = 0 THEN COMMIT; END IF; END LOOP; END$$", from, to-1, channels))
+	}
+	say(0, notifications/2)
+	var said sync.WaitGroup
+	said.Go(func() { say(notifications/2, notifications) })
+	pg.Primary.Exec(t, "SELECT pg_terminate_backend(pid) FROM ("+listeningPIDs+") l")
+	said.Wait()
+	eventually(t, time.Minute, "the listener listens again", func() bool {
+		return len(pg.Primary.Query(t, listeningPIDs)) == 1 && p.Metrics().Listeners[0].Losses == 1
+	})
+	for i := range channels { // what is said to each channel last is heard by everybody
+		for k := range 5 {
+			pg.Primary.Exec(t, fmt.Sprintf("NOTIFY c%d, 'end %d'", i, k))
+		}
+	}
+	warned := 0
+	for i, e := range ears {
+		wg.Go(func() { e.check(t, i, channels, notifications) })
+	}
+	wg.Wait()
+	for _, e := range ears {
+		if len(e.heard) > 0 {
+			warned++
+		}
+	}
+	if warned != sessions {
+		t.Errorf("%d of %d sessions were warned", warned, sessions)
+	}
+	if n := pinned(p); n != 0 {
+		t.Errorf("%d sessions came to keep their server connection", n)
+	}
+	if rows := pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name <> '"+listen.ApplicationName+"' AND client_port <> -1 AND backend_type = 'client backend' AND query <> ''"); rows[0][0] > "5" {
+		t.Errorf("%s server connections", rows[0][0])
+	}
+}
+
+// check reads what the i-th session hears, to its end: each channel in order, without a gap where there was no warning. What is left
+// in heard says whether it was warned.
+func (e *ear) check(t *testing.T, i, channels, notifications int) {
+	mine := map[string]int{} // the last number of each channel
+	for _, ch := range []int{i % channels, (i + i/channels + 1) % channels} {
+		mine[fmt.Sprintf("c%d", ch)] = ch - channels
+	}
+	ends, warned, fresh := map[string]bool{}, false, map[string]bool{}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for len(ends) < len(mine) {
+		if len(e.heard) == 0 {
+			if err := e.WaitForNotification(ctx); err != nil {
+				t.Errorf("session %d: %v", i, err)
+				return
+			}
+			continue
+		}
+		word := e.heard[0]
+		e.heard = e.heard[1:]
+		if word == "01000" {
+			warned = true
+			for ch := range mine {
+				fresh[ch] = true
+			}
+			continue
+		}
+		ch, payload, _ := strings.Cut(word, ":")
+		last, ok := mine[ch]
+		if !ok {
+			t.Errorf("session %d hears %s, which is not its channel", i, word)
+			return
+		}
+		n, err := strconv.Atoi(payload)
+		if err != nil { // the end
+			if last < notifications-channels && !fresh[ch] {
+				t.Errorf("session %d: channel %s ends at %d, without a warning", i, ch, last)
+			}
+			ends[ch] = true
+			continue
+		}
+		if n <= last || n > last+channels && !fresh[ch] {
+			t.Errorf("session %d: channel %s goes on with %d behind %d, without a warning", i, ch, n, last)
+			return
+		}
+		mine[ch], fresh[ch] = n, false
+	}
+	e.heard = nil
+	if warned {
+		e.heard = []string{"warned"}
+	}
+}
+
+// TestListenTransactions listens and does not in transactions that end in all ways, over both protocols: what is heard afterwards is
+// what PostgreSQL would let be heard.
+func TestListenTransactions(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, sharing(pg.Primary, 2))
+	for _, c := range []struct {
+		script string // one statement a line
+		hears  string // of a, b, c
+		pins   bool
+	}{
+		{"LISTEN a", "a", false},
+		{"LISTEN a\nLISTEN b\nLISTEN a", "a b", false},
+		{"LISTEN \"a\" /* x */ ; -- y", "a", false},
+		{"LISTEN a\nUNLISTEN a", "", false},
+		{"LISTEN a\nLISTEN b\nUNLISTEN *\nLISTEN c", "c", false},
+		{"LISTEN a\nDISCARD ALL\nLISTEN c", "c", false},
+		{"BEGIN\nLISTEN a\nCOMMIT", "a", false},
+		{"BEGIN\nLISTEN a\nROLLBACK", "", false},
+		{"BEGIN\nLISTEN a\nSELECT 1/0\nLISTEN b\nCOMMIT\nLISTEN c", "c", false},
+		{"BEGIN\nSELECT 1/0\nLISTEN a\nCOMMIT", "", false},
+		{"BEGIN\nLISTEN a\nCOMMIT AND CHAIN\nLISTEN b\nROLLBACK", "a", false},
+		{"BEGIN\nLISTEN a\nROLLBACK AND CHAIN\nLISTEN b\nCOMMIT", "b", false},
+		{"LISTEN a\nBEGIN\nUNLISTEN a\nLISTEN b\nROLLBACK", "a", false},
+		{"LISTEN a\nBEGIN\nUNLISTEN a\nLISTEN b\nCOMMIT", "b", false},
+		{"BEGIN\nLISTEN a\nSAVEPOINT s\nSELECT 1/0\nROLLBACK TO s\nCOMMIT", "a", false},
+		{"BEGIN\nLISTEN a\nSAVEPOINT s\nLISTEN b\nROLLBACK TO SAVEPOINT s\nLISTEN c\nCOMMIT", "a c", false},
+		{"BEGIN\nLISTEN a\nSAVEPOINT s\nLISTEN b\nRELEASE s\nCOMMIT", "a b", false},
+		{"LISTEN a\nBEGIN\nSAVEPOINT s\nUNLISTEN a\nROLLBACK TO s\nCOMMIT", "a", false},
+		{"LISTEN a\nBEGIN\nSAVEPOINT s\nUNLISTEN a\nSAVEPOINT t\nROLLBACK TO t\nCOMMIT", "", false},
+		{"BEGIN\nSAVEPOINT s\nLISTEN a\nROLLBACK TO s\nLISTEN b\nCOMMIT", "b", true}, // nobody has followed the savepoint
+		{"LISTEN a; SELECT 1", "a", true},
+		{"LISTEN 'a'\nLISTEN select\nLISTEN\nLISTEN b", "b", false},
+		{"LISTEN a\nLISTEN b; ROLLBACK", "a", false},
+	} {
+		for _, extended := range []bool{false, true} {
+			if extended && strings.Contains(c.script, "; ") && !strings.Contains(c.script, "--") {
+				continue
+			}
+			name := fmt.Sprintf("%s, extended %v", strings.ReplaceAll(c.script, "\n", "; "), extended)
+			before := pinned(p)
+			e := newEar(t, addr)
+			for _, sql := range append(strings.Split(c.script, "\n"), "LISTEN fence") {
+				direct := ""
+				if extended {
+					r := e.ExecParams(context.Background(), sql, nil, nil, nil, nil).Read()
+					if direct = r.CommandTag.String(); r.Err == nil && strings.HasPrefix(sql, "LISTEN") && direct != "LISTEN" {
+						t.Errorf("%s: %s is answered with %s", name, sql, direct)
+					}
+					continue
+				}
+				rs, err := e.Exec(context.Background(), sql).ReadAll()
+				if err == nil && strings.HasPrefix(sql, "LISTEN") && rs[0].CommandTag.String() != "LISTEN" {
+					t.Errorf("%s: %s is answered with %s", name, sql, rs[0].CommandTag)
+				}
+			}
+			e.heard = nil
+			pg.Primary.Exec(t, "NOTIFY a, 'x'", "NOTIFY b, 'x'", "NOTIFY c, 'x'", "NOTIFY fence")
+			want := "fence:"
+			for _, ch := range []string{"c", "b", "a"} {
+				if strings.Contains(c.hears, ch) {
+					want = ch + ":x " + want
+				}
+			}
+			if got := e.until(t, "fence:"); got != want {
+				t.Errorf("%s: heard %s, want %s", name, got, want)
+			}
+			eventually(t, time.Minute, name+": it keeps its server connection, or does not", func() bool { return pinned(p) > before == c.pins })
+			e.Close(context.Background())
+		}
+	}
+}
+
+// commits has a listen in a transaction, and returns what it hears of what is said before its COMMIT and behind it. b tells when it
+// could have heard it.
+func commits(t testing.TB, pg *pgcluster.Server, a, b *ear) string {
+	t.Helper()
+	want(t, b.PgConn, "LISTEN news", "")
+	want(t, a.PgConn, "BEGIN", "")
+	want(t, a.PgConn, "LISTEN news", "")
+	pg.Exec(t, "NOTIFY news, 'before'")
+	b.until(t, "news:before") // and a has it too, or will not
+	want(t, a.PgConn, "SELECT 1", "1")
+	want(t, a.PgConn, "COMMIT", "")
+	pg.Exec(t, "NOTIFY news, 'behind'")
+	return a.until(t, "news:behind")
+}
+
+// TestListenMoments delivers nothing within a transaction, nothing from before the COMMIT, and everything from behind it.
+func TestListenMoments(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, sharing(pg.Primary, 2))
+	a, b := newEar(t, addr), newEar(t, addr)
+	if got := commits(t, pg.Primary, a, b); got != "news:behind" {
+		t.Errorf("heard %s", got)
+	}
+	want(t, a.PgConn, "BEGIN", "")
+	pg.Primary.Exec(t, "NOTIFY news, 'within'")
+	b.until(t, "news:within")
+	for range 3 {
+		want(t, a.PgConn, "SELECT 1", "1")
+	}
+	if len(a.heard) > 0 {
+		t.Errorf("heard %v within a transaction", a.heard)
+	}
+	want(t, a.PgConn, "ROLLBACK", "")
+	a.until(t, "news:within")
+
+	want(t, a.PgConn, "BEGIN", "") // one's own
+	want(t, a.PgConn, "NOTIFY news, 'own'", "")
+	want(t, a.PgConn, "COMMIT", "")
+	a.until(t, "news:own")
+	want(t, a.PgConn, "SET client_encoding = 'LATIN1'", "") // what it cannot read is lost, and that is told
+	pg.Primary.Exec(t, "NOTIFY news, 'é'", "NOTIFY news, 'e'")
+	if got := a.until(t, "news:e"); got != "01000 news:e" {
+		t.Errorf("heard %s", got)
+	}
+	want(t, a.PgConn, "LISTEN more", "") // and here its own server connection can do better
+	eventually(t, time.Minute, "it keeps its server connection", func() bool { return pinned(p) == 1 })
+	pg.Primary.Exec(t, "NOTIFY more, 'é'")
+	a.until(t, "more:\xe9")
+}
+
+// TestListenPrepared executes LISTEN that was prepared: when the listener has to be asked again, and in pipelines.
+func TestListenPrepared(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, sharing(pg.Primary, 2))
+	e, ctx := newEar(t, addr), context.Background()
+	prepare(t, e.PgConn, "la", "LISTEN a")
+	prepare(t, e.PgConn, "lb", "LISTEN b")
+	prepare(t, e.PgConn, "ua", "UNLISTEN a")
+	prepare(t, e.PgConn, "sp", "SAVEPOINT s")
+	prepare(t, e.PgConn, "to", "ROLLBACK TO s")
+	run := func(names ...string) {
+		t.Helper()
+		for _, n := range names {
+			var err error
+			if len(n) > 2 {
+				_, err = e.Exec(ctx, n).ReadAll()
+			} else {
+				err = e.ExecPrepared(ctx, n, nil, nil, nil).Read().Err
+			}
+			if err != nil {
+				t.Errorf("%s: %v", n, err)
+			}
+		}
+	}
+	hears := func(want string) {
+		t.Helper()
+		pg.Primary.Exec(t, "NOTIFY a", "NOTIFY b", "NOTIFY c")
+		if got := e.until(t, "c:"); got != want {
+			t.Errorf("heard %s, want %s", got, want)
+		}
+	}
+	run("LISTEN c", "la")
+	hears("a: c:")
+	run("ua")
+	hears("c:")
+	run("BEGIN", "la", "sp", "lb", "ua", "to", "COMMIT")
+	hears("a: c:")
+
+	pipe := func(names ...string) string {
+		b := &pgconn.Batch{}
+		for _, n := range names {
+			if len(n) > 2 {
+				b.ExecParams(n, nil, nil, nil, nil)
+			} else {
+				b.ExecPrepared(n, nil, nil, nil)
+			}
+		}
+		_, err := e.ExecBatch(ctx, b).ReadAll()
+		return fmt.Sprint(err)
+	}
+	if got := pipe("ua", "lb", "SELECT 1/0"); !strings.Contains(got, "22012") {
+		t.Error(got)
+	}
+	hears("a: c:")
+	if got := pipe("ua", "SELECT 1", "lb", "SELECT 2", "LISTEN d"); got != "<nil>" {
+		t.Error(got)
+	}
+	hears("b: c:")
+	if n := pinned(p); n != 0 {
+		t.Errorf("%d sessions came to keep their server connection", n)
+	}
+}

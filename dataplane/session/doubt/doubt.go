@@ -1,0 +1,69 @@
+// Package doubt is what becomes of the answers to a client while it is open which of its Syncs the server has ignored. It sends nothing itself.
+//
+// A COPY that fails leaves it open which of the Syncs among its data the server had read before, and so ignored. What it answers next
+// tells, if that is anything but a ReadyForQuery.
+package doubt
+
+import (
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// Doubt is that of one session, of which the answers that are to come are q. It belongs to the session's loop.
+type Doubt struct {
+	Open bool // there is a doubt
+	Asks bool // the server is to be asked something, which ends it
+
+	readies []byte // the statuses of ReadyForQuery messages that are kept back while it is open which of them are the client's
+}
+
+// Begin notes that a COPY has failed.
+func (d *Doubt) Begin(q *expect.Queue) { d.Open = q.Doubts() }
+
+// Answered forgets a Sync that the server has ignored, now that something else is answered, at i, by a message of type t. To a session
+// that ends it gives the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync.
+func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, t byte, i int) {
+	if t == pgwire.ReadyForQuery || t == pgwire.NoticeResponse || t == pgwire.NotificationResponse || t == pgwire.ParameterStatus {
+		return
+	}
+	q.Ignored()
+	d.Open = q.Doubts()
+	d.Asks = d.Asks && d.Open
+	n := len(d.readies)
+	if n == 0 {
+		return
+	}
+	if e := q.Front(); e != nil && e.Probe {
+		n--
+	}
+	d.give(c, n, i)
+}
+
+// Ready deals with the status of a ReadyForQuery at i. It says whether that is kept back, which it is for a session that ends and
+// has asked: it may be that of the proxy's own Sync. If there is no doubt any more, what was kept back goes ahead of it.
+func (d *Doubt) Ready(q *expect.Queue, c *compose.Composer, status byte, i int, ends bool) (kept bool) {
+	d.Open = q.N > 0
+	d.Asks = d.Open
+	switch {
+	case !ends:
+		return false
+	case d.Open:
+		d.readies = append(d.readies, status)
+		return true
+	}
+	d.give(c, len(d.readies), i)
+	return false
+}
+
+// give gives the client n of the messages that were kept back, ahead of what is at i, and forgets the others.
+func (d *Doubt) give(c *compose.Composer, n, i int) {
+	if len(d.readies) == 0 {
+		return
+	}
+	c.UpTo(i)
+	for _, status := range d.readies[:n] {
+		c.Dst = pgwire.AppendReady(c.Dst, status)
+	}
+	d.readies = nil
+}

@@ -1,0 +1,65 @@
+package doubt
+
+import (
+	"testing"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// TestDoubt has a session that ends while a COPY has failed with two Syncs among its data: it gets as many ReadyForQuery as the server has
+// answered to Syncs of its own.
+func TestDoubt(t *testing.T) {
+	for name, ignored := range map[string]int{"none is ignored": 0, "one is ignored": 1, "both are ignored": 2} {
+		var q expect.Queue
+		var d Doubt
+		for range 2 {
+			q.PushSync(true)
+		}
+		d.Begin(&q)
+		if !d.Open {
+			t.Fatal("there is no doubt")
+		}
+		q.Push(expect.Answer{Kind: expect.Sync, Hidden: true, Doubt: true})
+		q.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: true})
+		src := []byte("x")
+		c := compose.New(src, make([]byte, 0, 100))
+		for range 3 - ignored {
+			q.Ready()
+			if !d.Ready(&q, &c, pgwire.Idle, 0, true) {
+				t.Errorf("%s: a ReadyForQuery is not kept back", name)
+			}
+		}
+		d.Asks = true
+		d.Answered(&q, &c, pgwire.NoticeResponse, 0)
+		if len(c.Dst) != 0 {
+			t.Errorf("%s: a notice ends the doubt", name)
+		}
+		d.Answered(&q, &c, pgwire.CloseComplete, 0)
+		if got := len(c.Dst) / 6; got != 2-ignored {
+			t.Errorf("%s: %d ReadyForQuery for the client, want %d", name, got, 2-ignored)
+		}
+		if d.Open || d.Asks {
+			t.Errorf("%s: the doubt is not over", name)
+		}
+	}
+}
+
+// TestStays lets the ReadyForQuery of a session that goes on through.
+func TestStays(t *testing.T) {
+	var q expect.Queue
+	var d Doubt
+	q.PushSync(true)
+	q.PushSync(true)
+	d.Begin(&q)
+	c := compose.New(nil, nil)
+	q.Ready()
+	if d.Ready(&q, &c, pgwire.Idle, 0, false) || !d.Open || !d.Asks {
+		t.Errorf("after the first: %+v", d)
+	}
+	q.Ready()
+	if d.Ready(&q, &c, pgwire.Idle, 0, false) || d.Open {
+		t.Errorf("after the last: %+v", d)
+	}
+}

@@ -1,0 +1,61 @@
+package names
+
+import (
+	"testing"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+)
+
+// TestNames adds, finds and removes; what was found last is never out of date.
+func TestNames(t *testing.T) {
+	var n Names
+	st := func(body string) *statement.Statement { return &statement.Statement{Key: statement.Key{Body: body}} }
+	one, two := st("one\x00"), st("three\x00")
+	is := func(what, name string, want *statement.Statement, told bool) {
+		t.Helper()
+		if got := n.Find([]byte(name)); got != want || n.FoundTold() != told || n.Told(name) != told {
+			t.Errorf("%s: %s is %v, told %v %v", what, name, got, n.FoundTold(), n.Told(name))
+		}
+	}
+	is("nothing", "a", nil, false)
+	n.Add("a", one)
+	n.Add("b", two)
+	is("two", "a", one, false)
+	is("two", "b", two, false)
+	if n.Bytes != 10 || n.Of(two) != "b" || n.Of(st("")) != "" {
+		t.Errorf("%d bytes, %q", n.Bytes, n.Of(two))
+	}
+	n.Tell("b")
+	is("told", "b", two, true)
+	is("told", "a", one, false)
+	n.Replace("b", one)
+	is("replaced", "b", one, true)
+	if n.Untell("b"); n.FoundTold() {
+		t.Error("what was found last is told, though it is not any more")
+	}
+	is("told nothing", "b", one, false)
+	n.Replace("b", two)
+	n.Tell("a")
+	n.Tell("b")
+	if n.Remove("a") != one || n.Remove("a") != nil || n.Bytes != 6 {
+		t.Errorf("removed: %d bytes", n.Bytes)
+	}
+	is("removed", "a", nil, false)
+	n.Add("a", two)
+	n.Borrow("a")
+	if n.Borrowed([]byte("b")) || !n.Borrowed([]byte("a")) || n.Borrowed([]byte("a")) {
+		t.Error("borrowed, once, is what was said to be")
+	}
+	n.Borrow("a")
+	n.Remove("a")
+	if n.Add("a", two); n.Borrowed([]byte("a")) {
+		t.Error("another under its name is not borrowed")
+	}
+	is("another under its name", "a", two, false)
+	n.Clear()
+	n.Add("b", one)
+	is("cleared", "b", one, false)
+	n.Tell("b")
+	n.UntellAll()
+	is("all told nothing", "b", one, false)
+}

@@ -1,0 +1,267 @@
+package session
+
+import (
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/query"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// parse deals with a Parse message: name, text, number of parameter types, types.
+func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
+	body := pgwire.HeaderSize + i
+	if end-body > s.Limits.TextBytes {
+		return s.parseOpaque(p, i, end, srv)
+	}
+	if len(p) < end {
+		return 0, false
+	}
+	name, rest, ok := pgwire.CString(p[body:end])
+	text, types, ok2 := pgwire.CString(rest)
+	name = statement.Cut(name)
+	if len(name) > 0 && s.unsettled(name) {
+		return 0, false
+	}
+	if !ok || !ok2 || len(types) < 2 || len(types) != 2+4*(int(types[0])<<8|int(types[1])) {
+		s.judged = false
+		s.queue.Push(expect.Answer{Kind: expect.Parse})
+		return s.passes(p, i, end), true
+	}
+	q, v := s.decide(text, len(name) > 0)
+	if v.Action == query.Reject {
+		c.Replace(i, end)
+		s.refuse(c, v.Err)
+		return end - i, true
+	}
+	effects, sent, rewritten, v := s.understood(c, i, q, false)
+	if s.Ear.Waits {
+		s.judged = true
+		return 0, false
+	}
+	if v.Action == query.Reject {
+		c.Replace(i, end)
+		s.refuse(c, v.Err)
+		return end - i, true
+	}
+	if effects != nil && effects.Suspect {
+		s.touched.Search(text)
+	}
+	if effects != nil && len(effects.Uses) > 0 {
+		c.UpTo(i)
+		s.uses(c, effects, srv)
+	}
+	if rewritten {
+		rest = append(append(append([]byte(nil), sent...), 0), types...)
+	}
+	_, taken := s.names.All[string(name)]
+	if s.Keeps || s.owns() && len(name) > 0 && !taken {
+		return s.parseKept(c, p, string(name), rest, effects, rewritten, i, end)
+	}
+	if len(name) == 0 {
+		s.parseUnnamed(c, i, rest, effects, q.Shape, s.unsure(srv) && q.SQL().IsAnalyzed(), srv)
+		if !rewritten {
+			return s.passes(p, i, end), true
+		}
+		c.Replace(i, end)
+		c.Dst = pgwire.AppendParse(c.Dst, "", rest)
+		return end - i, true
+	}
+	if taken {
+		c.Replace(i, end)
+		s.parseTaken(c, name, rest)
+		return end - i, true
+	}
+	if len(s.names.All) >= s.Limits.Statements {
+		c.Replace(i, end)
+		s.refuse(c, pgerr.New(pgerr.StatementLimit, len(s.names.All)))
+		return end - i, true
+	}
+	if s.names.Bytes+len(sent) > s.Limits.StatementBytes {
+		c.Replace(i, end)
+		s.refuse(c, pgerr.New(pgerr.StatementBytes, s.Limits.StatementBytes))
+		return end - i, true
+	}
+	key := s.keyOf(rest, q.SQL().IsAnalyzed())
+	var shared *statement.Statement
+	moment, meaning := q.IsMoment(), statement.NewMeaning(effects, q.SQL(), q.Shape == nil || q.Shape.Changes())
+	if doubtful := s.unsure(srv) && q.SQL().IsAnalyzed(); doubtful || moment {
+		c.Replace(i, end)
+		shared = s.shared.Registry.Own(key, meaning)
+		switch {
+		case doubtful:
+			s.stay(c, unsure{st: shared, moment: moment}, shared.Name)
+		case s.Policy.Pinning == pin.Keep:
+			s.pins.Add(shared.Name, pin.Moment)
+		default:
+			s.residue.Maybe |= pin.Moment
+		}
+	} else {
+		shared = s.shared.Registry.Shared(key, meaning)
+		if s.queue.Owed() > 0 && s.risky(shared) {
+			s.judged = true // and not again
+			return 0, false
+		}
+		c.Replace(i, end)
+	}
+	s.names.Add(string(name), shared)
+	if s.Status != pgwire.InFailed && len(p) > end && p[end] != pgwire.Sync && srv.Held.Forget(shared) {
+		// It is used in this unit: as PostgreSQL parses it now, it does not meet a plan that has changed since.
+	} else if srv.Held.Has(shared) {
+		if s.Status != pgwire.InFailed {
+			s.names.Borrow(string(name))
+			s.queue.Push(expect.Answer{Kind: expect.Virtual, Statement: shared, Name: string(name)})
+			return end - i, true
+		}
+		again := s.shared.Registry.Prefix() + "again" // in a failed transaction the server decides whether it may be parsed
+		c.Dst = pgwire.AppendParse(c.Dst, again, rest)
+		s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Statement: shared, Name: string(name)})
+		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', again)
+		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true})
+		return end - i, true
+	}
+	s.hold(c, shared, srv)
+	c.Dst = pgwire.AppendParse(c.Dst, shared.Name, rest)
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Statement: shared, Name: string(name)})
+	if shared.Told.Load() != 0 { // others were told what it returned to them
+		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', shared.Name)
+		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
+		s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true, Statement: shared, Name: string(name)})
+	}
+	return end - i, true
+}
+
+// parseKept lets a Parse pass: the statement is the server connection's own under the client's name, as all are in pool mode
+// session, and else those that are parsed while the session keeps a connection that has statements of SQL.
+func (s *Session) parseKept(c *compose.Composer, p []byte, name string, rest []byte, fx *statement.Effects, rewritten bool, i, end int) (int, bool) {
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Name: name})
+	if fx == nil {
+		delete(s.kept, name)
+	} else {
+		if s.kept == nil {
+			s.kept = map[string]*statement.Effects{}
+		}
+		s.kept[name] = fx
+	}
+	if !rewritten {
+		return s.passes(p, i, end), true
+	}
+	c.Replace(i, end)
+	c.Dst = pgwire.AppendParse(c.Dst, name, rest)
+	return end - i, true
+}
+
+// keyOf is the key of a statement that is parsed now; body is what follows the name. analyzed says that what is set is
+// read when it is parsed.
+func (s *Session) keyOf(body []byte, analyzed bool) statement.Key {
+	k := statement.Key{Pool: s.Pool, Body: string(body), Change: s.shared.Registry.Changes()}
+	if analyzed {
+		k.Planner = s.Want.Planner()
+	}
+	if s.Catalog != nil {
+		k.Epoch = s.Catalog.Epoch()
+	}
+	return k
+}
+
+// prepareHere answers a Parse with nothing but its Sync behind it, at the beginning of p, for a session without a
+// server connection. A statement that a server has parsed for another session need not be parsed again
+// before it is used; and a client that waits for this answer while its other connections hold all server
+// connections in transactions would wait for ever.
+func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
+	end := pgwire.HeaderSize + n
+	took = end + pgwire.HeaderSize
+	if s.Keeps || len(p) < took || p[end] != pgwire.Sync || pgwire.Body(p[end:]) != 0 || n > s.Limits.TextBytes {
+		return 0, false
+	}
+	name, rest, ok := pgwire.CString(p[pgwire.HeaderSize:end])
+	name = statement.Cut(name)
+	if !ok || len(name) == 0 || s.names.All[string(name)] != nil || len(s.names.All) >= s.Limits.Statements || s.names.Bytes+len(rest) > s.Limits.StatementBytes {
+		return 0, false
+	}
+	text, _, ok := pgwire.CString(rest)
+	if !ok {
+		return 0, false
+	}
+	st := s.shared.Registry.Find(s.keyOf(rest, true))
+	if st == nil || !st.Accepted.Load() {
+		return 0, false
+	}
+	if _, v := s.decide(text, true); v.Action != query.Continue {
+		return 0, false
+	}
+	s.names.Add(string(name), st)
+	s.names.Borrow(string(name))
+	return took, true
+}
+
+// decide asks the pipeline about the statement with the given text, unless that was done already, when
+// the session had no server connection yet.
+func (s *Session) decide(text []byte, named bool) (*query.Query, query.Verdict) {
+	if s.judged {
+		s.judged = false
+		s.first.Text = text
+		return &s.first, query.Verdict{}
+	}
+	s.first = query.Query{Text: text, StdStrings: s.Want.StdStrings(), InTransaction: s.Status != pgwire.Idle, Named: named, Known: s.shared.Known}
+	return &s.first, s.judge.Judge(&s.first)
+}
+
+// parseOpaque lets a Parse pass that is too large to be looked at. A named one would be lost with the
+// server connection, so the session keeps that.
+func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (int, bool) {
+	if len(p) == i+pgwire.HeaderSize {
+		return 0, false
+	}
+	if p[i+pgwire.HeaderSize] == 0 {
+		s.endUnnamed(srv)
+		if !s.Keeps { // it can be used where it is, and nowhere else
+			s.unnamed = expect.Unnamed{ID: s.shared.Registry.Serial(), Unknown: true, Shape: &facts.Shape{}}
+			srv.Held.Unnamed = s.unnamed.ID
+			s.pins.Add("", pin.Unknown)
+		}
+	} else if !s.Keeps {
+		s.pins.Have |= pin.Unknown
+	}
+	s.judged = false
+	s.queue.Push(expect.Answer{Kind: expect.Parse})
+	return s.passes(p, i, end), true
+}
+
+// parseTaken answers a Parse under a name that is taken as PostgreSQL does: by letting it parse under that
+// very name, which is made to be taken at the server too. Any other error of the text comes first, as it
+// would there. The name is closed again behind the Sync.
+func (s *Session) parseTaken(c *compose.Composer, name, rest []byte) {
+	s.closeStray(c, string(name))
+	c.Dst = pgwire.AppendParse(c.Dst, string(name), []byte{0, 0, 0})
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true, Name: string(name)})
+	c.Dst = pgwire.AppendParse(c.Dst, string(name), rest)
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Name: string(name)})
+	s.strays = append(s.strays, string(name))
+}
+
+// closeStray closes a name that this unit has put on the server connection, if it has.
+func (s *Session) closeStray(c *compose.Composer, name string) {
+	if slices.Contains(s.strays, name) {
+		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', name)
+		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true})
+	}
+}
+
+// closeStrays closes what the unit has put on the server connection under names that are not the
+// proxy's, in a unit of its own, which nothing that went wrong before can touch.
+func (s *Session) closeStrays(c *compose.Composer) {
+	for _, name := range s.strays {
+		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', name)
+		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true})
+	}
+	c.Dst = pgwire.AppendSync(c.Dst)
+	s.queue.Push(expect.Answer{Kind: expect.Sync, Hidden: true})
+	s.strays = s.strays[:0]
+}

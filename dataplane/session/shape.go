@@ -1,0 +1,163 @@
+package session
+
+import (
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// fitness says whether a message can use its statement on the server connection.
+type fitness uint8
+
+const (
+	fit     fitness = iota
+	unfit           // it is refused
+	unclear         // the message is kept back
+)
+
+// usable returns the statement that the client calls name, nil where that is the unnamed one or none, and whether the message at
+// p[i:end] can use it. It is kept back until it is known which one it is, or, where clients were told its shape, until it was looked at
+// on the server connection. It is refused where they were told that it returns something else than it does there.
+func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte, srv *serverstate.Server) (st *statement.Statement, is fitness) {
+	if s.unsettled(name) {
+		return nil, unclear
+	}
+	if len(name) > 0 && !s.Keeps {
+		st = s.names.Find(statement.Cut(name))
+	}
+	if s.Keeps || s.Status == pgwire.InFailed { // where the server has another reason
+		return st, fit
+	}
+	if s.queue.Shapes > 0 {
+		s.held = true
+		return nil, unclear
+	}
+	if st == nil {
+		return nil, s.fits(c, i, end, name, srv)
+	}
+	if st.Stale.Load() {
+		st = s.fresh(string(statement.Cut(name)), st, pgwire.DescribesPortal(p[i:]))
+	}
+	told := st.Told.Load()
+	if told == 0 {
+		return st, fit
+	}
+	switch srv.Held.Shape(st) {
+	case told:
+		return st, fit
+	case 0:
+		c.UpTo(i)
+		s.look(c, expect.Answer{Statement: st, Again: srv.Held.Has(st)}, st.Name, func() { s.ensure(c, st, srv) })
+		return nil, unclear
+	}
+	return nil, s.outdated(c, i, end)
+}
+
+// fits says the same of the unnamed statement, which is looked at before it is used where it is parsed again.
+func (s *Session) fits(c *compose.Composer, i, end int, name []byte, srv *serverstate.Server) fitness {
+	u := &s.unnamed
+	switch {
+	case len(name) > 0 || u.Told == 0:
+		return fit
+	case !u.Unknown && u.ID != srv.Held.Unnamed:
+		s.look(c, expect.Answer{Made: u.ID}, "", func() { s.parseAgain(c, i, srv) })
+		return unclear
+	case u.Seen == 0 || u.Seen == u.Told:
+		return fit
+	}
+	return s.outdated(c, i, end)
+}
+
+// outdated lets the server refuse in place of the message, in its turn.
+func (s *Session) outdated(c *compose.Composer, i, end int) fitness {
+	c.UpTo(i)
+	s.judged = false
+	s.refuse(c, pgerr.New(pgerr.ResultChanged))
+	s.drop = end - i
+	return unfit
+}
+
+// look describes a statement that send puts on the server connection, for the proxy, and keeps what comes back until the
+// answer is there.
+func (s *Session) look(c *compose.Composer, a expect.Answer, name string, send func()) {
+	a.Kind, a.Hidden = expect.Describe, true
+	own := s.apart(c, func() {
+		send()
+		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', name)
+		s.queue.Push(a)
+	})
+	if !own {
+		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
+		s.unsynced = true
+	}
+	s.held = true
+}
+
+// fresh returns the statement that takes the place of a stale one for a client that was never told what it returns, or is told
+// again in the same unit, where nobody can see that: outside of a transaction, at the beginning of a unit. For all others it is
+// the stale one itself.
+func (s *Session) fresh(name string, st *statement.Statement, again bool) *statement.Statement {
+	if s.names.Told(name) && !again || st.Private || s.Status != pgwire.Idle || s.queue.Clients() || s.unsynced {
+		return st
+	}
+	s.names.Untell(name)
+	now := s.shared.Registry.Shared(st.Key, st.Meaning)
+	s.names.Replace(name, now)
+	return now
+}
+
+// describe notes a Describe that goes to the server: of the statement st, which the client calls name, or else of the unnamed one, if
+// made is its ID. The answer tells the client what it returns, unless it was told already.
+func (s *Session) describe(st *statement.Statement, name []byte, told bool, made uint64, srv *serverstate.Server) {
+	if st != nil {
+		if !told || srv.Held.Shape(st) != st.Told.Load() {
+			s.queue.Push(expect.Answer{Kind: expect.Describe, Statement: st, Name: string(name)})
+			return
+		}
+	} else if made != 0 && s.unnamed.Told == 0 {
+		s.queue.Push(expect.Answer{Kind: expect.Describe, Made: made})
+		return
+	}
+	s.queue.Plain(expect.Describe, nil)
+}
+
+// described takes the shape of the statement that e is about, from a message of type t.
+func (s *Session) described(e *expect.Answer, t byte, body []byte, srv *serverstate.Server) {
+	shape := uint64(statement.NoRows)
+	if t == pgwire.RowDescription {
+		shape = statement.ShapeOf(body)
+	}
+	st := e.Statement
+	if st == nil {
+		s.describedUnnamed(e, shape)
+		return
+	}
+	if !e.Hidden && s.names.All[e.Name] == st { // the client is told
+		s.names.Tell(e.Name)
+	}
+	srv.Held.SetShape(st, shape)
+	if st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
+		return
+	}
+	s.shared.Registry.Retire(st)
+	if e.Name != "" && s.names.All[e.Name] == st && !st.Private { // it has parsed it now, or was never told anything else
+		now := s.shared.Registry.Shared(st.Key, st.Meaning)
+		now.Told.CompareAndSwap(0, shape)
+		s.names.Replace(e.Name, now)
+	}
+}
+
+// describedUnnamed takes the shape of the unnamed statement that e is about.
+func (s *Session) describedUnnamed(e *expect.Answer, shape uint64) {
+	u := &s.unnamed
+	switch {
+	case u.ID != e.Made:
+	case e.Hidden:
+		u.Seen = shape
+	case u.Told == 0:
+		u.Told = shape
+	}
+}

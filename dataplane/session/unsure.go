@@ -1,0 +1,70 @@
+package session
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// unsure is a statement that was parsed while what was set was not known. It stays on its server connection
+// until the transaction is over: if what parsing reads is then as it was, it is known after all.
+type unsure struct {
+	st      *statement.Statement // nil for the unnamed one
+	unnamed uint64               // its ID
+	moment  bool
+	under   *[]byte // what parsing read, as the server has said before
+}
+
+// unsure says whether what is set on the server connection is not known now.
+func (s *Session) unsure(srv *serverstate.Server) bool {
+	return s.Dirty() || s.residue.Suspect || srv.Tainted
+}
+
+// stay keeps a statement, which is parsed next, on its server connection, and asks what it is parsed under, unless that is
+// known since the last one. name is the statement's at the server.
+func (s *Session) stay(c *compose.Composer, u unsure, name string) {
+	s.pins.Add(name, pin.Unknown)
+	if s.Status == pgwire.InFailed {
+		return // the server refuses both
+	}
+	if s.reading == nil {
+		s.reading = new([]byte)
+		s.apart(c, func() { s.own(c, s.shared.Registry.Prefix()+"under", settings.AppendPlanner(nil), s.reading) })
+	}
+	u.under = s.reading
+	if u.st == nil { // the one before is of no account any more
+		s.unsures = slices.DeleteFunc(s.unsures, func(u unsure) bool { return u.st == nil })
+	}
+	s.unsures = append(s.unsures, u)
+}
+
+// Unsure says whether there are statements of which it may be found out now what they were parsed under.
+func (s *Session) Unsure() bool { return len(s.unsures) > 0 }
+
+// Sure takes what parsing reads now that the transaction is over and what is set is known.
+func (s *Session) Sure(now []byte) {
+	for _, u := range s.unsures {
+		if !bytes.Equal(*u.under, now) {
+			continue // it was parsed under something else, for good
+		}
+		if u.st == nil {
+			if s.unnamed.ID == u.unnamed {
+				s.unnamed.Unknown, s.unnamed.Planner = false, s.Want.Planner()
+				s.pins.Remove("")
+			}
+			continue
+		}
+		u.st.Planner = s.Want.Planner()
+		s.pins.Remove(u.st.Name)
+		if u.moment && s.names.Of(u.st) != "" {
+			s.pins.Add(u.st.Name, pin.Moment)
+		}
+	}
+	s.unsures = s.unsures[:0]
+}
