@@ -11,6 +11,7 @@ BUF     := go tool -modfile=scripts/tools/buf/go.mod buf
 SOURCES := $(shell git ls-files --cached --others --exclude-standard '*.go' ':!proto/gen')
 
 FUZZTIME ?= 60s
+COUNT    ?= 10000
 ARGS     ?=
 
 .PHONY: help
@@ -18,7 +19,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/heliosproxy and bin/helioctl
+build: ## Build bin/heliosproxy and bin/helioctl (the first time a C compiler has half a minute's work)
 	go build -o $(BIN)/heliosproxy ./deploy/standalone
 	go build -o $(BIN)/helioctl ./controlplane/cmd/helioctl
 
@@ -29,11 +30,27 @@ quickstart: build ## Run a small fleet in front of a new PostgreSQL and show it 
 .PHONY: test
 test: build ## Run all tests, with the race detector and real PostgreSQL servers (less than 15 minutes)
 	go test -race -timeout 14m ./...
+	go test -tags planted -timeout 5m -run TestTaken ./deploy/leaks
+	go test -tags planted -timeout 8m -run TestPlanted ./deploy/exact
+	go test -tags planted -timeout 5m -run TestDeaf ./dataplane/assembly
 	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy HELIOCTL=$(CURDIR)/$(BIN)/helioctl go test -short -timeout 10m ./...
+	cd deploy/compat && go test -timeout 5m ./...
 
 .PHONY: e2e
 e2e: build ## Run the scenarios against the built program in full length
 	cd deploy/e2e && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy HELIOCTL=$(CURDIR)/$(BIN)/helioctl go test -v -count=1 -timeout 60m ./... $(ARGS)
+
+.PHONY: exact
+exact: ## Compare with PostgreSQL, message by message, 100,000 generated sequences in each pool mode (ARGS: see CONTRIBUTING.md)
+	go test -count=1 -timeout 24h -v -run TestExact ./deploy/exact -exact.all -exact.count=100000 -exact.matrix $(ARGS)
+
+.PHONY: leaks
+leaks: ## Play sessions against twins that have PostgreSQL for themselves, COUNT (10000) interleavings by leak guard
+	go test -count=1 -timeout 2h -v ./deploy/leaks -interleavings $(COUNT)
+
+.PHONY: compat
+compat: build ## Run the test suites of drivers directly and through the proxy (ARGS: see CONTRIBUTING.md)
+	cd deploy/compat && HELIOSPROXY=$(CURDIR)/$(BIN)/heliosproxy go run . $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (60s)
@@ -55,11 +72,13 @@ verify-format: ## Check that gofumpt would change nothing
 verify-vet: ## Run go vet
 	go vet ./...
 	cd deploy/e2e && go vet ./...
+	cd deploy/compat && go vet ./...
 
 .PHONY: verify-static
 verify-static: ## Run staticcheck
 	$(LINT) staticcheck ./...
 	cd deploy/e2e && $(LINT) staticcheck ./...
+	cd deploy/compat && $(LINT) staticcheck ./...
 
 .PHONY: verify-laws
 verify-laws: ## Check the laws of ARCHITECTURE.md
@@ -69,6 +88,7 @@ verify-laws: ## Check the laws of ARCHITECTURE.md
 verify-modules: ## Check that go.mod and go.sum are tidy
 	go mod tidy -diff
 	cd deploy/e2e && go mod tidy -diff
+	cd deploy/compat && go mod tidy -diff
 
 .PHONY: verify-proto
 verify-proto: ## Check that the generated code is what the protos give (builds buf: some minutes the first time)
