@@ -256,9 +256,9 @@ func (s *Session) message(c *compose.Composer, p []byte, i, n int, srv *serverst
 			s.queue.PushSync(s.data)
 			s.unit.End(p, end)
 			s.unsynced, s.skips = false, false
-			if len(s.strays) > 0 {
+			if s.strays.Any() {
 				c.UpTo(end)
-				s.closeStrays(c)
+				s.strays.CloseAll(c, &s.queue)
 				return end - i, true
 			}
 		} else if s.data { // or it has refused them, and answers

@@ -1,8 +1,6 @@
 package session
 
 import (
-	"slices"
-
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
@@ -75,7 +73,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 	}
 	if taken {
 		c.Replace(i, end)
-		s.parseTaken(c, name, rest)
+		s.strays.Parse(c, &s.queue, string(name), rest)
 		return end - i, true
 	}
 	if len(s.names.All) >= s.Limits.Statements {
@@ -232,36 +230,4 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 	s.judged = false
 	s.queue.Push(expect.Answer{Kind: expect.Parse})
 	return s.passes(p, i, end), true
-}
-
-// parseTaken answers a Parse under a name that is taken as PostgreSQL does: by letting it parse under that
-// very name, which is made to be taken at the server too. Any other error of the text comes first, as it
-// would there. The name is closed again behind the Sync.
-func (s *Session) parseTaken(c *compose.Composer, name, rest []byte) {
-	s.closeStray(c, string(name))
-	c.Dst = pgwire.AppendParse(c.Dst, string(name), []byte{0, 0, 0})
-	s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true, Name: string(name)})
-	c.Dst = pgwire.AppendParse(c.Dst, string(name), rest)
-	s.queue.Push(expect.Answer{Kind: expect.Parse, Name: string(name)})
-	s.strays = append(s.strays, string(name))
-}
-
-// closeStray closes a name that this unit has put on the server connection, if it has.
-func (s *Session) closeStray(c *compose.Composer, name string) {
-	if slices.Contains(s.strays, name) {
-		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', name)
-		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true})
-	}
-}
-
-// closeStrays closes what the unit has put on the server connection under names that are not the
-// proxy's, in a unit of its own, which nothing that went wrong before can touch.
-func (s *Session) closeStrays(c *compose.Composer) {
-	for _, name := range s.strays {
-		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', name)
-		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true})
-	}
-	c.Dst = pgwire.AppendSync(c.Dst)
-	s.queue.Push(expect.Answer{Kind: expect.Sync, Hidden: true})
-	s.strays = s.strays[:0]
 }

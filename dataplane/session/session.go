@@ -14,6 +14,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/names"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/portals"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/strays"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/channels"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
@@ -114,7 +115,7 @@ type Session struct {
 
 	follows settings.Reading // texts
 
-	strays  []string         // names that are not the proxy's and that this unit has put on the server connection
+	strays  strays.Strays    // names that are not the proxy's and that this unit has put on the server connection
 	over    settings.Set     // what was set on the server connection when it was brought over
 	touched settings.Touched // parameters that the transaction may have changed
 	pins    pin.Reasons      // why the session keeps its server connection
@@ -206,7 +207,7 @@ func (s *Session) Left() serverstate.Left {
 		Extended: s.queue.N > 0 && s.queue.Front().Kind != expect.Query,
 		Tail:     s.through + s.swallow,
 		Head:     s.part,
-		Dirty: s.Dirty() || s.Keeps || s.pins.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || len(s.strays) > 0 ||
+		Dirty: s.Dirty() || s.Keeps || s.pins.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || s.strays.Any() ||
 			s.Policy != nil && s.Policy.Guard == pin.Always,
 	}
 }

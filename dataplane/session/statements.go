@@ -171,9 +171,9 @@ func (s *Session) lookup(c *compose.Composer, i int, name []byte, st *statement.
 		return "", u.Effects, u.Shape, false
 	}
 	if st == nil {
-		if len(s.strays) > 0 {
+		if s.strays.Any() {
 			c.UpTo(i)
-			s.closeStray(c, string(name))
+			s.strays.Close(c, &s.queue, string(name))
 		}
 		if strings.HasPrefix(string(name), s.shared.Registry.Prefix()) {
 			return "?" + string(name), nil, nil, true // the server's names are not the client's to guess

@@ -39,6 +39,7 @@ func edges() []edge {
 
 		{"dataplane/session", "dataplane/session/...", "the machine's own parts"},
 		{"dataplane/session/doubt", "dataplane/session/compose dataplane/session/expect", "a part that works on what is to be answered"},
+		{"dataplane/session/strays", "dataplane/session/compose dataplane/session/expect", "a part that works on what is to be answered"},
 		{"dataplane/pipeline/...", "dataplane/pipeline", "a stage implements the pipeline's interface"},
 		{
 			"dataplane/pool dataplane/relay dataplane/probe dataplane/lookup dataplane/listen dataplane/continuity", "dataplane/backend",
