@@ -104,7 +104,8 @@ func TestListenHundred(t *testing.T) {
 	pg.Primary.Exec(t, "SELECT pg_terminate_backend(pid) FROM ("+listeningPIDs+") l")
 	said.Wait()
 	eventually(t, time.Minute, "the listener listens again", func() bool {
-		return len(pg.Primary.Query(t, listeningPIDs)) == 1 && p.Metrics().Listeners[0].Losses == 1
+		listens := listeningPIDs + " AND query LIKE 'LISTEN %' AND state = 'idle'" // it has: a connection that is open need not yet
+		return len(pg.Primary.Query(t, listens)) == 1 && p.Metrics().Listeners[0].Losses == 1
 	})
 	for i := range channels { // what is said to each channel last is heard by everybody
 		for k := range 5 {
@@ -307,6 +308,39 @@ func TestListenMoments(t *testing.T) {
 	eventually(t, time.Minute, "it keeps its server connection", func() bool { return pinned(p) == 1 })
 	pg.Primary.Exec(t, "NOTIFY more, 'é'")
 	a.until(t, "more:\xe9")
+}
+
+// TestUnlisten delivers what was sent before an UNLISTEN ahead of its answer, in the simple and in the extended protocol.
+func TestUnlisten(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, sharing(pg.Primary, 2))
+	a := newEar(t, addr)
+	for i := range 100 {
+		want(t, a.PgConn, "LISTEN news", "")
+		pg.Primary.Exec(t, "NOTIFY news, 'before'")
+		var err error
+		switch i % 3 {
+		case 0:
+			_, err = a.Exec(context.Background(), "UNLISTEN news").ReadAll()
+		case 1:
+			_, err = a.ExecParams(context.Background(), "UNLISTEN *", nil, nil, nil, nil).Close()
+		case 2:
+			_, err = a.Exec(context.Background(), "DISCARD ALL").ReadAll()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.heard) != 1 {
+			t.Fatalf("round %d: heard %v before the answer", i, a.heard)
+		}
+		a.heard = nil
+		pg.Primary.Exec(t, "NOTIFY news, 'behind'")
+	}
+	want(t, a.PgConn, "SELECT 1", "1")
+	if len(a.heard) > 0 {
+		t.Errorf("heard %v behind UNLISTEN", a.heard)
+	}
 }
 
 // TestListenPrepared executes LISTEN that was prepared: when the listener has to be asked again, and in pipelines.

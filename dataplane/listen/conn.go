@@ -110,7 +110,7 @@ func (l *Listener) say(now int64) error {
 		return errSilent
 	case l.asked:
 		return nil
-	case len(l.todo) > 0:
+	case len(l.todo)+len(l.catching) > 0:
 		return l.ask(now, l.nextBatch())
 	case now-l.heard >= int64(l.o.Ping):
 		return l.ask(now, nil)
@@ -121,6 +121,7 @@ func (l *Listener) say(now int64) error {
 // nextBatch takes channels from the list and puts into words what the server has to do about them. That a channel is listened to
 // already does not matter: the answer says that every notification from before has come.
 func (l *Listener) nextBatch() (sql []byte) {
+	l.caught, l.catching = l.catching, nil
 	n := min(most, len(l.todo))
 	l.batch = append(l.batch[:0], l.todo[:n]...)
 	l.todo = append(l.todo[:0], l.todo[n:]...)
@@ -180,6 +181,12 @@ func (l *Listener) receive(t *reactor.Task) error {
 func (l *Listener) answered() error {
 	l.asked = false
 	l.flush() // what comes before the answer is not for those who wait for it
+	for _, w := range l.caught {
+		if !w.over {
+			w.answer("", l.encoding, nil)
+		}
+	}
+	l.caught = nil
 	batch := l.batch
 	l.batch = l.batch[:0]
 	for _, ch := range batch {

@@ -68,6 +68,8 @@ type Listener struct {
 	opening  bool
 	encoding string     // that its bytes are in
 	batch    []*channel // that the server is being told about
+	catching []*wait    // who is answered with the next batch
+	caught   []*wait    // who is answered with the one under way
 	asked    bool       // an answer is to come
 	sent     int64      // when what is to be answered was sent
 	heard    int64      // when the server has said something last
@@ -161,7 +163,7 @@ func (l *Listener) lose(t *reactor.Task, err error) {
 	if l.counts.connected.Swap(false) {
 		l.counts.losses.Add(1)
 	}
-	l.asked, l.batch = false, nil
+	l.asked, l.batch, l.catching, l.caught = false, nil, nil, nil
 	l.todo = l.todo[:0]
 	for _, ch := range l.channels {
 		ch.waiting, ch.flying = append(ch.flying, ch.waiting...), nil

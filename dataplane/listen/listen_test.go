@@ -165,6 +165,28 @@ func TestListen(t *testing.T) {
 	c.hears(t, "more 2 the listener was closed")
 }
 
+// TestCatch answers behind all notifications that were sent before, and at once where none can be on its way.
+func TestCatch(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	l, join := start(t, target(pg), Options{})
+	a := join()
+	a.do(func(m *Member) { m.Catch() })
+	a.hears(t, " 1 ")
+	a.listen("news")
+	a.hears(t, "news 2 UTF8")
+	for i := range 200 {
+		pg.Exec(t, "NOTIFY news, 'x'")
+		a.do(func(m *Member) { m.Catch() })
+		a.hears(t, "news: x true", fmt.Sprintf(" %d UTF8", i+3))
+	}
+	l.Close()
+	a.do(func(m *Member) { m.Catch() })
+	awaitStats(t, l, "it is closed", func(s Stats) bool { return !s.Connected })
+	a.hears(t, " 203 …")
+	a.quiet(t)
+}
+
 // TestBefore tells a session nothing of what was sent before it has asked, though others hear that.
 func TestBefore(t *testing.T) {
 	t.Parallel()

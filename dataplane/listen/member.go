@@ -48,6 +48,15 @@ func (m *Member) Listen(name string) (serial uint64) {
 	return m.serial
 }
 
+// Catch asks for an answer, as Listen does, to nothing but this: all notifications that were sent before are with the session when it
+// comes. It is no promise where the connection is lost meanwhile, which the session is told as ever.
+func (m *Member) Catch() (serial uint64) {
+	m.serial++
+	w := &wait{m: m, serial: m.serial}
+	m.l.loop.Post(func() { m.l.catch(w) })
+	return m.serial
+}
+
 // Keep is Listen for a session that listens to the channels already, by another listener: it is not answered, and is told once
 // that notifications may have been lost, when the server listens to all of them.
 func (m *Member) Keep(names ...string) {
@@ -89,6 +98,17 @@ func (l *Listener) join(w *wait, name string) {
 	ch.waiting = append(ch.waiting, w)
 	l.waits.add(w)
 	l.list(ch)
+	l.Wake()
+}
+
+// catch takes a session's request for no channel.
+func (l *Listener) catch(w *wait) {
+	if l.conn == nil {
+		w.answer("", l.encoding, nil) // nothing is on its way
+		return
+	}
+	l.catching = append(l.catching, w)
+	l.waits.add(w)
 	l.Wake()
 }
 
@@ -190,7 +210,7 @@ func (l *Listener) unlist(ch *channel) {
 // wait is a session that waits for the server to listen.
 type wait struct {
 	m      *Member
-	ch     *channel
+	ch     *channel // nil for Catch
 	serial uint64
 	until  int64
 	over   bool // answered, or nobody wants to know
@@ -234,8 +254,7 @@ func (ws *waits) Fire(*reactor.Timer) {
 		w := ws.list[0]
 		ws.list[0], ws.list = nil, ws.list[1:]
 		if !w.over {
-			w.answer(w.ch.name, "", errSlow)
-			ws.l.part(w.m, w.ch)
+			ws.l.fail(w, errSlow)
 		}
 	}
 	if len(ws.list) > 0 {
@@ -247,12 +266,21 @@ func (ws *waits) Fire(*reactor.Timer) {
 func (l *Listener) failWaits(err error) {
 	for _, w := range l.waits.list {
 		if !w.over {
-			w.answer(w.ch.name, "", err)
-			l.part(w.m, w.ch)
+			l.fail(w, err)
 		}
 	}
 	l.waits.list = nil
 	l.waits.timer.Stop(l.loop)
+}
+
+// fail answers one of them so.
+func (l *Listener) fail(w *wait, err error) {
+	if w.ch == nil {
+		w.answer("", "", err)
+		return
+	}
+	w.answer(w.ch.name, "", err)
+	l.part(w.m, w.ch)
 }
 
 // counts is what a listener has counted. Whoever asks may be on any thread.

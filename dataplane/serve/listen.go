@@ -33,6 +33,16 @@ func (c *Conn) Join(l *channels.Listening) channels.Listener {
 // Busy implements [channels.Owner].
 func (c *Conn) Busy() bool { return !c.session.Quiet() }
 
+// Tell implements [channels.Owner]. What the client does not take waits for it in memory; that it is gone is seen where something
+// is sent to it next.
+func (c *Conn) Tell() {
+	for c.Listens() && c.session.Ear.Waiting() {
+		if c.deliverNext() != nil {
+			return
+		}
+	}
+}
+
 // Encoding implements [channels.Owner].
 func (c *Conn) Encoding() string {
 	v, _ := c.session.Want.Get("client_encoding")
@@ -44,19 +54,24 @@ const mostNews = 32 << 10
 
 // deliver sends the notifications that wait, as far as the client takes them: what it does not take is sent when it does.
 func (c *Conn) deliver() error {
-	h, m := c.session.Ear.Hears, &c.local.Meter
-	var buf []byte
-	for h.Waiting() && c.ep.Drained() {
-		var n int
-		if buf, n = h.Deliver(buf[:0], mostNews, c.appendLost); n > 0 {
-			m.Notified += uint64(n)
-		}
-		if err := c.ep.Send(buf); err != nil {
-			return errors.Join(errGone, err)
+	for c.session.Ear.Waiting() && c.ep.Drained() {
+		if err := c.deliverNext(); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// deliverNext sends as many of them as are sent at once.
+func (c *Conn) deliverNext() error {
+	h, m := c.session.Ear.Hears, &c.local.Meter
+	buf, n := h.Deliver(nil, mostNews, c.appendLost)
+	m.Notified += uint64(n)
 	m.Unnotified += h.Dropped
 	h.Dropped = 0
+	if err := c.ep.Send(buf); err != nil {
+		return errors.Join(errGone, err)
+	}
 	return nil
 }
 

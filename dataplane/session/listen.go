@@ -34,7 +34,7 @@ func (s *Session) understood(c *compose.Composer, i int, q *query.Query, alone b
 		return nil, q.Text, false, v
 	}
 	fx, sent, rewritten = s.understand(q, alone)
-	switch s.Ear.Await(fx) {
+	switch s.Ear.Await(fx, s.alone()) {
 	case channels.Asked:
 		return nil, nil, false, v
 	case channels.Refused:
@@ -56,7 +56,7 @@ func (s *Session) unheard(c *compose.Composer, i, end int, name []byte) bool {
 	}
 	fx, f, _ := s.meant(name)
 	refused := s.listenHere(c, i, f).Err
-	switch s.Ear.Await(fx) {
+	switch s.Ear.Await(fx, s.alone()) {
 	case channels.Asked:
 		return true
 	case channels.Refused:

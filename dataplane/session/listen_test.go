@@ -23,6 +23,8 @@ func (d *desk) Join(l *channels.Listening) channels.Listener { d.at = l; return 
 func (d *desk) Busy() bool                                   { return !d.r.Quiet() }
 func (d *desk) Encoding() string                             { return "" }
 func (d *desk) Wake()                                        {}
+func (d *desk) Tell()                                        { d.asked = append(d.asked, "tell") }
+func (d *desk) Catch() uint64                                { d.asked = append(d.asked, "+"); d.serial++; return d.serial }
 func (d *desk) Keep(...string)                               {}
 func (d *desk) Leave()                                       { d.asked = append(d.asked, "leave") }
 func (d *desk) Unlisten(name string)                         { d.asked = append(d.asked, "-"+name) }
@@ -86,9 +88,10 @@ func TestListen(t *testing.T) {
 	}
 	check2(t, "again", r.client(t, pgscript.Query("LISTEN a"), pgscript.Query("COMMIT")), "Q "+nobody+"; Q COMMIT")
 	r.server(t, unlisten, readyT, pgscript.CommandComplete("COMMIT"), readyI)
-	check2(t, "UNLISTEN", r.client(t, pgscript.Query("UNLISTEN a")), "Q UNLISTEN a")
+	check2(t, "UNLISTEN", r.client(t, pgscript.Query("UNLISTEN a")), "")
+	check2(t, "what was sent before is there", d.answer(t, nil), "Q UNLISTEN a")
 	check2(t, "UNLISTEN is done", r.server(t, unlisten, readyI), "C UNLISTEN; Z I")
-	if got := strings.Join(d.asked, " "); got != "+a -a leave" { // though a notification has waited
+	if got := strings.Join(d.asked, " "); got != "+a + tell -a leave" { // though a notification has waited
 		t.Errorf("asked of the listener: %s", got)
 	}
 	if out, n := d.at.Deliver(nil, 1, nil); len(out) > 0 || n > 0 {
@@ -124,6 +127,7 @@ func TestListenPrepared(t *testing.T) {
 	check2(t, "Bind goes on", d.answer(t, nil), "B  h_1; E  0; S")
 	check2(t, "answered", r.server(t, done2, unlisten, readyI), "2; C LISTEN; Z I")
 	r.client(t, pgscript.Query("UNLISTEN *"))
+	check2(t, "UNLISTEN goes on", d.answer(t, errors.New("lost")), "Q UNLISTEN *")
 	r.server(t, unlisten, readyI)
 	check2(t, "Bind", r.client(t, run...), "")
 	check2(t, "Bind is refused", d.answer(t, errors.New("no")), "D S h_refused; E  0; S")

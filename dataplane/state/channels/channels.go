@@ -75,6 +75,9 @@ func (s *Set) Answer(name string, serial uint64, ok bool) bool {
 	return true
 }
 
+// Forget forgets a request.
+func (s *Set) Forget(name string) { delete(s.asks, name) }
+
 // Asking says whether an answer is to come.
 func (s *Set) Asking() bool {
 	for _, a := range s.asks {

@@ -20,6 +20,7 @@ type Ear struct {
 	Here bool
 
 	asked     bool // once
+	catches   bool // it waits for notifications
 	savepoint bool // the transaction has made savepoints when nobody followed them
 }
 
@@ -31,10 +32,19 @@ func (e *Ear) Leaves(f sqltext.Flags) bool {
 // Concerned says whether a statement that was prepared may have to do with LISTEN.
 func (e *Ear) Concerned() bool { return e.asked || e.Hears != nil }
 
-// Await asks for the channels that a text listens to. Asked means that the session waits.
-func (e *Ear) Await(fx *statement.Effects) State {
-	if fx == nil || !fx.Listens() {
+// Await asks for the channels that a text listens to, and, where nothing is under way, for the notifications that were sent before a
+// text that ends that. Asked means that the session waits.
+func (e *Ear) Await(fx *statement.Effects, alone bool) State {
+	if fx == nil {
 		return Confirmed
+	}
+	if !fx.Listens() {
+		if e.Hears == nil || !alone || !fx.Unlistens() {
+			return Confirmed
+		}
+		st := e.Hears.Catch()
+		e.Waits, e.catches = st == Asked, st == Asked
+		return st
 	}
 	e.asked = true
 	if e.Hears == nil {
@@ -49,7 +59,14 @@ func (e *Ear) Await(fx *statement.Effects) State {
 func (e *Ear) Resume() bool {
 	was := e.Waits
 	e.Waits = was && e.Hears != nil && e.Hears.Asking()
-	return was && !e.Waits
+	if !was || e.Waits {
+		return false
+	}
+	if e.catches {
+		e.Owner.Tell()
+	}
+	e.catches = false
+	return true
 }
 
 // Follow adds what the text does to savepoints to its effects, if the session listens. Otherwise it is noted that there are some.

@@ -15,6 +15,8 @@ import (
 type Listener interface {
 	// Listen asks for a channel. The answer has the number that is returned.
 	Listen(name string) (serial uint64)
+	// Catch asks for an answer to nothing but this, which comes behind all notifications that were sent before: for the channel "".
+	Catch() (serial uint64)
 	// Keep asks for channels that the session listens to already. There is no answer.
 	Keep(names ...string)
 	// Unlisten says that the session wants no more of a channel.
@@ -33,6 +35,8 @@ type Owner interface {
 	Encoding() string
 	// Wake makes the session deliver what it can.
 	Wake()
+	// Tell delivers what waits, now.
+	Tell()
 }
 
 // Listening is a session that listens by the connection that listens for all, or is about to.
@@ -74,6 +78,22 @@ func (l *Listening) Await(fx *statement.Effects) State {
 		}
 	}
 	return all
+}
+
+// Catch asks, once, for what was sent before now. Asked is followed by a wake-up; after that it is Confirmed, whatever came of it.
+func (l *Listening) Catch() State {
+	switch l.State("") {
+	case Unasked:
+		if len(l.have) == 0 {
+			return Confirmed
+		}
+		l.Ask("", l.at.Catch())
+		return Asked
+	case Asked:
+		return Asked
+	}
+	l.Forget("")
+	return Confirmed
 }
 
 // readable says whether the client reads what comes as it is meant.

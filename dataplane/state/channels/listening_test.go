@@ -22,12 +22,19 @@ func (r *rig) Join(*Listening) Listener { r.said = append(r.said, "join"); retur
 func (r *rig) Busy() bool               { return r.busy }
 func (r *rig) Encoding() string         { return r.encoding }
 func (r *rig) Wake()                    { r.said = append(r.said, "wake") }
+func (r *rig) Tell()                    { r.said = append(r.said, "tell") }
 
 type listener struct{ *rig }
 
 func (l listener) Listen(name string) uint64 {
 	l.serial++
 	l.said = append(l.said, fmt.Sprint("listen ", name, " ", l.serial))
+	return l.serial
+}
+
+func (l listener) Catch() uint64 {
+	l.serial++
+	l.said = append(l.said, fmt.Sprint("catch ", l.serial))
 	return l.serial
 }
 
@@ -195,4 +202,37 @@ func TestNotified(t *testing.T) {
 	}
 	r.Leave()
 	r.told(t, "leave")
+}
+
+// TestCatch has a session that ends that it listens to something wait, once, for what was sent before.
+func TestCatch(t *testing.T) {
+	r := newRig()
+	ear := Ear{Owner: r, Shares: true, Hears: r.Listening}
+	ends := &statement.Effects{Steps: []statement.Step{{Do: statement.UnlistenAll}}}
+	if got := ear.Await(ends, true); got != Confirmed || ear.Waits {
+		t.Errorf("a session that listens to nothing: %v", got)
+	}
+	r.told(t, "join")
+	script(&r.Set, "+a C")
+	if got := ear.Await(ends, false); got != Confirmed || ear.Waits {
+		t.Errorf("in a transaction: %v", got)
+	}
+	for range 2 {
+		if got := ear.Await(ends, true); got != Asked || !ear.Waits || ear.Resume() {
+			t.Errorf("asked: %v, it waits: %v", got, ear.Waits)
+		}
+	}
+	r.told(t, "catch 1")
+	r.Answered("", 1, "UTF8", errors.New("the connection is lost"))
+	if !ear.Resume() || ear.Resume() {
+		t.Error("the session does not go on, once")
+	}
+	r.told(t, "wake, tell")
+	if got := ear.Await(ends, true); got != Confirmed || ear.Waits {
+		t.Errorf("after the answer: %v", got)
+	}
+	if ear.Await(ends, true); !ear.Waits {
+		t.Error("the next one does not wait")
+	}
+	r.told(t, "catch 2")
 }

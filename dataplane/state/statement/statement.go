@@ -114,6 +114,17 @@ func (fx *Effects) Listens() bool {
 	return false
 }
 
+// Unlistens says whether one of the statements ends that something is listened to.
+func (fx *Effects) Unlistens() bool {
+	for i := range fx.Steps {
+		switch fx.Steps[i].Do {
+		case Unlisten, UnlistenAll, DiscardAll:
+			return true
+		}
+	}
+	return false
+}
+
 // Step is what one statement of a text does when it has succeeded.
 type Step struct {
 	Ordinal int    // which statement of the text, from 0
