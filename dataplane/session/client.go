@@ -148,7 +148,7 @@ func (s *Session) FromClient(p []byte, srv *serverstate.Server) (toServer, toCli
 	for len(p)-i >= pgwire.HeaderSize {
 		n := pgwire.Body(p[i:])
 		if err := pgwire.CheckFrontend(p[i], n); err != nil || p[i] == pgwire.Terminate {
-			return s.ends(&c, i, err)
+			return s.ends(&c, p[i], i, err)
 		}
 		took, whole := s.message(&c, p, i, n, srv)
 		if !whole {
@@ -185,16 +185,18 @@ func (s *Session) precede(c *compose.Composer, srv *serverstate.Server) {
 
 // ends ends the client's stream at i: with its goodbye, or with err. What stands before it is carried out, and answered whether the
 // client has asked for that or not: a server that is not asked may keep back the end of a message of which it has sent the beginning.
-func (s *Session) ends(c *compose.Composer, i int, err error) (toServer, toClient []byte, _ error) {
+// Behind a message of which nobody knows where it ends PostgreSQL answers nothing that was not asked for.
+func (s *Session) ends(c *compose.Composer, t byte, i int, err error) (toServer, toClient []byte, _ error) {
 	if s.ending = err; err == nil {
 		s.ending = ErrTerminated
 	}
 	c.End(i)
+	s.mute = err != nil && pgwire.Endless(t)
 	switch {
 	case s.doubt.Open && s.asks():
 		c.UpTo(i)
 		s.probe(c)
-	case s.queue.Asked < s.queue.N:
+	case s.queue.Asked < s.queue.N && !s.mute:
 		c.UpTo(i)
 		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
 		s.queue.Asked = s.queue.N

@@ -16,15 +16,16 @@ func (s *Session) beginCopy(e *expect.Answer) {
 	s.unsynced = s.unsynced || ignored && e.Kind == expect.Execute
 }
 
-// probe asks the server for an answer that ends the doubt: it closes a statement that nobody has. A session that ends has asked for nothing more: the server may
-// even skip to a Sync that the client has not sent, and gets one.
+// probe asks the server for an answer that ends the doubt: it closes a statement that nobody has. Where the client's messages are held
+// back until it is known, or the session ends, the server may even skip to a Sync that the client has not sent, and gets one.
 func (s *Session) probe(c *compose.Composer) {
+	asks := s.asks()
 	s.doubt.Asks = false
-	if !s.doubt.Open || s.pass > 0 || s.ending == nil && (s.skips || !s.queue.Syncs(s.queue.N)) { // else an answer comes anyway
+	if !s.doubt.Open || s.pass > 0 || !asks && s.ending == nil && (s.skips || !s.queue.Syncs(s.queue.N)) { // else an answer comes anyway
 		return
 	}
 	c.Use()
-	if s.ending != nil {
+	if asks {
 		if s.unsynced { // or the Sync would commit what the client has not
 			c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', s.shared.Registry.Prefix()+"none")
 			s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true})
@@ -34,7 +35,7 @@ func (s *Session) probe(c *compose.Composer) {
 	}
 	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', s.shared.Registry.Prefix()+"none")
 	c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
-	s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: s.ending != nil})
+	s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: asks})
 }
 
 // probeAlone is probe for a session of which nothing else is sent, and that may have no doubt.
@@ -57,6 +58,18 @@ func (s *Session) failCopy() {
 	s.doubt.Asks = s.doubt.Open && s.asks()
 }
 
-// asks says whether a session that ends has to ask the server what it will still answer. Of a client that has said goodbye
-// nobody wants to know.
-func (s *Session) asks() bool { return s.ending != nil && !errors.Is(s.ending, ErrTerminated) }
+// asks says whether the server has to be asked what it will still answer: for a message that is held back, and at the end of a session.
+// Of a client that has said goodbye nobody wants to know.
+func (s *Session) asks() bool {
+	return s.held && !s.unsynced || s.ending != nil && !errors.Is(s.ending, ErrTerminated)
+}
+
+// undecided says whether it can't be found out now which Syncs the server has ignored: the client's unit has no Sync yet, and must not
+// get one.
+func (s *Session) undecided() bool { return s.doubt.Open && s.unsynced }
+
+// keepBack keeps the client's next message back, and what follows it.
+func (s *Session) keepBack() {
+	s.held = true
+	s.doubt.Asks = s.doubt.Open && !s.unsynced
+}

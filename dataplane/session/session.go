@@ -85,6 +85,7 @@ type Session struct {
 	skipping bool   // up to the next Sync, which the proxy answers: a unit was refused
 	unsynced bool   // extended messages went to the server, and no Sync behind them
 	prelude  bool   // the settings go ahead of what comes next
+	mute     bool   // and nothing is answered any more that it has not asked for
 	ending   error  // the client has said goodbye, or something that it may not: nothing more of it counts
 	held     bool   // input is kept back until it is known which statement a name means
 	first    query.Query
@@ -146,6 +147,9 @@ func (s *Session) Ending() error { return s.ending }
 
 // answered says whether the client has all answers that it has asked for.
 func (s *Session) answered() bool {
+	if s.mute {
+		return s.pass == 0 && (s.queue.Asked == 0 || s.copyIn)
+	}
 	return s.pass == 0 && (s.queue.Asked == 0 || s.copyIn || s.doubt.Open && !s.asks() && s.queue.Syncs(s.queue.Asked)) && s.through == 0 && s.swallow == 0 && len(s.part) == 0
 }
 
@@ -163,7 +167,7 @@ func (s *Session) Resume() bool {
 	if s.Ear.Waits {
 		return s.Ear.Resume()
 	}
-	if s.held && s.queue.Shapes == 0 && (s.doubt.Open || s.queue.Owed() == 0) {
+	if s.held && s.queue.Shapes == 0 && (s.undecided() || s.queue.Owed() == 0) {
 		s.held = false
 		return true
 	}

@@ -119,11 +119,11 @@ func (s *Session) carryOut(c *compose.Composer, i int, fx *statement.Effects, va
 // when the server comes to the message: something in an earlier unit that is not answered decides it. The message and what
 // follows it are kept back.
 func (s *Session) unsettled(name []byte) bool {
-	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.doubt.Open || s.queue.Owed() == 0 {
+	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.undecided() || s.queue.Owed() == 0 {
 		return false
 	}
 	if s.queue.Named > 0 && len(name) > 0 {
-		s.held = true
+		s.keepBack()
 		return true
 	}
 	st := s.names.Find(statement.Cut(name))
@@ -133,19 +133,21 @@ func (s *Session) unsettled(name []byte) bool {
 // risky keeps the message back if it is not known yet whether the server connection will have the statement, the unnamed
 // one where st is nil.
 func (s *Session) risky(st *statement.Statement) bool {
-	s.held = s.held || s.queue.Risky(st)
+	if s.queue.Risky(st) {
+		s.keepBack()
+	}
 	return s.held
 }
 
 // namesUnsettled says the same of a text that names prepared statements.
 func (s *Session) namesUnsettled(q *query.Query) bool {
-	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.doubt.Open || s.queue.Owed() == 0 {
+	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.undecided() || s.queue.Owed() == 0 {
 		return false
 	}
 	if f := q.SQL(); f != nil && f.Does&(sqlparse.Executes|sqlparse.Prepares) == 0 && q.Facts.Flags&sqltext.FlagDeallocate == 0 {
 		return false
 	}
-	s.held = true
+	s.keepBack()
 	return true
 }
 

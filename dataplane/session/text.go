@@ -105,7 +105,7 @@ func (s *Session) simple(fx *statement.Effects, srv *serverstate.Server) {
 // where that must be something else. alone says that no transaction is open and nothing is under way.
 func (s *Session) understand(q *query.Query, alone bool) (fx *statement.Effects, sent []byte, rewritten bool) {
 	return effects.Of(s.text(q), effects.Session{
-		Startup: s.Startup, Keeps: s.Keeps, Pinned: s.pins.Any(), Owns: s.owns(), Alone: alone, Statements: s.names.All, Shares: s.shares(q),
+		Startup: s.Startup, Keeps: s.Keeps, Pinned: s.pins.Any() || s.owns() || s.residue.Suspect, Owns: s.owns(), Alone: alone, Statements: s.names.All, Shares: s.shares(q),
 	})
 }
 

@@ -26,8 +26,11 @@ var frontend = [256]uint32{
 	CopyDone: SmallMessage + 1, CopyFail: SmallMessage + 1, Terminate: SmallMessage + 1,
 }
 
+// Endless says whether CheckFrontend refuses a message of the type for its length: where it ends is not known.
+func Endless(t byte) bool { return frontend[t] != 0 }
+
 func refuseFrontend(t byte) error {
-	if frontend[t] == 0 {
+	if !Endless(t) {
 		return pgerr.New(pgerr.ProtocolViolation, "invalid frontend message type "+strconv.Itoa(int(t)))
 	}
 	return pgerr.New(pgerr.ProtocolViolation, "invalid message length")

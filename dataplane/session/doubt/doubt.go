@@ -16,43 +16,55 @@ type Doubt struct {
 	Asks bool // the server is to be asked something, which ends it
 
 	readies []byte // the statuses of ReadyForQuery messages that are kept back while it is open which of them are the client's
+	ready   bool   // the client has got one since the COPY
 }
 
 // Begin notes that a COPY has failed.
-func (d *Doubt) Begin(q *expect.Queue) { d.Open = q.Doubts() }
+func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.ready = q.Doubts(), false }
 
 // Answered forgets a Sync that the server has ignored, now that something else is answered, at i, by a message of type t. To a session
-// that ends it gives the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync.
-func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, t byte, i int) {
-	if t == pgwire.ReadyForQuery || t == pgwire.NoticeResponse || t == pgwire.NotificationResponse || t == pgwire.ParameterStatus {
-		return
+// that has asked it gives the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync. It says
+// whether that was the only one that the server has not ignored: if it were not for it, the server would skip to the next one.
+func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, t byte, i int) (skips bool) {
+	switch t {
+	case pgwire.ReadyForQuery, pgwire.NotificationResponse, pgwire.ParameterStatus:
+		return false
+	case pgwire.NoticeResponse: // to a Sync there is none
+		if !q.Speaks() {
+			return false
+		}
 	}
 	q.Ignored()
 	d.Open = q.Doubts()
 	d.Asks = d.Asks && d.Open
 	n := len(d.readies)
 	if n == 0 {
-		return
+		return false
 	}
-	if e := q.Front(); e != nil && e.Probe {
+	e := q.Front()
+	probe := e != nil && e.Probe
+	if probe {
 		n--
 	}
 	d.give(c, n, i)
+	return probe && !d.ready
 }
 
-// Ready deals with the status of a ReadyForQuery at i. It says whether that is kept back, which it is for a session that ends and
-// has asked: it may be that of the proxy's own Sync. If there is no doubt any more, what was kept back goes ahead of it.
-func (d *Doubt) Ready(q *expect.Queue, c *compose.Composer, status byte, i int, ends bool) (kept bool) {
+// Ready deals with the status of a ReadyForQuery at i. It says whether that is kept back, which it is for a session that has asked: it
+// may be that of the proxy's own Sync. If there is no doubt any more, what was kept back goes ahead of it.
+func (d *Doubt) Ready(q *expect.Queue, c *compose.Composer, status byte, i int, asked bool) (kept bool) {
 	d.Open = q.N > 0
-	d.Asks = d.Open
+	d.Asks = d.Open && !asked
 	switch {
-	case !ends:
+	case !asked:
+		d.ready = true
 		return false
 	case d.Open:
 		d.readies = append(d.readies, status)
 		return true
 	}
 	d.give(c, len(d.readies), i)
+	d.ready = true
 	return false
 }
 
@@ -65,5 +77,5 @@ func (d *Doubt) give(c *compose.Composer, n, i int) {
 	for _, status := range d.readies[:n] {
 		c.Dst = pgwire.AppendReady(c.Dst, status)
 	}
-	d.readies = nil
+	d.readies, d.ready = nil, d.ready || n > 0
 }

@@ -32,11 +32,12 @@ func TestDoubt(t *testing.T) {
 			}
 		}
 		d.Asks = true
-		d.Answered(&q, &c, pgwire.NoticeResponse, 0)
-		if len(c.Dst) != 0 {
+		if d.Answered(&q, &c, pgwire.NoticeResponse, 0) || len(c.Dst) != 0 {
 			t.Errorf("%s: a notice ends the doubt", name)
 		}
-		d.Answered(&q, &c, pgwire.CloseComplete, 0)
+		if skips := d.Answered(&q, &c, pgwire.CloseComplete, 0); skips != (ignored == 2) {
+			t.Errorf("%s: the server skips: %v", name, skips)
+		}
 		if got := len(c.Dst) / 6; got != 2-ignored {
 			t.Errorf("%s: %d ReadyForQuery for the client, want %d", name, got, 2-ignored)
 		}
@@ -61,5 +62,25 @@ func TestStays(t *testing.T) {
 	q.Ready()
 	if d.Ready(&q, &c, pgwire.Idle, 0, false) || d.Open {
 		t.Errorf("after the last: %+v", d)
+	}
+}
+
+// TestNotice lets a notice end the doubt where it can only be about a message behind the Syncs: it does not overtake their answers.
+func TestNotice(t *testing.T) {
+	var q expect.Queue
+	var d Doubt
+	q.PushSync(true)
+	q.PushSync(true)
+	d.Begin(&q)
+	q.Push(expect.Answer{Kind: expect.Query})
+	src := []byte("x")
+	c := compose.New(src, make([]byte, 0, 100))
+	q.Ready()
+	if !d.Ready(&q, &c, pgwire.Idle, 0, true) {
+		t.Error("a ReadyForQuery is not kept back")
+	}
+	d.Answered(&q, &c, pgwire.NoticeResponse, 0)
+	if got := len(c.Dst) / 6; got != 1 || d.Open || q.N != 1 {
+		t.Errorf("%d ReadyForQuery ahead of the notice, open %v, %d answers to come", got, d.Open, q.N)
 	}
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // BeginCopy takes out the Syncs that were sent ahead of the data of a COPY which now begins: the server ignores them. Of one that
-// was sent among the data that is known when the COPY has ended. ended says that the end of the data was sent too, ignored that
-// there was such a Sync.
+// was sent among the data that is known when the COPY has ended, and what is behind any other message is none: the server takes no
+// other during a COPY. ended says that the end of the data was sent too, ignored that there was such a Sync.
 func (q *Queue) BeginCopy() (ended, ignored bool) {
 	for i := 1; i < q.N; {
 		switch x := q.Get(i); {
@@ -17,8 +17,10 @@ func (q *Queue) BeginCopy() (ended, ignored bool) {
 		case x.Kind == Sync && !x.Doubt:
 			q.Remove(i)
 			ignored = true
-		default:
+		case x.Kind == Sync:
 			i++
+		default:
+			return false, ignored
 		}
 	}
 	return false, ignored
@@ -68,4 +70,14 @@ func (q *Queue) Ignored() {
 	for e := q.Front(); e != nil && (e.Kind == Sync || e.Kind == CopyEnd); e = q.Front() {
 		q.Pop()
 	}
+}
+
+// Speaks says whether it is a message of the client that comes first of those which are not Syncs, or ends of copy data.
+func (q *Queue) Speaks() bool {
+	for i := range q.N {
+		if e := q.Get(i); e.Kind != Sync && e.Kind != CopyEnd {
+			return !e.Hidden
+		}
+	}
+	return false
 }

@@ -54,3 +54,35 @@ func TestParsing(t *testing.T) {
 		t.Errorf("parsed behind the oldest: %v", got)
 	}
 }
+
+// TestBeginCopy: of the Syncs behind an Execute that begins a COPY those go that the server ignores: none behind another message.
+func TestBeginCopy(t *testing.T) {
+	kinds := map[rune]Answer{
+		'S': {Kind: Sync}, 's': {Kind: Sync, Doubt: true}, 'h': {Kind: Sync, Hidden: true}, 'c': {Kind: CopyEnd}, 'P': {Kind: Parse}, 'Q': {Kind: Query},
+	}
+	for _, c := range []struct {
+		behind  string
+		left    int // of what is behind the Execute
+		ended   bool
+		ignored bool
+	}{
+		{"", 0, false, false},
+		{"S", 0, false, true},
+		{"SS", 0, false, true},
+		{"s", 1, false, false},
+		{"SscS", 3, true, true},
+		{"scPS", 4, true, false},
+		{"sPhP", 4, false, false},
+		{"PS", 2, false, false},
+		{"SQS", 2, false, true},
+	} {
+		var q Queue
+		q.Push(Answer{Kind: Execute})
+		for _, k := range c.behind {
+			q.Push(kinds[k])
+		}
+		if ended, ignored := q.BeginCopy(); ended != c.ended || ignored != c.ignored || q.N != c.left+1 {
+			t.Errorf("%q: ended %v, ignored %v, %d left: want %v, %v, %d", c.behind, ended, ignored, q.N-1, c.ended, c.ignored, c.left)
+		}
+	}
+}

@@ -28,7 +28,7 @@ type Text struct {
 type Session struct {
 	Startup settings.Set // what RESET goes back to
 	Keeps   bool         // the server connection is the session's for good
-	Pinned  bool         // it is for some reason
+	Pinned  bool         // it is for some reason, or may be
 	Owns    bool         // the server connection has prepared statements that are the session's own
 	Alone   bool         // no transaction is open and nothing is under way
 	Shares  bool         // a connection that listens for all says LISTEN
