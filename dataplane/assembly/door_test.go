@@ -229,6 +229,37 @@ func TestServerLost(t *testing.T) {
 	e.ExpectEOF()
 }
 
+// TestProtocolVersion lets a client speak the newest version that the server behind speaks too, from when that is known.
+func TestProtocolVersion(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	length := func(addr string) int {
+		cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable&max_protocol_version=3.2", addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := pgconn.ConnectConfig(context.Background(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(context.Background())
+		if err := c.CancelRequest(context.Background()); err != nil {
+			t.Errorf("cancel: %v", err)
+		}
+		return len(c.SecretKey())
+	}
+	direct := length(pg.Primary.Addr())
+	for _, mode := range []heliosv1.PoolMode{heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION} {
+		_, addr := start(t, config(pg.Primary, mode, 2))
+		if got := length(addr); got != 32 {
+			t.Errorf("%v: a key of %d bytes while the server is not known", mode, got)
+		}
+		if got := length(addr); got != direct {
+			t.Errorf("%v: a key of %d bytes, directly %d", mode, got, direct)
+		}
+	}
+}
+
 // TestQueueTimeout waits longer than the pool allows.
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()

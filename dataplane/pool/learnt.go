@@ -2,6 +2,8 @@ package pool
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
@@ -70,6 +72,24 @@ func (k *Learnt) Compare(ps []settings.Pair) {
 		k.init()
 	}
 	k.first = slices.Clone(ps)
+}
+
+// Before says whether the server is known to be older than the major version.
+func (k *Learnt) Before(major int) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.first {
+		if p.Name != "server_version" {
+			continue
+		}
+		digits := strings.IndexFunc(p.Value, func(r rune) bool { return r < '0' || r > '9' })
+		if digits < 0 {
+			digits = len(p.Value)
+		}
+		n, err := strconv.Atoi(p.Value[:digits])
+		return err == nil && n < major
+	}
+	return false
 }
 
 // Forget drops what was learnt: the server behind the pool may be another one.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 )
@@ -296,5 +297,13 @@ func TestLearnt(t *testing.T) {
 	k.Forget()
 	if k.Accepted(setOf("a", 3*learntLimit-1)) {
 		t.Error("something is remembered of another server")
+	}
+	for version, want := range map[string]bool{"": false, "what": false, "9.6.24": true, "15.18 (Debian 15.18-0+deb12u1)": true, "17beta1": true, "18": false, "18.1": false, "19devel": false} {
+		if k.first = nil; version != "" {
+			k.Compare([]settings.Pair{{Name: "TimeZone", Value: "1"}, {Name: "server_version", Value: version}})
+		}
+		if k.Before(18) != want {
+			t.Errorf("server_version %q is before 18: %v", version, !want)
+		}
 	}
 }

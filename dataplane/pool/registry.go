@@ -26,6 +26,13 @@ func NewRegistry(loops []*reactor.Loop) *Registry {
 // Alias is what clients call a pool: the database that they name and the user that they are.
 type Alias struct{ Database, User string }
 
+// Find returns the pool of a target, nil where there is none yet.
+func (r *Registry) Find(t *backend.Target) *Pool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pools[Key{t.Node, t.Database, t.User}]
+}
+
 // Get returns the pool of the target, made or told of what is new in target and profile. Connections
 // that were opened to another address or with another secret are closed as they become free.
 func (r *Registry) Get(as Alias, t *backend.Target, prof *Profile) *Pool {

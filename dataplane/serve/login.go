@@ -64,9 +64,24 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	c.snap, c.login.start = snap, o.Start
 	c.name, c.db = o.Start.User, o.Start.Database
 	c.phase = proving
+	if p := o.Start.Negotiate(c.newest()); p != nil {
+		if err := c.ep.Send(p); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
 	x, step := auth.Begin(c.door.Auth, c.name, snap.User(c.name), c.peer.IsLocal(), c.hub.MockSecret)
 	c.login.exchange = x
 	return c.prove(t, step)
+}
+
+// newest is the newest version of the protocol that the client may speak: what it would get from the server, if that is known.
+func (c *Conn) newest() uint32 {
+	if r, ok := c.snap.Route(c.db, c.name); ok {
+		if p := c.hub.Pools.Find(r.Target); p != nil && p.Learnt.Before(18) {
+			return pgwire.Version30
+		}
+	}
+	return pgwire.Version32
 }
 
 // prove does what a step of the proof asks for.

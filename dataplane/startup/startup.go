@@ -19,7 +19,7 @@ type Machine struct {
 type Start struct {
 	User     string
 	Database string
-	// LongKey says that the client speaks protocol 3.2, in which cancel keys may be long.
+	// LongKey says that protocol 3.2 is spoken, in which cancel keys may be long: see Negotiate.
 	LongKey bool
 	// Settings are the parameters that the client sets, options included. For replication they are not looked at.
 	Settings []settings.Pair
@@ -27,6 +27,19 @@ type Start struct {
 	// user and database.
 	Replication bool
 	Parameters  []pgwire.Parameter
+
+	version uint32
+	unknown []string // extensions of the protocol that the client asks for
+}
+
+// Negotiate settles which version of the protocol is spoken: the one that the client asks for, but newest at most, which is 3.0 or 3.2.
+// The client is sent what is returned, nil for most, before anything else.
+func (s *Start) Negotiate(newest uint32) []byte {
+	s.LongKey = min(s.version, newest) >= pgwire.Version32
+	if s.version <= newest && len(s.unknown) == 0 {
+		return nil
+	}
+	return pgwire.AppendNegotiate(nil, min(s.version, newest), s.unknown)
 }
 
 // Cancel is a CancelRequest.
@@ -127,8 +140,7 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 	if err != nil {
 		return nil, reply, pgerr.New(pgerr.InvalidStartup, err.Error())
 	}
-	s := &Start{LongKey: minor >= 2}
-	var unknown []string
+	s := &Start{version: version}
 	for _, p := range ps {
 		switch {
 		case p.Name == "user":
@@ -136,7 +148,7 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 		case p.Name == "database":
 			s.Database = p.Value
 		case strings.HasPrefix(p.Name, "_pq_."):
-			unknown = append(unknown, p.Name)
+			s.unknown = append(s.unknown, p.Name)
 		default:
 			s.Parameters = append(s.Parameters, p)
 			if p.Name != "replication" {
@@ -155,11 +167,8 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 		}
 		s.Parameters = nil
 	}
-	if minor > 2 || len(unknown) > 0 {
-		reply = pgwire.AppendNegotiate(reply, min(version, pgwire.Version32), unknown)
-	}
 	if s.User == "" {
-		return nil, reply, pgerr.New(pgerr.NoUserName)
+		return nil, append(reply, s.Negotiate(pgwire.Version32)...), pgerr.New(pgerr.NoUserName)
 	}
 	if s.Database == "" {
 		s.Database = s.User

@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -59,9 +60,38 @@ func TestStep(t *testing.T) {
 					break
 				}
 			}
+			if o.Start != nil {
+				reply = append(reply, o.Start.Negotiate(v32)...)
+			}
 			if got := describe(o); string(reply) != c.reply || !matches(got, c.out) {
 				t.Errorf("%s in pieces of %d: reply %q, %q; want %q, %q", c.name, size, reply, got, c.reply, c.out)
 			}
+		}
+	}
+}
+
+// TestNegotiate lets a client speak the version that it asks for, but no newer one than there is.
+func TestNegotiate(t *testing.T) {
+	v30, v32 := pgscript.Version30, pgscript.Version32
+	for _, c := range []struct {
+		asked, newest, told uint32
+		long                bool
+	}{
+		{v30, v30, 0, false},
+		{v30, v32, 0, false},
+		{v32, v32, 0, true},
+		{v32, v30, v30, false},
+		{v32 + 7, v32, v32, true},
+		{v32 + 7, v30, v30, false},
+	} {
+		var m Machine
+		s := m.Step(pgscript.Startup(c.asked, "user", "ann")).Start
+		var want []byte
+		if c.told != 0 {
+			want = pgscript.NegotiateProtocolVersion(c.told)
+		}
+		if got := s.Negotiate(c.newest); !bytes.Equal(got, want) || s.LongKey != c.long {
+			t.Errorf("asked for %x, there is %x: told %q, long keys %v; want %q, %v", c.asked, c.newest, got, s.LongKey, want, c.long)
 		}
 	}
 }

@@ -11,16 +11,14 @@ import (
 )
 
 // Reasons is the committed list of failures in transaction mode that no proxy in transaction mode can do without. As text it has
-// four kinds of lines, besides empty ones and comments:
+// three kinds of lines, besides empty ones and comments:
 //
 //	reason KEY: SENTENCES
 //	SUITE TEST KEY
-//	differs SUITE TEST: SENTENCES
 //	race SUITE TEST: SENTENCES
 //
-// What fails in session mode and not directly has no excuse, but where the proxy differs from the server on purpose, in every mode: the
-// third kind. The fourth is for tests that race by themselves: whether they pass depends on how busy the machine is, so they are not
-// judged, in whatever run.
+// What fails in session mode and not directly has no excuse. The third kind is for tests that race by themselves: whether they pass depends
+// on how busy the machine is, or on chance, so they are not judged, in whatever run.
 type Reasons struct {
 	// Keys are those of the reasons, in the order of the text.
 	Keys []string
@@ -28,8 +26,8 @@ type Reasons struct {
 	Sentences map[string]string
 	// Failures are the lines of tests, in the order of the text.
 	Failures []Listed
-	// Differs are the tests that fail in every mode, Races those that are not judged; Key has the sentences.
-	Differs, Races []Listed
+	// Races are the tests that are not judged; Key has the sentences.
+	Races []Listed
 }
 
 // Listed is a failure with the key of its reason.
@@ -66,17 +64,13 @@ func ParseReasons(text string) (*Reasons, error) {
 			r.Sentences[key] = sentence
 			continue
 		}
-		if kind, rest, _ := strings.Cut(line, " "); kind == "race" || kind == "differs" {
+		if rest, ok := strings.CutPrefix(line, "race "); ok {
 			test, sentence, ok := strings.Cut(rest, ": ")
 			f := strings.Fields(test)
 			if !ok || len(f) != 2 {
-				return nil, fmt.Errorf("line %d: want \"%s SUITE TEST: SENTENCES\"", i+1, kind)
+				return nil, fmt.Errorf("line %d: want \"race SUITE TEST: SENTENCES\"", i+1)
 			}
-			if l := (Listed{Suite: f[0], Test: f[1], Key: sentence}); kind == "race" {
-				r.Races = append(r.Races, l)
-			} else {
-				r.Differs = append(r.Differs, l)
-			}
+			r.Races = append(r.Races, Listed{Suite: f[0], Test: f[1], Key: sentence})
 			continue
 		}
 		f := strings.Fields(line)
@@ -112,11 +106,6 @@ func (r *Reasons) Tests(suite string) []string {
 // excuses returns what may fail in a run, with why.
 func (r *Reasons) excuses(suite string, run stage.Run) map[string]string {
 	out := map[string]string{}
-	for _, l := range r.Differs {
-		if l.Suite == suite {
-			out[l.Test] = l.Key
-		}
-	}
 	for _, l := range r.Failures {
 		if l.Suite == suite && run == stage.Transaction {
 			out[l.Test] = r.Sentences[l.Key]
@@ -143,19 +132,12 @@ func (r *Reasons) Markdown() string {
 		}
 		b.WriteString("\n")
 	}
-	for _, part := range []struct {
-		title string
-		tests []Listed
-	}{{"In every mode, where the proxy differs on purpose", r.Differs}, {"Not judged", r.Races}} {
-		if len(part.tests) > 0 {
-			fmt.Fprintf(&b, "### %s\n\n", part.title)
-		}
-		for _, l := range part.tests {
+	if len(r.Races) > 0 {
+		b.WriteString("### Not judged\n\n")
+		for _, l := range r.Races {
 			fmt.Fprintf(&b, "- %s: `%s`. %s\n", l.Suite, l.Test, l.Key)
 		}
-		if len(part.tests) > 0 {
-			b.WriteString("\n")
-		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }

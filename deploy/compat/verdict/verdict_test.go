@@ -52,8 +52,6 @@ func TestJudge(t *testing.T) {
 		{"a test is gone", "", "A=passed B=passed B/1=passed", "A=passed B=passed", "A=passed", nil, []string{"transaction B " + string(Missing)}},
 		{"in the shadow of a subtest", "", "A=passed B=passed B/1=passed", "A=passed B/1=failed", "A=passed B=skipped", nil, []string{"session B/1 " + string(New)}},
 		{"not run by intention", list, "A=passed X=passed", "A=passed X=passed", "A=passed", []string{"X"}, nil},
-		{"differs", "differs s B: so", "A=passed B=passed", "A=passed B=failed", "A=passed B=failed", nil, []string{"session B " + string(Excused), "transaction B " + string(Excused)}},
-		{"differs no more", "differs s B: so", "A=passed B=passed", "A=passed B=passed", "A=passed B=failed", nil, []string{"session B " + string(Stale), "transaction B " + string(Excused)}},
 		{"a race", "race s B: busy", "A=passed B=passed", "A=passed B=failed", "A=passed B/1=failed", nil, nil},
 		{"partial, and all pass", list, "", many + " X=passed", many, []string{"X"}, nil},
 		{"partial, new ones", list, "T1=passed T2=failed", many + " T1=failed", many + " T2=failed", []string{"X"}, []string{"session T1 " + string(New)}},
@@ -89,7 +87,7 @@ func TestJudge(t *testing.T) {
 func TestParseReasonsRefuses(t *testing.T) {
 	for _, text := range []string{
 		"pgx A nokey", "reason a: x", "reason a: x\npgx A a\npgx A a", "reason a x", "reason a: x\nreason a: y\npgx A a",
-		"reason a: x\npgx A a more", "race pgx A", "race A: why", "differs A: why",
+		"reason a: x\npgx A a more", "race pgx A", "race A: why",
 	} {
 		if _, err := ParseReasons(text); err == nil {
 			t.Errorf("no error for %q", text)
