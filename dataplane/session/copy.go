@@ -5,6 +5,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
@@ -25,7 +26,7 @@ func (s *Session) probe(c *compose.Composer) {
 		return
 	}
 	c.Use()
-	if asks {
+	if s.doubt.Asked = asks; asks {
 		if s.unsynced { // or the Sync would commit what the client has not
 			c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', s.shared.Registry.Prefix()+"none")
 			s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true})
@@ -36,6 +37,20 @@ func (s *Session) probe(c *compose.Composer) {
 	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', s.shared.Registry.Prefix()+"none")
 	c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
 	s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: asks})
+	s.queue.Asked = s.queue.N
+}
+
+// inDoubt takes what a message of the server, of type t at i, says of the doubt.
+func (s *Session) inDoubt(c *compose.Composer, t byte, i int, srv *serverstate.Server) {
+	if t == pgwire.CloseComplete && s.doubt.Asked {
+		for n := s.queue.Unanswered(); n > 0; n-- { // the server has skipped all of them
+			s.undo(s.queue.Front(), false, srv)
+			s.queue.Pop()
+		}
+	}
+	if s.doubt.Answered(&s.queue, c, t, i) {
+		s.skips = s.ending == nil
+	}
 }
 
 // probeAlone is probe for a session of which nothing else is sent, and that may have no doubt.
@@ -55,7 +70,7 @@ func (s *Session) failCopy() {
 		s.doubt.Begin(&s.queue)
 	}
 	s.copyIn = false
-	s.doubt.Asks = s.doubt.Open && s.asks()
+	s.doubt.Asks = s.doubt.Open && s.asks() && !s.doubt.Asked
 }
 
 // asks says whether the server has to be asked what it will still answer: for a message that is held back, and at the end of a session.
@@ -71,5 +86,5 @@ func (s *Session) undecided() bool { return s.doubt.Open && s.unsynced }
 // keepBack keeps the client's next message back, and what follows it.
 func (s *Session) keepBack() {
 	s.held = true
-	s.doubt.Asks = s.doubt.Open && !s.unsynced
+	s.doubt.Asks = s.doubt.Open && !s.unsynced && !s.doubt.Asked
 }

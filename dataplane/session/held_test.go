@@ -1,6 +1,8 @@
 package session
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
@@ -84,5 +86,58 @@ func TestHeld(t *testing.T) {
 		if r.server(t, tt.settled...); !r.Quiet() || !r.Room() || r.Resume() {
 			t.Errorf("%s: something is left under way", tt.name)
 		}
+	}
+}
+
+// TestHeldInDoubt keeps back what names a statement behind a COPY that has failed until it is known which of the Syncs count, and
+// asks, however the server's answers come in pieces.
+func TestHeldInDoubt(t *testing.T) {
+	const probe = "S; C S h_none; H"
+	parse, again := pgscript.Parse("a", "SELECT 1"), pgscript.Query("DEALLOCATE a")
+	notice := pgscript.NoticeResponse("NOTICE", "00000", "x")
+	for name, c := range map[string]struct {
+		behind [][]byte // the row and the first Sync, ahead of what is kept back
+		answer [][]byte // behind the error
+		goes   string   // to the client
+		asked  [][]byte // what is answered when the server is asked, if it is
+		told   string
+		then   string
+	}{
+		"both count":           {[][]byte{pgscript.CopyDone(), sync0, parse, sync0}, [][]byte{readyI, readyI, done1, readyI}, "Z I; Z I; 1; Z I", nil, "", "B  h_2; E  0; S"},
+		"the second counts":    {[][]byte{pgscript.CopyDone(), sync0, parse, sync0}, [][]byte{readyI, done1, readyI}, "Z I; 1; Z I", nil, "", "B  h_2; E  0; S"},
+		"a notice comes first": {[][]byte{pgscript.CopyDone(), sync0, parse, sync0}, [][]byte{readyI, notice, done1, readyI}, "Z I; N 00000 x; 1; Z I", nil, "", "B  h_2; E  0; S"},
+		"it is not seen":       {[][]byte{pgscript.CopyDone(), sync0, parse, sync0}, [][]byte{readyI}, "Z I", [][]byte{done1, readyI, readyI, closed}, "1; Z I", "B  h_2; E  0; S"},
+		"nothing has come":     {[][]byte{pgscript.CopyDone(), sync0, parse, sync0}, nil, "", [][]byte{readyI, done1, readyI, readyI, closed}, "Z I; 1; Z I", "B  h_2; E  0; S"},
+		"a Parse is skipped":   {[][]byte{pgscript.CopyFail("no"), parse, sync0}, [][]byte{readyI}, "Z I", [][]byte{readyI, closed}, "", "B  a; E  0; S"},
+		"a Query is not":       {[][]byte{pgscript.CopyFail("no"), again}, [][]byte{readyI}, "Z I", [][]byte{one, readyI, readyI, closed}, "C DEALLOCATE; Z I", "B  a; E  0; S"},
+		"a Query is skipped":   {[][]byte{pgscript.CopyFail("no"), again}, nil, "", [][]byte{readyI, closed}, "", "S"},
+	} {
+		r := newRig()
+		if bytes.Equal(c.behind[1], again) {
+			r.client(t, parse, sync0)
+			r.server(t, done1, readyI)
+		}
+		r.client(t, bytes.Join([][]byte{pgscript.Parse("", "COPY t FROM STDIN"), pgscript.Bind("", ""), pgscript.Execute("", 0), pgscript.CopyData("row"), sync0}, nil),
+			bytes.Join(c.behind, nil), pgscript.Bind("", "a"), pgscript.Execute("", 0), sync0)
+		if r.Room() {
+			t.Fatalf("%s: nothing is kept back", name)
+		}
+		answer := append([][]byte{done1, done2, pgscript.CopyInResponse(1), oops}, c.answer...)
+		check2(t, name, r.server(t, answer...), strings.TrimSuffix("1; 2; G 1; E 42601 oops; "+c.goes, "; "))
+		if !r.Resume() {
+			t.Errorf("%s: nothing goes on", name)
+			continue
+		}
+		if c.asked != nil {
+			check2(t, name+": asked", r.client(t), probe)
+			if r.Resume() {
+				t.Errorf("%s: it goes on before the answer", name)
+			}
+			check2(t, name+": told", r.server(t, c.asked...), c.told)
+			if !r.Resume() {
+				t.Errorf("%s: nothing goes on behind the answer", name)
+			}
+		}
+		check2(t, name+": goes on", r.client(t), c.then)
 	}
 }

@@ -51,9 +51,6 @@ func (s *Session) understood(c *compose.Composer, i int, q *query.Query, alone b
 // unheard says whether a Bind of the statement has to wait, or is refused: it listens to a channel that is not listened to, or asks
 // what is.
 func (s *Session) unheard(c *compose.Composer, i, end int, name []byte) bool {
-	if !s.Ear.Concerned() {
-		return false
-	}
 	fx, f, _ := s.meant(name)
 	refused := s.listenHere(c, i, f).Err
 	switch s.Ear.Await(fx, s.alone()) {

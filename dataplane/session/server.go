@@ -110,8 +110,8 @@ func (s *Session) count(c *compose.Composer, t byte, i int, srv *serverstate.Ser
 
 // answer deals with a whole message of the server, of type t, at i to end of the input.
 func (s *Session) answer(c *compose.Composer, t byte, body []byte, i, end int, srv *serverstate.Server) {
-	if s.doubt.Open && s.doubt.Answered(&s.queue, c, t, i) {
-		s.skips = s.ending == nil
+	if s.doubt.Open {
+		s.inDoubt(c, t, i, srv)
 	}
 	e := s.queue.Front()
 	hidden := e != nil && e.Hidden
@@ -170,7 +170,7 @@ func (s *Session) answer(c *compose.Composer, t byte, body []byte, i, end int, s
 			hidden = s.queue.N > 0 && s.queue.Front().Hidden
 		}
 		if s.queue.Ready(); s.doubt.Open {
-			if s.doubt.Ready(&s.queue, c, body[0], i, s.asks()) {
+			if s.doubt.Ready(&s.queue, c, body[0], i) {
 				s.Status, hidden = body[0], true
 			}
 		}

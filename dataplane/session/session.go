@@ -131,8 +131,7 @@ func New(sh *Shared, j Judge, lim *Limits, p *pin.Policy, startup settings.Set) 
 	return &Session{shared: sh, judge: j, Limits: lim, Policy: p, Startup: startup, Want: startup, Status: pgwire.Idle}
 }
 
-// Quiet says whether nothing is under way: no answer is owed, no message is in pieces on its way, no
-// unit is open. Behind a fatal error the end of the server connection is under way.
+// Quiet says whether nothing is under way: an answer, a message in pieces, a unit, or, behind a fatal error, the server connection's end.
 func (s *Session) Quiet() bool {
 	if s.ending != nil {
 		return s.answered()
@@ -141,8 +140,7 @@ func (s *Session) Quiet() bool {
 		s.through == 0 && s.swallow == 0 && len(s.part) == 0
 }
 
-// Ending returns why the session ends when it is quiet: the client has said goodbye, or something that it may not. What
-// it has asked for before is answered first.
+// Ending returns why the session ends when it is quiet, and what the client has asked for before is answered.
 func (s *Session) Ending() error { return s.ending }
 
 // answered says whether the client has all answers that it has asked for.
@@ -174,8 +172,7 @@ func (s *Session) Resume() bool {
 	return s.doubt.Asks
 }
 
-// Fatal says whether the server has told the client a fatal error, so that the client knows why the
-// connection ends.
+// Fatal says whether the server has told the client a fatal error, so that the client knows why the connection ends.
 func (s *Session) Fatal() bool { return s.fatal }
 
 // Touched returns the parameters that the transaction may have changed, and forgets them.
@@ -187,8 +184,7 @@ func (s *Session) Asks() bool { return len(s.unsures) > 0 || s.Dirty() || s.Doub
 // Dirty says whether the transaction may have changed parameters.
 func (s *Session) Dirty() bool { return s.touched.Any() }
 
-// Surprised says, once, whether the server has told of a new value of a parameter that nothing in the
-// transaction is known to have set: its configuration may be another one.
+// Surprised says, once, whether the server has told of a new value of a parameter that nothing in the transaction is known to have set.
 func (s *Session) Surprised() bool { return s.touched.Surprised() }
 
 // Custom returns the names of custom parameters that the session may have set.

@@ -14,13 +14,15 @@ import (
 type Doubt struct {
 	Open bool // there is a doubt
 	Asks bool // the server is to be asked something, which ends it
+	// Asked says that it was, with a Sync of the proxy's own.
+	Asked bool
 
 	readies []byte // the statuses of ReadyForQuery messages that are kept back while it is open which of them are the client's
 	ready   bool   // the client has got one since the COPY
 }
 
 // Begin notes that a COPY has failed.
-func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.ready = q.Doubts(), false }
+func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.Asked, d.ready = q.Doubts(), false, false }
 
 // Answered forgets a Sync that the server has ignored, now that something else is answered, at i, by a message of type t. To a session
 // that has asked it gives the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync. It says
@@ -50,13 +52,13 @@ func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, t byte, i int) (s
 	return probe && !d.ready
 }
 
-// Ready deals with the status of a ReadyForQuery at i. It says whether that is kept back, which it is for a session that has asked: it
+// Ready deals with the status of a ReadyForQuery at i. It says whether that is kept back, which it is when the server was asked: it
 // may be that of the proxy's own Sync. If there is no doubt any more, what was kept back goes ahead of it.
-func (d *Doubt) Ready(q *expect.Queue, c *compose.Composer, status byte, i int, asked bool) (kept bool) {
+func (d *Doubt) Ready(q *expect.Queue, c *compose.Composer, status byte, i int) (kept bool) {
 	d.Open = q.N > 0
-	d.Asks = d.Open && !asked
+	d.Asks = d.Open && !d.Asked
 	switch {
-	case !asked:
+	case !d.Asked:
 		d.ready = true
 		return false
 	case d.Open:

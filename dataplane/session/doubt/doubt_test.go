@@ -21,13 +21,14 @@ func TestDoubt(t *testing.T) {
 		if !d.Open {
 			t.Fatal("there is no doubt")
 		}
+		d.Asked = true
 		q.Push(expect.Answer{Kind: expect.Sync, Hidden: true, Doubt: true})
 		q.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: true})
 		src := []byte("x")
 		c := compose.New(src, make([]byte, 0, 100))
 		for range 3 - ignored {
 			q.Ready()
-			if !d.Ready(&q, &c, pgwire.Idle, 0, true) {
+			if !d.Ready(&q, &c, pgwire.Idle, 0) {
 				t.Errorf("%s: a ReadyForQuery is not kept back", name)
 			}
 		}
@@ -56,11 +57,11 @@ func TestStays(t *testing.T) {
 	d.Begin(&q)
 	c := compose.New(nil, nil)
 	q.Ready()
-	if d.Ready(&q, &c, pgwire.Idle, 0, false) || !d.Open || !d.Asks {
+	if d.Ready(&q, &c, pgwire.Idle, 0) || !d.Open || !d.Asks {
 		t.Errorf("after the first: %+v", d)
 	}
 	q.Ready()
-	if d.Ready(&q, &c, pgwire.Idle, 0, false) || d.Open {
+	if d.Ready(&q, &c, pgwire.Idle, 0) || d.Open {
 		t.Errorf("after the last: %+v", d)
 	}
 }
@@ -73,10 +74,11 @@ func TestNotice(t *testing.T) {
 	q.PushSync(true)
 	d.Begin(&q)
 	q.Push(expect.Answer{Kind: expect.Query})
+	d.Asked = true
 	src := []byte("x")
 	c := compose.New(src, make([]byte, 0, 100))
 	q.Ready()
-	if !d.Ready(&q, &c, pgwire.Idle, 0, true) {
+	if !d.Ready(&q, &c, pgwire.Idle, 0) {
 		t.Error("a ReadyForQuery is not kept back")
 	}
 	d.Answered(&q, &c, pgwire.NoticeResponse, 0)

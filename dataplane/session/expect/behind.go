@@ -81,3 +81,21 @@ func (q *Queue) Speaks() bool {
 	}
 	return false
 }
+
+// Unanswered counts the messages ahead of the one that ends a doubt, where a CloseComplete can be for no other: a Query, or a
+// FunctionCall, is the first of them which is no Sync.
+func (q *Queue) Unanswered() int {
+	first := Close
+	for i := range q.N {
+		e := q.Get(i)
+		if e.Probe && first != Close {
+			return i
+		}
+		if first == Close && e.Kind != Sync && e.Kind != CopyEnd {
+			if first = e.Kind; first != Query && first != Function {
+				return 0
+			}
+		}
+	}
+	return 0
+}
