@@ -32,7 +32,7 @@ func (s *Session) probe(c *compose.Composer) {
 			s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true})
 		}
 		c.Dst = pgwire.AppendSync(c.Dst)
-		s.queue.Push(expect.Answer{Kind: expect.Sync, Hidden: true, Doubt: true})
+		s.queue.Push(expect.Answer{Kind: expect.Sync, Hidden: true})
 	}
 	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', s.shared.Registry.Prefix()+"none")
 	c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
@@ -42,13 +42,11 @@ func (s *Session) probe(c *compose.Composer) {
 
 // inDoubt takes what a message of the server, of type t at i, says of the doubt.
 func (s *Session) inDoubt(c *compose.Composer, t byte, i int, srv *serverstate.Server) {
-	if t == pgwire.CloseComplete && s.doubt.Asked {
-		for n := s.queue.Unanswered(); n > 0; n-- { // the server has skipped all of them
-			s.undo(s.queue.Front(), false, srv)
-			s.queue.Pop()
-		}
+	if !s.doubt.Tells(&s.queue, t) {
+		return
 	}
-	if s.doubt.Answered(&s.queue, c, t, i) {
+	s.undoAll(s.queue.Skipped(t), false, srv)
+	if s.doubt.Answered(&s.queue, c, i) {
 		s.skips = s.ending == nil
 	}
 }

@@ -26,7 +26,7 @@ func (s *Session) looksAnew(e *expect.Answer, body []byte, srv *serverstate.Serv
 	}
 	s.shared.Registry.Retire(e.Statement)
 	srv.Held.Forget(e.Statement)
-	s.skipUnit(e, srv)
+	s.skipUnit(srv)
 	return true
 }
 
@@ -44,7 +44,7 @@ func (s *Session) heals(e *expect.Answer, body []byte, srv *serverstate.Server) 
 		return false
 	}
 	s.shared.Registry.Retire(e.Statement)
-	s.skipUnit(e, srv)
+	s.skipUnit(srv)
 	s.queue.Change(0).Hidden = true // the ReadyForQuery comes again
 	s.input = append(append([]byte(nil), s.unit.Bytes...), s.input...)
 	s.unit.Forget()

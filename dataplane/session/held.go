@@ -72,10 +72,11 @@ func (s *Session) under(c *compose.Composer, planner settings.Set, send func()) 
 
 // apart sends what send appends in a unit of its own, unless the client has begun one: an Execute within the client's unit
 // would make it a pipeline, in which the server refuses VACUUM and others, and after an error there it would skip a Query
-// that comes without a Sync. own says that it was such a unit.
+// that comes without a Sync; or it is open which Syncs the server will ignore, as for one that the client would be given an answer. own
+// says that it was such a unit.
 func (s *Session) apart(c *compose.Composer, send func()) (own bool) {
 	n := s.queue.N
-	if send(); s.unsynced || s.queue.N == n || s.queue.Open(n) {
+	if send(); s.unsynced || s.queue.N == n || s.queue.Open(n) || s.queue.Doubts() {
 		return false
 	}
 	c.Dst = pgwire.AppendSync(c.Dst)

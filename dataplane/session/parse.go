@@ -112,12 +112,12 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 	if s.Status != pgwire.InFailed && len(p) > end && p[end] != pgwire.Sync && srv.Held.Forget(shared) {
 		// It is used in this unit: as PostgreSQL parses it now, it does not meet a plan that has changed since.
 	} else if srv.Held.Has(shared) {
-		if s.Status != pgwire.InFailed {
+		if s.Status != pgwire.InFailed && !s.doubt.Open && !s.queue.Doubts() {
 			s.names.Borrow(string(name))
 			s.queue.Push(expect.Answer{Kind: expect.Virtual, Statement: shared, Name: string(name)})
 			return end - i, true
 		}
-		again := s.shared.Registry.Prefix() + "again" // in a failed transaction the server decides whether it may be parsed
+		again := s.shared.Registry.Prefix() + "again" // in a failed transaction, or behind a failed COPY, the server decides whether it is parsed
 		c.Dst = pgwire.AppendParse(c.Dst, again, rest)
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Statement: shared, Name: string(name)})
 		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', again)

@@ -91,11 +91,11 @@ func (s *Session) awaits(t byte) bool {
 // count keeps the books for a message that is not inspected. It says whether it is for the proxy.
 func (s *Session) count(c *compose.Composer, t byte, i int, srv *serverstate.Server) (hidden bool) {
 	if s.doubt.Open {
-		s.doubt.Answered(&s.queue, c, t, i)
+		s.inDoubt(c, t, i, srv)
 	}
 	e := s.queue.Front()
 	if t == pgwire.ErrorResponse { // a very long one
-		s.skipUnit(e, srv)
+		s.skipUnit(srv)
 		return false
 	}
 	if e == nil {
@@ -166,7 +166,7 @@ func (s *Session) answer(c *compose.Composer, t byte, body []byte, i, end int, s
 		}
 		srv.Status = body[0]
 		if s.doubt.Open {
-			s.skipUnit(e, srv) // where it is not a Sync that comes first
+			s.undoAll(s.queue.Unit(), false, srv)
 			hidden = s.queue.N > 0 && s.queue.Front().Hidden
 		}
 		if s.queue.Ready(); s.doubt.Open {
@@ -319,7 +319,7 @@ func (s *Session) failed(c *compose.Composer, e *expect.Answer, body []byte, i, 
 		c.Dst = pgwire.Append(c.Dst, pgwire.ErrorResponse, s.inClientsWords(body))
 	}
 	ours := e.Hidden && s.held && s.queue.Get(s.queue.N-1).Hidden && s.queue.Get(s.queue.N-1).Kind == expect.Sync
-	s.skipUnit(e, srv)
+	s.skipUnit(srv)
 	s.skips = s.skips || ours // the client's unit is refused before it was sent
 }
 
@@ -343,22 +343,20 @@ func (s *Session) inClientsWords(body []byte) []byte {
 }
 
 // skipUnit forgets what the server will not answer because a message before it failed.
-func (s *Session) skipUnit(e *expect.Answer, srv *serverstate.Server) {
-	if e == nil || e.Kind == expect.Query || e.Kind == expect.Function || e.Kind == expect.Sync {
-		return // its ReadyForQuery comes
+func (s *Session) skipUnit(srv *serverstate.Server) {
+	n := s.queue.Unit()
+	if s.undoAll(n, true, srv); n > 0 && s.queue.N == 0 && !planted.Is(planted.Skipping) {
+		s.skips = true
 	}
-	n := 0
-	for n < s.queue.N && s.queue.Get(n).Kind != expect.Sync {
-		n++
-	}
+}
+
+// undoAll takes off the n oldest messages, which the server has skipped but for the first, where that is refused.
+func (s *Session) undoAll(n int, refused bool, srv *serverstate.Server) {
 	for i := n - 1; i >= 0; i-- { // the last first, as they were noted
-		s.undo(s.queue.Get(i), i == 0, srv)
+		s.undo(s.queue.Get(i), refused && i == 0, srv)
 	}
 	for range n {
 		s.queue.Pop()
-	}
-	if s.queue.N == 0 && !planted.Is(planted.Skipping) {
-		s.skips = true
 	}
 }
 

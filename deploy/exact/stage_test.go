@@ -153,6 +153,9 @@ func (st *stage) play(enough int, sequences iter.Seq[Sequence]) (found []*Findin
 				if lost(fs, e) && st.crashed(&crashes) { // PostgreSQL itself, and whatever is played at the time
 					fs, e = nil, st.recover(h)
 				}
+				if len(fs) > 0 {
+					fmt.Fprintf(os.Stderr, "%s differs\n", s.Name)
+				}
 				mu.Lock()
 				found = append(found, fs...)
 				err = errors.Join(err, e)

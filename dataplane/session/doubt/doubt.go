@@ -24,18 +24,21 @@ type Doubt struct {
 // Begin notes that a COPY has failed.
 func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.Asked, d.ready = q.Doubts(), false, false }
 
-// Answered forgets a Sync that the server has ignored, now that something else is answered, at i, by a message of type t. To a session
-// that has asked it gives the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync. It says
-// whether that was the only one that the server has not ignored: if it were not for it, the server would skip to the next one.
-func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, t byte, i int) (skips bool) {
+// Tells says whether a message of the server, of type t, ends the doubt.
+func (d *Doubt) Tells(q *expect.Queue, t byte) bool {
 	switch t {
 	case pgwire.ReadyForQuery, pgwire.NotificationResponse, pgwire.ParameterStatus:
 		return false
 	case pgwire.NoticeResponse: // to a Sync there is none
-		if !q.Speaks() {
-			return false
-		}
+		return q.Speaks()
 	}
+	return true
+}
+
+// Answered ends the doubt, as something else than a Sync is answered, at i: what is ahead of it in the queue the server has ignored. A
+// session that has asked is given the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync. It says
+// whether that was the only one that the server has not ignored: if it were not for it, the server would skip to the next one.
+func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, i int) (skips bool) {
 	q.Ignored()
 	d.Open = q.Doubts()
 	d.Asks = d.Asks && d.Open

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
 // BeginCopy takes out the Syncs that were sent ahead of the data of a COPY which now begins: the server ignores them. Of one that
@@ -82,20 +83,53 @@ func (q *Queue) Speaks() bool {
 	return false
 }
 
-// Unanswered counts the messages ahead of the one that ends a doubt, where a CloseComplete can be for no other: a Query, or a
-// FunctionCall, is the first of them which is no Sync.
-func (q *Queue) Unanswered() int {
-	first := Close
-	for i := range q.N {
-		e := q.Get(i)
-		if e.Probe && first != Close {
+// Skipped counts the oldest messages that the server has skipped or ignored, as it gives an answer of type t which none of them has:
+// behind a COPY that has failed, units up to one that begins with a message which is answered so.
+func (q *Queue) Skipped(t byte) int {
+	for i := 0; i < q.N; i++ {
+		k := q.Get(i).Kind
+		if k == Sync || k == CopyEnd {
+			continue
+		}
+		if k.begins(t) {
 			return i
 		}
-		if first == Close && e.Kind != Sync && e.Kind != CopyEnd {
-			if first = e.Kind; first != Query && first != Function {
-				return 0
-			}
+		for i < q.N && ends>>q.Get(i).Kind&1 == 0 {
+			i++
 		}
 	}
 	return 0
+}
+
+// begins says whether the answer to a message of the kind may begin with a message of type t.
+func (k Kind) begins(t byte) bool {
+	switch t {
+	case pgwire.ParseComplete:
+		return k == Parse
+	case pgwire.BindComplete:
+		return k == Bind
+	case pgwire.CloseComplete:
+		return k == Close
+	case pgwire.ParameterDescription, pgwire.NoData:
+		return k == Describe
+	case pgwire.RowDescription:
+		return k == Describe || k == Query
+	case pgwire.FunctionCallResponse:
+		return k == Function
+	case pgwire.ErrorResponse, pgwire.NoticeResponse:
+		return true
+	}
+	return k == Execute || k == Query
+}
+
+// Unit counts the messages that the server skips if the oldest fails: up to the first Sync, if that one is not answered by ReadyForQuery
+// itself.
+func (q *Queue) Unit() (n int) {
+	if q.N > 0 && ends>>q.Front().Kind&1 != 0 {
+		return 0
+	}
+	for n < q.N && q.Get(n).Kind != Sync {
+		n++
+	}
+	return n
 }

@@ -33,7 +33,7 @@ type Answer struct {
 	Again     bool  // a Parse of what the server connection has already
 	Probe     bool  // it ends a doubt, behind a Sync of the proxy's own
 	Doubt     bool  // a Sync that the server may have ignored, as it was sent among copy data
-	counts    uint8 // which of Queue.Named, Shapes, Risks and Turns it is one of, and plain
+	counts    uint8 // which of Queue.Named, Shapes, Risks, Turns and Doubts it is one of, and plain
 	Ordinal   uint16
 	Statement *statement.Statement // prepared, closed
 	Name      string               // the client's name for it
@@ -115,6 +115,7 @@ type Queue struct {
 	Named  int // how many decide which statement a name means
 	Risks  int // how many decide whether the server connection has a statement
 	Turns  int // how many have no answer of the server: see Settle
+	unsure int // how many are Syncs that the server may ignore
 }
 
 const queueKeep = 64 // expectations that an idle session may keep room for
@@ -135,6 +136,9 @@ func (q *Queue) Push(e Answer) {
 	if n.turns() {
 		n.counts |= turns
 	}
+	if n.Doubt {
+		n.counts |= doubts
+	}
 	if n.counts != 0 {
 		q.count(n.counts, 1)
 	}
@@ -151,10 +155,11 @@ func (q *Queue) Plain(k Kind, st *statement.Statement) {
 
 // PushSync adds a Sync of the client. doubt says that the server may ignore it.
 func (q *Queue) PushSync(doubt bool) {
-	q.Plain(Sync, nil)
 	if doubt {
-		q.Newest().Doubt = true
+		q.Push(Answer{Kind: Sync, Doubt: true})
+		return
 	}
+	q.Plain(Sync, nil)
 }
 
 // PushExecute adds an Execute of which the effects are fx, nil for most.
@@ -199,6 +204,7 @@ const (
 	shows
 	risks
 	turns
+	doubts
 	plain // none of them: see Queue.Plain
 )
 
@@ -208,6 +214,7 @@ func (q *Queue) count(counts uint8, by int) {
 	q.Shapes += by * int(counts&shows) / shows
 	q.Risks += by * int(counts&risks) / risks
 	q.Turns += by * int(counts&turns) / turns
+	q.unsure += by * int(counts&doubts) / doubts
 }
 
 // risks says whether the server connection has not the statement that it is taken to have, or has another unnamed one, if the
@@ -379,14 +386,7 @@ func (q *Queue) Syncs(n int) bool {
 }
 
 // Doubts says whether there is a Sync that the server may have ignored.
-func (q *Queue) Doubts() bool {
-	for i := range q.N {
-		if q.Get(i).Doubt {
-			return true
-		}
-	}
-	return false
-}
+func (q *Queue) Doubts() bool { return q.unsure > 0 }
 
 // Clients says whether an answer is to come that is for the client.
 func (q *Queue) Clients() bool {

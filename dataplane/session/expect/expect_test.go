@@ -86,3 +86,64 @@ func TestBeginCopy(t *testing.T) {
 		}
 	}
 }
+
+// TestSkipped finds the messages that the server has skipped, by an answer that none of them has.
+func TestSkipped(t *testing.T) {
+	kinds := map[rune]Kind{'S': Sync, 'c': CopyEnd, 'P': Parse, 'B': Bind, 'E': Execute, 'C': Close, 'Q': Query}
+	for _, c := range []struct {
+		queue string
+		t     byte
+		want  int
+	}{
+		{"PSCS", '1', 0},
+		{"PSCS", '3', 2},
+		{"ScPBSCS", '3', 5},
+		{"ScPBSCS", '1', 2},
+		{"QSC", '3', 2},
+		{"QSC", 'C', 0},
+		{"QQEC", 'C', 0},
+		{"PSES", 'D', 2},
+		{"PSES", 'E', 0},
+		{"PSBS", '3', 0}, // that is not understood
+		{"", '3', 0},
+	} {
+		var q Queue
+		for _, k := range c.queue {
+			q.Push(Answer{Kind: kinds[k]})
+		}
+		if got := q.Skipped(c.t); got != c.want {
+			t.Errorf("%q, answered by %c: %d are skipped, want %d", c.queue, c.t, got, c.want)
+		}
+	}
+}
+
+// TestDoubts counts the Syncs that the server may ignore.
+func TestDoubts(t *testing.T) {
+	var q Queue
+	q.PushSync(false)
+	q.PushSync(true)
+	q.PushSync(true)
+	for _, want := range []bool{true, true, true, false} {
+		if q.Doubts() != want {
+			t.Errorf("%d in the queue: doubts %v", q.N, !want)
+		}
+		q.Pop()
+	}
+	q.PushSync(true)
+	if q.Remove(0); q.Doubts() {
+		t.Error("a Sync that was taken out is doubtful")
+	}
+}
+
+// TestUnit counts what is skipped with the oldest message: a Query too, but not one that is the oldest.
+func TestUnit(t *testing.T) {
+	for queue, want := range map[string]int{"": 0, "S": 0, "QS": 0, "PBES": 3, "PQPSP": 3, "cPS": 2, "PB": 2} {
+		var q Queue
+		for _, k := range queue {
+			q.Push(Answer{Kind: map[rune]Kind{'S': Sync, 'c': CopyEnd, 'P': Parse, 'B': Bind, 'E': Execute, 'Q': Query}[k]})
+		}
+		if got := q.Unit(); got != want {
+			t.Errorf("%q: %d, want %d", queue, got, want)
+		}
+	}
+}
