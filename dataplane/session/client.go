@@ -255,7 +255,7 @@ func (s *Session) message(c *compose.Composer, p []byte, i, n int, srv *serverst
 			return 0, false
 		}
 		if !s.copyIn || planted.Is(planted.CopySync) { // the server ignores a Sync while it waits for copy data
-			s.queue.PushSync(s.data)
+			s.queue.PushSync(s.data, n > 0)
 			s.unit.End(p, end)
 			s.unsynced, s.skips = false, false
 			if s.strays.Any() {
@@ -264,7 +264,7 @@ func (s *Session) message(c *compose.Composer, p []byte, i, n int, srv *serverst
 				return end - i, true
 			}
 		} else if s.data { // or it has refused them, and answers
-			s.queue.PushSync(true)
+			s.queue.PushSync(true, n > 0)
 		}
 	case pgwire.Flush:
 		s.queue.Asked = s.queue.N

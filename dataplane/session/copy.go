@@ -6,7 +6,6 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
-	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
 // beginCopy deals with CopyInResponse.
@@ -25,19 +24,7 @@ func (s *Session) probe(c *compose.Composer) {
 	if !s.doubt.Open || s.pass > 0 || !asks && s.ending == nil && (s.skips || !s.queue.Syncs(s.queue.N)) { // else an answer comes anyway
 		return
 	}
-	c.Use()
-	if s.doubt.Asked = asks; asks {
-		if s.unsynced { // or the Sync would commit what the client has not
-			c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', s.shared.Registry.Prefix()+"none")
-			s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true})
-		}
-		c.Dst = pgwire.AppendSync(c.Dst)
-		s.queue.Push(expect.Answer{Kind: expect.Sync, Hidden: true})
-	}
-	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', s.shared.Registry.Prefix()+"none")
-	c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
-	s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: asks})
-	s.queue.Asked = s.queue.N
+	s.doubt.Ask(c, &s.queue, s.shared.Registry.Prefix()+"none", asks, asks && s.unsynced)
 }
 
 // inDoubt takes what a message of the server, of type t at i, says of the doubt.

@@ -63,13 +63,16 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return s.parseKept(c, p, string(name), rest, effects, rewritten, i, end)
 	}
 	if len(name) == 0 {
-		s.parseUnnamed(c, i, rest, effects, q.Shape, s.unsure(srv) && q.SQL().IsAnalyzed(), srv)
-		if !rewritten {
-			return s.passes(p, i, end), true
+		asks := s.parseUnnamed(rest, effects, q.Shape, s.unsure(srv) && q.SQL().IsAnalyzed(), srv)
+		if rewritten {
+			c.Replace(i, end)
+			c.Dst = pgwire.AppendParse(c.Dst, "", rest)
 		}
-		c.Replace(i, end)
-		c.Dst = pgwire.AppendParse(c.Dst, "", rest)
-		return end - i, true
+		if asks {
+			c.UpTo(end)
+			s.askUnder(c)
+		}
+		return s.passes(p, i, end), true
 	}
 	if taken {
 		c.Replace(i, end)
@@ -88,13 +91,14 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 	}
 	key := s.keyOf(rest, q.SQL().IsAnalyzed())
 	var shared *statement.Statement
+	asks := false
 	moment, meaning := q.IsMoment(), statement.NewMeaning(effects, q.SQL(), q.Shape == nil || q.Shape.Changes())
 	if doubtful := s.unsure(srv) && q.SQL().IsAnalyzed(); doubtful || moment {
 		c.Replace(i, end)
 		shared = s.shared.Registry.Own(key, meaning)
 		switch {
 		case doubtful:
-			s.stay(c, unsure{st: shared, moment: moment}, shared.Name)
+			asks = s.stay(unsure{st: shared, moment: moment}, shared.Name)
 		case s.Policy.Pinning == pin.Keep:
 			s.pins.Add(shared.Name, pin.Moment)
 		default:
@@ -131,6 +135,9 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', shared.Name)
 		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
 		s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true, Statement: shared, Name: string(name)})
+	}
+	if asks {
+		s.askUnder(c)
 	}
 	return end - i, true
 }

@@ -113,11 +113,11 @@ func (s *Session) fresh(name string, st *statement.Statement, again bool) *state
 // made is its ID. The answer tells the client what it returns, unless it was told already.
 func (s *Session) describe(st *statement.Statement, name []byte, told bool, made uint64, srv *serverstate.Server) {
 	if st != nil {
-		if !told || srv.Held.Shape(st) != st.Told.Load() {
+		if st.SQL.HasShape() && (!told || srv.Held.Shape(st) != st.Told.Load()) {
 			s.queue.Push(expect.Answer{Kind: expect.Describe, Statement: st, Name: string(name)})
 			return
 		}
-	} else if made != 0 && s.unnamed.Told == 0 {
+	} else if u := &s.unnamed; made != 0 && u.Told == 0 && (u.Shape == nil || u.Shape.SQL.HasShape()) {
 		s.queue.Push(expect.Answer{Kind: expect.Describe, Made: made})
 		return
 	}

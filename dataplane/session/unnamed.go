@@ -10,8 +10,9 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// parseUnnamed notes the session's unnamed statement, which is also the server connection's from then on.
-func (s *Session) parseUnnamed(c *compose.Composer, i int, rest []byte, fx *statement.Effects, shape *facts.Shape, unknown bool, srv *serverstate.Server) {
+// parseUnnamed notes the session's unnamed statement, which is also the server connection's from then on. It says whether the server
+// has to be asked what it was parsed under.
+func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.Shape, unknown bool, srv *serverstate.Server) (asks bool) {
 	var b *expect.Before
 	if s.queue.N > 0 { // something before it may fail, and then it is skipped
 		b = s.replaced(srv)
@@ -23,13 +24,13 @@ func (s *Session) parseUnnamed(c *compose.Composer, i int, rest []byte, fx *stat
 	u.Unknown, u.Planner = unknown, s.Want.Planner()
 	u.Told, u.Seen = 0, 0
 	if u.Unknown { // it can be used where it is, and nowhere else
-		c.UpTo(i)
-		s.stay(c, unsure{unnamed: u.ID}, "")
+		asks = s.stay(unsure{unnamed: u.ID}, "")
 	} else {
 		s.pins.Remove("")
 	}
 	srv.Held.Unnamed = u.ID
 	s.queue.Push(expect.Answer{Kind: expect.Parse, Effects: fx, Made: u.ID, Before: b})
+	return asks
 }
 
 // parseAgain parses the unnamed statement on another server connection than its own.

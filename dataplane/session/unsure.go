@@ -26,22 +26,27 @@ func (s *Session) unsure(srv *serverstate.Server) bool {
 	return s.Dirty() || s.residue.Suspect || srv.Tainted
 }
 
-// stay keeps a statement, which is parsed next, on its server connection, and asks what it is parsed under, unless that is
-// known since the last one. name is the statement's at the server.
-func (s *Session) stay(c *compose.Composer, u unsure, name string) {
+// stay keeps a statement, which is parsed next, on its server connection. name is the statement's at the server. It says whether the
+// server has to be asked then what it was parsed under: behind the Parse, which is refused as it would be without the question.
+func (s *Session) stay(u unsure, name string) (asks bool) {
 	s.pins.Add(name, pin.Unknown)
 	if s.Status == pgwire.InFailed {
-		return // the server refuses both
+		return false // the server refuses both
 	}
-	if s.reading == nil {
+	if asks = s.reading == nil; asks {
 		s.reading = new([]byte)
-		s.apart(c, func() { s.own(c, s.shared.Registry.Prefix()+"under", settings.AppendPlanner(nil), s.reading) })
 	}
 	u.under = s.reading
 	if u.st == nil { // the one before is of no account any more
 		s.unsures = slices.DeleteFunc(s.unsures, func(u unsure) bool { return u.st == nil })
 	}
 	s.unsures = append(s.unsures, u)
+	return asks
+}
+
+// askUnder asks for what parsing reads.
+func (s *Session) askUnder(c *compose.Composer) {
+	s.own(c, s.shared.Registry.Prefix()+"under", settings.AppendPlanner(nil), s.reading)
 }
 
 // Unsure says whether there are statements of which it may be found out now what they were parsed under.

@@ -78,11 +78,15 @@ func Differences() []Difference {
 		},
 		{
 			Name:   "messages that are none",
-			What:   "A message of an unknown type, or of a length that none can have, ends the connection with FATAL 08P01 in the proxy's words, also in COPY and where PostgreSQL says nothing.",
+			What:   "A message of an unknown type, or of a length that none can have, ends the connection with FATAL 08P01 in the proxy's words, also in COPY and where PostgreSQL says nothing." +
+				" Where it cannot be told how long the message is PostgreSQL keeps the answers that were not asked for by then; they are given where the proxy has asked the server for something of its own.",
 			Reason: "The server connection is not the client's alone, and would be lost with such a message.",
 			ends: func(x *pair) bool {
 				has := func(k Kind) bool {
 					return slices.ContainsFunc(x.turn, func(raw []byte) bool { return kindOf(raw) == k })
+				}
+				if x.want.Type == end.Type && has(BadLength) {
+					return true
 				}
 				return x.got.Type == 'E' && x.got.Field('V') == "FATAL" && strings.HasPrefix(x.got.Field('M'), "protocol violation: invalid") && x.last() &&
 					(has(Unknown) || has(BadLength))

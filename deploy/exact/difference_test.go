@@ -71,7 +71,7 @@ func TestDifferences(t *testing.T) {
 		{"messages that are none", Session, pair{want: end, got: fatal, turn: Turn{unknown}}},
 		{"", Session, pair{want: ready, got: fatal, rest: []pgscript.Message{ready}, turn: Turn{query, unknown}}},
 		{"messages that are none", Session, pair{want: end, got: fatal, turn: Turn{{'S', 0x7f, 0, 0, 0}}}},
-		{"", Session, pair{want: end, got: bound, turn: Turn{{'S', 0x7f, 0, 0, 0}}}},
+		{"messages that are none", Session, pair{want: end, got: bound, turn: Turn{{'S', 0x7f, 0, 0, 0}}}},
 		{"", Session, pair{want: end, got: bound, turn: Turn{unknown}}},
 		{"", Session, pair{want: end, got: fatal, turn: Turn{query}}},
 		{"Terminate in COPY", Session, pair{want: lost, got: end}},

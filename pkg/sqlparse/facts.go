@@ -21,6 +21,10 @@ type Facts struct {
 // IsAnalyzed says whether a text is analyzed, as far as is known: f is nil where the grammar does not know it.
 func (f *Facts) IsAnalyzed() bool { return f == nil || f.Analyzed }
 
+// HasShape says whether PostgreSQL settles what the text returns when it parses it, as far as is known. FETCH and other utility
+// statements that are not analyzed have the result that there is when they are carried out. EXECUTE has the shape of what it executes.
+func (f *Facts) HasShape() bool { return f == nil || f.Analyzed || f.Does&Executes != 0 }
+
 // Name is a name as PostgreSQL compares it: folded unless it was quoted. Schema is empty where none was written; of three
 // parts the database is left out.
 type Name struct{ Schema, Name string }

@@ -1,4 +1,4 @@
-// Package doubt is what becomes of the answers to a client while it is open which of its Syncs the server has ignored. It sends nothing itself.
+// Package doubt is what becomes of the answers to a client while it is open which of its Syncs the server has ignored. It never decides when the server is asked.
 //
 // A COPY that fails leaves it open which of the Syncs among its data the server had read before, and so ignored. What it answers next
 // tells, if that is anything but a ReadyForQuery.
@@ -24,6 +24,24 @@ type Doubt struct {
 // Begin notes that a COPY has failed.
 func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.Asked, d.ready = q.Doubts(), false, false }
 
+// Ask asks the server for what it answers however that is: to close a statement called none, which nobody has. sync says that a Sync
+// of the proxy's own goes ahead of it, fails that what the client has not synced is made to fail before, as the Sync would commit it.
+func (d *Doubt) Ask(c *compose.Composer, q *expect.Queue, none string, sync, fails bool) {
+	c.Use()
+	if fails {
+		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', none)
+		q.Push(expect.Answer{Kind: expect.Describe, Hidden: true})
+	}
+	if d.Asked = sync; sync {
+		c.Dst = pgwire.AppendSync(c.Dst)
+		q.Push(expect.Answer{Kind: expect.Sync, Hidden: true})
+	}
+	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', none)
+	c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
+	q.Push(expect.Answer{Kind: expect.Close, Hidden: true, Probe: sync})
+	q.Asked = q.N
+}
+
 // Tells says whether a message of the server, of type t, ends the doubt.
 func (d *Doubt) Tells(q *expect.Queue, t byte) bool {
 	switch t {
@@ -35,11 +53,9 @@ func (d *Doubt) Tells(q *expect.Queue, t byte) bool {
 	return true
 }
 
-// Answered ends the doubt, as something else than a Sync is answered, at i: what is ahead of it in the queue the server has ignored. A
-// session that has asked is given the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync. It says
+// Answered ends the doubt, as something else than a Sync is answered, at i: what is ahead of it is off the queue. A session that has asked is given the ReadyForQuery messages that were kept back, of which the last is that of the proxy's own Sync. It says
 // whether that was the only one that the server has not ignored: if it were not for it, the server would skip to the next one.
 func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, i int) (skips bool) {
-	q.Ignored()
 	d.Open = q.Doubts()
 	d.Asks = d.Asks && d.Open
 	n := len(d.readies)

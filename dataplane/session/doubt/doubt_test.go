@@ -15,7 +15,7 @@ func TestDoubt(t *testing.T) {
 		var q expect.Queue
 		var d Doubt
 		for range 2 {
-			q.PushSync(true)
+			q.PushSync(true, false)
 		}
 		d.Begin(&q)
 		if !d.Open {
@@ -36,6 +36,9 @@ func TestDoubt(t *testing.T) {
 		if d.Tells(&q, pgwire.NoticeResponse) {
 			t.Errorf("%s: a notice ends the doubt", name)
 		}
+		for range q.Skipped(pgwire.CloseComplete) {
+			q.Pop()
+		}
 		if skips := d.Answered(&q, &c, 0); skips != (ignored == 2) {
 			t.Errorf("%s: the server skips: %v", name, skips)
 		}
@@ -52,8 +55,8 @@ func TestDoubt(t *testing.T) {
 func TestStays(t *testing.T) {
 	var q expect.Queue
 	var d Doubt
-	q.PushSync(true)
-	q.PushSync(true)
+	q.PushSync(true, false)
+	q.PushSync(true, false)
 	d.Begin(&q)
 	c := compose.New(nil, nil)
 	q.Ready()
@@ -70,8 +73,8 @@ func TestStays(t *testing.T) {
 func TestNotice(t *testing.T) {
 	var q expect.Queue
 	var d Doubt
-	q.PushSync(true)
-	q.PushSync(true)
+	q.PushSync(true, false)
+	q.PushSync(true, false)
 	d.Begin(&q)
 	q.Push(expect.Answer{Kind: expect.Query})
 	d.Asked = true
@@ -83,6 +86,9 @@ func TestNotice(t *testing.T) {
 	}
 	if !d.Tells(&q, pgwire.NoticeResponse) || d.Tells(&q, pgwire.ReadyForQuery) {
 		t.Error("it is not the notice that ends the doubt")
+	}
+	for range q.Skipped(pgwire.NoticeResponse) {
+		q.Pop()
 	}
 	d.Answered(&q, &c, 0)
 	if got := len(c.Dst) / 6; got != 1 || d.Open || q.N != 1 {

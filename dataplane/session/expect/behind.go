@@ -66,13 +66,6 @@ func (q *Queue) Apart() (next *Answer, ok bool) {
 	return nil, false
 }
 
-// Ignored takes off the Syncs, and ends of copy data, that are the oldest: the server has ignored them.
-func (q *Queue) Ignored() {
-	for e := q.Front(); e != nil && (e.Kind == Sync || e.Kind == CopyEnd); e = q.Front() {
-		q.Pop()
-	}
-}
-
 // Speaks says whether it is a message of the client that comes first of those which are not Syncs, or ends of copy data.
 func (q *Queue) Speaks() bool {
 	for i := range q.N {
@@ -84,21 +77,26 @@ func (q *Queue) Speaks() bool {
 }
 
 // Skipped counts the oldest messages that the server has skipped or ignored, as it gives an answer of type t which none of them has:
-// behind a COPY that has failed, units up to one that begins with a message which is answered so.
-func (q *Queue) Skipped(t byte) int {
+// behind a COPY that has failed, Syncs, ends of copy data, and units up to one that begins with a message which is answered so.
+func (q *Queue) Skipped(t byte) (n int) {
 	for i := 0; i < q.N; i++ {
-		k := q.Get(i).Kind
-		if k == Sync || k == CopyEnd {
+		e := q.Get(i)
+		switch {
+		case e.Bad && t == pgwire.ErrorResponse:
+			return i
+		case e.Kind == Sync || e.Kind == CopyEnd:
+			if n == i {
+				n++
+			}
 			continue
-		}
-		if k.begins(t) {
+		case e.Kind.begins(t):
 			return i
 		}
 		for i < q.N && ends>>q.Get(i).Kind&1 == 0 {
 			i++
 		}
 	}
-	return 0
+	return n
 }
 
 // begins says whether the answer to a message of the kind may begin with a message of type t.

@@ -33,6 +33,7 @@ type Answer struct {
 	Again     bool  // a Parse of what the server connection has already
 	Probe     bool  // it ends a doubt, behind a Sync of the proxy's own
 	Doubt     bool  // a Sync that the server may have ignored, as it was sent among copy data
+	Bad       bool  // a Sync that the server refuses, if it does not ignore it
 	counts    uint8 // which of Queue.Named, Shapes, Risks, Turns and Doubts it is one of, and plain
 	Ordinal   uint16
 	Statement *statement.Statement // prepared, closed
@@ -153,10 +154,10 @@ func (q *Queue) Plain(k Kind, st *statement.Statement) {
 	q.asks(k)
 }
 
-// PushSync adds a Sync of the client. doubt says that the server may ignore it.
-func (q *Queue) PushSync(doubt bool) {
-	if doubt {
-		q.Push(Answer{Kind: Sync, Doubt: true})
+// PushSync adds a Sync of the client. doubt says that the server may ignore it, bad that it refuses it else.
+func (q *Queue) PushSync(doubt, bad bool) {
+	if doubt || bad {
+		q.Push(Answer{Kind: Sync, Doubt: doubt, Bad: bad})
 		return
 	}
 	q.Plain(Sync, nil)

@@ -89,7 +89,7 @@ func TestBeginCopy(t *testing.T) {
 
 // TestSkipped finds the messages that the server has skipped, by an answer that none of them has.
 func TestSkipped(t *testing.T) {
-	kinds := map[rune]Kind{'S': Sync, 'c': CopyEnd, 'P': Parse, 'B': Bind, 'E': Execute, 'C': Close, 'Q': Query}
+	kinds := map[rune]Kind{'S': Sync, 'x': Sync, 'c': CopyEnd, 'P': Parse, 'B': Bind, 'E': Execute, 'C': Close, 'Q': Query}
 	for _, c := range []struct {
 		queue string
 		t     byte
@@ -104,12 +104,14 @@ func TestSkipped(t *testing.T) {
 		{"QQEC", 'C', 0},
 		{"PSES", 'D', 2},
 		{"PSES", 'E', 0},
-		{"PSBS", '3', 0}, // that is not understood
+		{"SPSBS", '3', 1}, // that is not understood
+		{"SxSP", 'E', 1},
+		{"SxSP", '1', 3},
 		{"", '3', 0},
 	} {
 		var q Queue
 		for _, k := range c.queue {
-			q.Push(Answer{Kind: kinds[k]})
+			q.Push(Answer{Kind: kinds[k], Bad: k == 'x'})
 		}
 		if got := q.Skipped(c.t); got != c.want {
 			t.Errorf("%q, answered by %c: %d are skipped, want %d", c.queue, c.t, got, c.want)
@@ -120,16 +122,16 @@ func TestSkipped(t *testing.T) {
 // TestDoubts counts the Syncs that the server may ignore.
 func TestDoubts(t *testing.T) {
 	var q Queue
-	q.PushSync(false)
-	q.PushSync(true)
-	q.PushSync(true)
+	q.PushSync(false, false)
+	q.PushSync(true, false)
+	q.PushSync(true, false)
 	for _, want := range []bool{true, true, true, false} {
 		if q.Doubts() != want {
 			t.Errorf("%d in the queue: doubts %v", q.N, !want)
 		}
 		q.Pop()
 	}
-	q.PushSync(true)
+	q.PushSync(true, false)
 	if q.Remove(0); q.Doubts() {
 		t.Error("a Sync that was taken out is doubtful")
 	}
