@@ -61,15 +61,17 @@ func (s *Session) failCopy() {
 // asks says whether the server has to be asked what it will still answer: for a message that is held back, and at the end of a session.
 // Of a client that has said goodbye nobody wants to know.
 func (s *Session) asks() bool {
-	return s.held && !s.unsynced || s.ending != nil && !errors.Is(s.ending, ErrTerminated)
+	return s.held && !s.open() || s.ending != nil && !errors.Is(s.ending, ErrTerminated)
 }
 
-// undecided says whether it can't be found out now which Syncs the server has ignored: the client's unit has no Sync yet, and must not
-// get one.
-func (s *Session) undecided() bool { return s.doubt.Open && s.unsynced }
+// open says whether a unit of the client has no Sync yet, and must not get one. A Query does not end it if it fails.
+func (s *Session) open() bool { return s.unsynced || s.queue.Open(s.queue.N) }
+
+// undecided says whether it can't be found out now which Syncs the server has ignored.
+func (s *Session) undecided() bool { return s.doubt.Open && !s.doubt.Asked && s.open() }
 
 // keepBack keeps the client's next message back, and what follows it.
 func (s *Session) keepBack() {
 	s.held = true
-	s.doubt.Asks = s.doubt.Open && !s.unsynced && !s.doubt.Asked
+	s.doubt.Asks = s.doubt.Open && !s.doubt.Asked && !s.open()
 }

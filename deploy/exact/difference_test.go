@@ -75,6 +75,8 @@ func TestDifferences(t *testing.T) {
 		{"", Session, pair{want: end, got: bound, turn: Turn{unknown}}},
 		{"", Session, pair{want: end, got: fatal, turn: Turn{query}}},
 		{"Terminate in COPY", Session, pair{want: lost, got: end}},
+		{"Terminate in COPY", Session, pair{want: message(pgscript.ErrorResponse("ERROR", "08P01", "unexpected message type 0x45 during COPY from stdin")), got: end, turn: Turn{goodbye}}},
+		{"", Session, pair{want: message(pgscript.ErrorResponse("ERROR", "08P01", "unexpected message type 0x45 during COPY from stdin")), got: end, turn: Turn{query}}},
 		{"Terminate in COPY", Session, pair{want: ready, got: end, turn: Turn{pgscript.CopyData("bad"), pgscript.Sync(), goodbye}}},
 		{"", Session, pair{want: ready, got: end, turn: Turn{pgscript.CopyData("bad"), goodbye, pgscript.Sync()}}},
 		{"messages during COPY", Session, pair{want: lost, got: message(pgscript.ErrorResponse("ERROR", "08P01", "unexpected message type 0x43 during COPY from stdin"))}},

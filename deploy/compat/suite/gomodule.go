@@ -133,7 +133,8 @@ func (m *goModule) runPackage(ctx context.Context, s *stage.Stage, p goPackage, 
 // runBinary runs the tests of a package, none but those in only if there are any, and not those in skip. The text says why a test that
 // has not ended did not.
 func (m *goModule) runBinary(ctx context.Context, s *stage.Stage, p goPackage, only, skip []string) (*outcome.GoTest, string, error) {
-	args := []string{"tool", "test2json", "-t", p.binary, "-test.v=test2json", "-test.timeout=0"}
+	// As many at once on every machine: on two processors two tests that hang would keep all others from running.
+	args := []string{"tool", "test2json", "-t", p.binary, "-test.v=test2json", "-test.timeout=0", "-test.parallel=8"}
 	if len(only) > 0 {
 		args = append(args, "-test.run="+oneOf(only))
 	}
