@@ -314,10 +314,13 @@ func TestListenMoments(t *testing.T) {
 func TestUnlisten(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	_, addr := start(t, sharing(pg.Primary, 2))
-	a := newEar(t, addr)
+	_, addr := start(t, sharing(pg.Primary, 1))
+	a, b := newEar(t, addr), newEar(t, addr, "application_name", "b")
 	for i := range 100 {
 		want(t, a.PgConn, "LISTEN news", "")
+		if i%2 == 0 { // the server connection has to be brought over
+			want(t, b.PgConn, "SELECT 1", "1")
+		}
 		pg.Primary.Exec(t, "NOTIFY news, 'before'")
 		var err error
 		switch i % 3 {

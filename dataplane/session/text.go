@@ -109,8 +109,8 @@ func (s *Session) understand(q *query.Query, alone bool) (fx *statement.Effects,
 	})
 }
 
-// alone says that no transaction is open and nothing is under way.
-func (s *Session) alone() bool { return s.Status == pgwire.Idle && s.queue.N == 0 && !s.unsynced }
+// alone says that no transaction is open and nothing of the client is under way.
+func (s *Session) alone() bool { return s.Status == pgwire.Idle && !s.unsynced && !s.queue.Clients() }
 
 // text is the text and what is known of it.
 func (s *Session) text(q *query.Query) effects.Text {
