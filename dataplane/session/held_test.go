@@ -141,3 +141,19 @@ func TestHeldInDoubt(t *testing.T) {
 		check2(t, name+": goes on", r.client(t), c.then)
 	}
 }
+
+// TestStaleQuestion closes what the proxy has asked with, where the server has skipped the end of that, before it asks again.
+func TestStaleQuestion(t *testing.T) {
+	r := newRig()
+	r.client(t, pgscript.Query("SET TimeZone = 'UTC'"))
+	r.server(t, pgscript.CommandComplete("SET"), readyI)
+	asks := func() string { return r.client(t, pgscript.Parse("", "SELECT date '2020-02-01'"), sync0) }
+	first := asks()
+	if strings.Contains(first, "C S h_under; P h_under") || !strings.HasPrefix(first, `P  "SELECT date '2020-02-01'"; P h_under`) {
+		t.Fatalf("it is not asked behind the Parse: %s", first)
+	}
+	check2(t, "its answer", r.server(t, done1, done1, done2, oops, readyI), "1; E 42601 oops; Z I")
+	if again := asks(); !strings.HasPrefix(again, `P  "SELECT date '2020-02-01'"; C S h_under; `) {
+		t.Errorf("what is left there is not closed: %s", again)
+	}
+}

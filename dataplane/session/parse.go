@@ -70,7 +70,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		}
 		if asks {
 			c.UpTo(end)
-			s.askUnder(c)
+			s.askUnder(c, srv)
 		}
 		return s.passes(p, i, end), true
 	}
@@ -90,8 +90,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return end - i, true
 	}
 	key := s.keyOf(rest, q.SQL().IsAnalyzed())
-	var shared *statement.Statement
-	asks := false
+	shared, asks := (*statement.Statement)(nil), false
 	moment, meaning := q.IsMoment(), statement.NewMeaning(effects, q.SQL(), q.Shape == nil || q.Shape.Changes())
 	if doubtful := s.unsure(srv) && q.SQL().IsAnalyzed(); doubtful || moment {
 		c.Replace(i, end)
@@ -137,7 +136,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true, Statement: shared, Name: string(name)})
 	}
 	if asks {
-		s.askUnder(c)
+		s.askUnder(c, srv)
 	}
 	return end - i, true
 }

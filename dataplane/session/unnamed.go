@@ -41,6 +41,7 @@ func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server
 		planner = s.Want.Planner()
 	}
 	c.UpTo(i)
+	s.closeStale(c, srv)
 	s.under(c, planner, func() {
 		c.Dst = pgwire.AppendParse(c.Dst, "", u.Body)
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true})

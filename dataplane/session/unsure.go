@@ -45,7 +45,8 @@ func (s *Session) stay(u unsure, name string) (asks bool) {
 }
 
 // askUnder asks for what parsing reads.
-func (s *Session) askUnder(c *compose.Composer) {
+func (s *Session) askUnder(c *compose.Composer, srv *serverstate.Server) {
+	s.closeStale(c, srv) // a question may be left there of which the end was skipped
 	s.own(c, s.shared.Registry.Prefix()+"under", settings.AppendPlanner(nil), s.reading)
 }
 
