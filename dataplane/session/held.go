@@ -70,10 +70,10 @@ func (s *Session) under(c *compose.Composer, planner settings.Set, send func()) 
 	})
 }
 
-// apart sends what send appends in a unit of its own, unless the client has begun one: an Execute within the client's unit
-// would make it a pipeline, in which the server refuses VACUUM and others, and after an error there it would skip a Query
-// that comes without a Sync; or it is open which Syncs the server will ignore, as for one that the client would be given an answer. own
-// says that it was such a unit.
+// apart sends what send appends in a unit of its own: an Execute within the client's unit would make it a pipeline, in which the server
+// refuses VACUUM and others, and after an error there it would skip a Query that comes without a Sync. It does not where the client has
+// begun a unit, or where the server may ignore Syncs: the answer to one of the proxy's own could be taken for the client's. own says
+// which it was.
 func (s *Session) apart(c *compose.Composer, send func()) (own bool) {
 	n := s.queue.N
 	if send(); s.unsynced || s.queue.N == n || s.queue.Open(n) || s.queue.Doubts() {

@@ -85,8 +85,8 @@ type Session struct {
 	skipping bool   // up to the next Sync, which the proxy answers: a unit was refused
 	unsynced bool   // extended messages went to the server, and no Sync behind them
 	prelude  bool   // the settings go ahead of what comes next
-	mute     bool   // and nothing is answered any more that it has not asked for
 	ending   error  // the client has said goodbye, or something that it may not: nothing more of it counts
+	mute     bool   // and nothing is answered any more that it has not asked for
 	held     bool   // input is kept back until it is known which statement a name means
 	first    query.Query
 	judged   bool // first is about the message that comes next
