@@ -215,7 +215,7 @@ func (s *Session) Left() serverstate.Left {
 // forgetStatements forgets all named statements, as DEALLOCATE ALL and DISCARD ALL do, but for those whose Parse the
 // server has not come to yet. The unnamed one stays.
 func (s *Session) forgetStatements() {
-	s.names.Clear()
+	s.names.Clear(s.queue.N > 1)
 	s.pins.RemoveNamed()
 	for i := 1; i < s.queue.N; i++ {
 		switch e := s.queue.Get(i); {

@@ -162,7 +162,7 @@ func Differences() []Difference {
 					return false
 				}
 				gone := x.want.Type == 'E' && x.want.Field('C') == "26000"
-				if x.want.Type == '1' && x.got.Field('C') == "42P05" || gone && (x.got.Type == '2' || x.got.Field('C') == "42P03" || string(x.got.Body) == "DEALLOCATE\x00") {
+				if x.want.Type == '1' && x.got.Field('C') == "42P05" || gone && (x.got.Type == '2' || x.got.Type == 't' || x.got.Field('C') == "42P03" || string(x.got.Body) == "DEALLOCATE\x00") {
 					return true
 				}
 				return x.want.Type == 'C' && string(x.want.Body) == "DEALLOCATE\x00" && x.got.Type == 'E' && x.got.Field('C') == "26000"

@@ -153,8 +153,8 @@ func (st *stage) play(enough int, sequences iter.Seq[Sequence]) (found []*Findin
 				if lost(fs, e) && st.crashed(&crashes) { // PostgreSQL itself, and whatever is played at the time
 					fs, e = nil, st.recover(h)
 				}
-				if len(fs) > 0 {
-					fmt.Fprintf(os.Stderr, "%s differs\n", s.Name)
+				for _, f := range fs { // at once: a run of an hour may not come to its end
+					fmt.Fprintf(os.Stderr, "%v\n", f)
 				}
 				mu.Lock()
 				found = append(found, fs...)

@@ -12,7 +12,8 @@ type Names struct {
 
 	told       map[string]struct{}
 	borrowed   map[string]struct{}
-	recent     *statement.Statement // what was found last, nil once anything has changed
+	gone       map[string]*statement.Statement // see Clear
+	recent     *statement.Statement            // what was found last, nil once anything has changed
 	recentName []byte
 	recentTold bool
 }
@@ -100,8 +101,13 @@ func (n *Names) Remove(name string) *statement.Statement {
 	return st
 }
 
-// Clear takes all names away.
-func (n *Names) Clear() {
+// Clear takes all names away. If messages are under way, the server may still say of one that its statement is not there:
+// then Rename knows the names until they are cleared again.
+func (n *Names) Clear(underWay bool) {
+	n.gone = nil
+	if underWay {
+		n.gone, n.All = n.All, nil
+	}
 	clear(n.All)
 	clear(n.borrowed)
 	n.UntellAll()
@@ -110,8 +116,10 @@ func (n *Names) Clear() {
 
 // Rename puts the client's name of a statement in place of the server's, in the body of an error.
 func (n *Names) Rename(body []byte) []byte {
-	for name, st := range n.All {
-		body = st.Rename(body, name)
+	for _, names := range [...]map[string]*statement.Statement{n.All, n.gone} {
+		for name, st := range names {
+			body = st.Rename(body, name)
+		}
 	}
 	return body
 }

@@ -52,10 +52,22 @@ func TestNames(t *testing.T) {
 		t.Error("another under its name is not borrowed")
 	}
 	is("another under its name", "a", two, false)
-	n.Clear()
+	n.Clear(false)
 	n.Add("b", one)
 	is("cleared", "b", one, false)
 	n.Tell("b")
 	n.UntellAll()
 	is("all told nothing", "b", one, false)
+
+	one.Name = "helios_1"
+	words := []byte(`prepared statement "helios_1" does not exist`)
+	n.Clear(true)
+	is("cleared with messages under way", "b", nil, false)
+	if got := string(n.Rename(words)); got != `prepared statement "b" does not exist` {
+		t.Errorf("with messages under way: %s", got)
+	}
+	n.Clear(false)
+	if got := string(n.Rename(words)); got != string(words) {
+		t.Errorf("with nothing under way: %s", got)
+	}
 }
