@@ -22,6 +22,7 @@ type Endpoint struct {
 	loop    *Loop
 	task    *Task // who is woken
 	mem     *Memory
+	tls     *secure // nil: bytes go as they are
 	fd      int32
 	gen     uint32 // tells events for this endpoint from those for an earlier one with its descriptor
 	ready   uint8
@@ -53,6 +54,14 @@ func (e *Endpoint) Drained() bool { return len(e.out) == e.outAt }
 // TryRecv returns a chunk of what arrived, nil where nothing has, io.EOF behind the last byte. The
 // chunk is the loop's: the next receive or park of anybody on the loop ends it.
 func (e *Endpoint) TryRecv() ([]byte, error) {
+	if e.tls != nil {
+		return e.tls.recv()
+	}
+	return e.recvRaw()
+}
+
+// recvRaw is TryRecv of what comes over the wire.
+func (e *Endpoint) recvRaw() ([]byte, error) {
 	if e.closed {
 		return nil, ErrClosed
 	}
@@ -109,6 +118,21 @@ func (e *Endpoint) Send(p []byte) error {
 		return nil
 	}
 	e.Out += uint64(len(p))
+	if e.tls != nil {
+		var err error
+		if p, err = e.tls.seal(p); err != nil {
+			e.fault = fmt.Errorf("send: %w", err)
+			return e.fault
+		}
+	}
+	return e.put(p)
+}
+
+// put sends what goes over the wire.
+func (e *Endpoint) put(p []byte) error {
+	if e.closed {
+		return ErrClosed
+	}
 	if e.Drained() {
 		n, errno := e.send(p)
 		switch errno {
@@ -176,6 +200,9 @@ func (e *Endpoint) push() {
 
 // CloseWrite tells the peer that nothing more will be sent, behind what was.
 func (e *Endpoint) CloseWrite() {
+	if e.tls != nil && !e.closed {
+		_ = e.tls.conn.CloseWrite() // once; the peer learns that nothing was cut off
+	}
 	if e.ends = !e.Drained(); e.ends {
 		return
 	}

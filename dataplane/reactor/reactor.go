@@ -42,12 +42,15 @@ type Options struct {
 	NoRawWait bool
 	// Blocking is how many goroutines may work for all loops at once; 0 is 16.
 	Blocking int
+	// Handshakes is how many goroutines may compute TLS handshakes at once; 0 is 2.
+	Handshakes int
 }
 
 // Group is a set of loops that work side by side.
 type Group struct {
 	loops   []*Loop
 	blocked chan struct{} // a place for each goroutine that works for a loop
+	shaking chan struct{} // a place for each goroutine that computes a handshake
 	wg      sync.WaitGroup
 }
 
@@ -56,7 +59,10 @@ func NewGroup(n int, o Options) (*Group, error) {
 	if o.Blocking == 0 {
 		o.Blocking = 16
 	}
-	g := &Group{blocked: make(chan struct{}, o.Blocking)}
+	if o.Handshakes == 0 {
+		o.Handshakes = 2
+	}
+	g := &Group{blocked: make(chan struct{}, o.Blocking), shaking: make(chan struct{}, o.Handshakes)}
 	for i := range n {
 		l, err := newLoop(i, g, o)
 		if err != nil {
@@ -109,6 +115,8 @@ type Loop struct {
 	endpoints []*Endpoint // by descriptor
 	accepting []*Listener // by descriptor
 	buf       []byte      // what was received last
+	plain     []byte      // what of it was received last by TLS; nil until something was
+	sealed    []byte      // what was sent last by TLS
 	Scratch   []byte      // for whoever composes bytes between two parks; its content dies at the next park or composition
 
 	now    int64 // nanoseconds on the monotonic clock, as of this turn

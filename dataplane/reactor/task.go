@@ -99,6 +99,7 @@ func (t *Task) Park() error {
 	l := t.loop
 	if l.poison != nil {
 		copy(l.buf, l.poison)
+		copy(l.plain, l.poison)
 		copy(l.Scratch[:cap(l.Scratch)], l.poison)
 	}
 	t.chunks = 0
