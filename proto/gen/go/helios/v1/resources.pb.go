@@ -26,6 +26,132 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SSLMode is how far TLS is insisted on. Towards servers its words mean what they mean in libpq, towards clients what they mean
+// in PgBouncer's client_tls_sslmode.
+type SSLMode int32
+
+const (
+	SSLMode_SSL_MODE_UNSPECIFIED SSLMode = 0
+	// No TLS.
+	SSLMode_SSL_MODE_DISABLE SSLMode = 1
+	// Server: TLS if the server refuses to do without. Client: as prefer.
+	SSLMode_SSL_MODE_ALLOW SSLMode = 2
+	// Server: TLS if the server can; nothing is verified. Client: TLS for those who ask for it.
+	SSLMode_SSL_MODE_PREFER SSLMode = 3
+	// Server: TLS; with a ca_file as verify-ca. Client: who does without TLS is refused.
+	SSLMode_SSL_MODE_REQUIRE SSLMode = 4
+	// The other side's certificate is signed by ca_file. A client must have one.
+	SSLMode_SSL_MODE_VERIFY_CA SSLMode = 5
+	// Server: and is that of the host that was connected to. Client: and has the name of the user who logs in, or of the one that
+	// a user name map gives.
+	SSLMode_SSL_MODE_VERIFY_FULL SSLMode = 6
+)
+
+// Enum value maps for SSLMode.
+var (
+	SSLMode_name = map[int32]string{
+		0: "SSL_MODE_UNSPECIFIED",
+		1: "SSL_MODE_DISABLE",
+		2: "SSL_MODE_ALLOW",
+		3: "SSL_MODE_PREFER",
+		4: "SSL_MODE_REQUIRE",
+		5: "SSL_MODE_VERIFY_CA",
+		6: "SSL_MODE_VERIFY_FULL",
+	}
+	SSLMode_value = map[string]int32{
+		"SSL_MODE_UNSPECIFIED": 0,
+		"SSL_MODE_DISABLE":     1,
+		"SSL_MODE_ALLOW":       2,
+		"SSL_MODE_PREFER":      3,
+		"SSL_MODE_REQUIRE":     4,
+		"SSL_MODE_VERIFY_CA":   5,
+		"SSL_MODE_VERIFY_FULL": 6,
+	}
+)
+
+func (x SSLMode) Enum() *SSLMode {
+	p := new(SSLMode)
+	*p = x
+	return p
+}
+
+func (x SSLMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SSLMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_helios_v1_resources_proto_enumTypes[0].Descriptor()
+}
+
+func (SSLMode) Type() protoreflect.EnumType {
+	return &file_helios_v1_resources_proto_enumTypes[0]
+}
+
+func (x SSLMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SSLMode.Descriptor instead.
+func (SSLMode) EnumDescriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{0}
+}
+
+// ChannelBinding is whether SCRAM is bound to the TLS connection, so that nobody in the middle can pass a proof on.
+type ChannelBinding int32
+
+const (
+	// As prefer.
+	ChannelBinding_CHANNEL_BINDING_UNSPECIFIED ChannelBinding = 0
+	ChannelBinding_CHANNEL_BINDING_DISABLE     ChannelBinding = 1
+	// Where the server offers it.
+	ChannelBinding_CHANNEL_BINDING_PREFER ChannelBinding = 2
+	// A server that does not prove itself by it is not talked to.
+	ChannelBinding_CHANNEL_BINDING_REQUIRE ChannelBinding = 3
+)
+
+// Enum value maps for ChannelBinding.
+var (
+	ChannelBinding_name = map[int32]string{
+		0: "CHANNEL_BINDING_UNSPECIFIED",
+		1: "CHANNEL_BINDING_DISABLE",
+		2: "CHANNEL_BINDING_PREFER",
+		3: "CHANNEL_BINDING_REQUIRE",
+	}
+	ChannelBinding_value = map[string]int32{
+		"CHANNEL_BINDING_UNSPECIFIED": 0,
+		"CHANNEL_BINDING_DISABLE":     1,
+		"CHANNEL_BINDING_PREFER":      2,
+		"CHANNEL_BINDING_REQUIRE":     3,
+	}
+)
+
+func (x ChannelBinding) Enum() *ChannelBinding {
+	p := new(ChannelBinding)
+	*p = x
+	return p
+}
+
+func (x ChannelBinding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChannelBinding) Descriptor() protoreflect.EnumDescriptor {
+	return file_helios_v1_resources_proto_enumTypes[1].Descriptor()
+}
+
+func (ChannelBinding) Type() protoreflect.EnumType {
+	return &file_helios_v1_resources_proto_enumTypes[1]
+}
+
+func (x ChannelBinding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChannelBinding.Descriptor instead.
+func (ChannelBinding) EnumDescriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+}
+
 type NodeRole int32
 
 const (
@@ -59,11 +185,11 @@ func (x NodeRole) String() string {
 }
 
 func (NodeRole) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[0].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[2].Descriptor()
 }
 
 func (NodeRole) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[0]
+	return &file_helios_v1_resources_proto_enumTypes[2]
 }
 
 func (x NodeRole) Number() protoreflect.EnumNumber {
@@ -72,7 +198,7 @@ func (x NodeRole) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeRole.Descriptor instead.
 func (NodeRole) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{0}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
 }
 
 // Listen is who listens to channels where sessions share server connections.
@@ -111,11 +237,11 @@ func (x Listen) String() string {
 }
 
 func (Listen) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[1].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[3].Descriptor()
 }
 
 func (Listen) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[1]
+	return &file_helios_v1_resources_proto_enumTypes[3]
 }
 
 func (x Listen) Number() protoreflect.EnumNumber {
@@ -124,7 +250,7 @@ func (x Listen) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Listen.Descriptor instead.
 func (Listen) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
 }
 
 // LeakGuard is how far the proxy looks for what a statement leaves on its server connection.
@@ -168,11 +294,11 @@ func (x LeakGuard) String() string {
 }
 
 func (LeakGuard) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[2].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[4].Descriptor()
 }
 
 func (LeakGuard) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[2]
+	return &file_helios_v1_resources_proto_enumTypes[4]
 }
 
 func (x LeakGuard) Number() protoreflect.EnumNumber {
@@ -181,7 +307,7 @@ func (x LeakGuard) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LeakGuard.Descriptor instead.
 func (LeakGuard) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
 }
 
 // Pin is what becomes of what cannot be moved to another server connection: temporary tables, cursors WITH HOLD, session
@@ -225,11 +351,11 @@ func (x Pin) String() string {
 }
 
 func (Pin) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[3].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[5].Descriptor()
 }
 
 func (Pin) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[3]
+	return &file_helios_v1_resources_proto_enumTypes[5]
 }
 
 func (x Pin) Number() protoreflect.EnumNumber {
@@ -238,7 +364,7 @@ func (x Pin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Pin.Descriptor instead.
 func (Pin) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
 }
 
 type PoolMode int32
@@ -280,11 +406,11 @@ func (x PoolMode) String() string {
 }
 
 func (PoolMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[4].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[6].Descriptor()
 }
 
 func (PoolMode) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[4]
+	return &file_helios_v1_resources_proto_enumTypes[6]
 }
 
 func (x PoolMode) Number() protoreflect.EnumNumber {
@@ -293,7 +419,7 @@ func (x PoolMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolMode.Descriptor instead.
 func (PoolMode) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
 }
 
 // AuthMethod is how clients prove who they are.
@@ -308,8 +434,14 @@ const (
 	AuthMethod_AUTH_METHOD_PASSWORD AuthMethod = 2
 	// MD5 challenge; a user whose secret is a SCRAM verifier is asked for SCRAM.
 	AuthMethod_AUTH_METHOD_MD5 AuthMethod = 3
-	// SCRAM-SHA-256.
+	// SCRAM-SHA-256; over TLS a client may bind it to the connection.
 	AuthMethod_AUTH_METHOD_SCRAM AuthMethod = 4
+	// SCRAM-SHA-256-PLUS alone, which is bound to the TLS connection.
+	AuthMethod_AUTH_METHOD_SCRAM_PLUS AuthMethod = 5
+	// The client's certificate, which has the name of the user.
+	AuthMethod_AUTH_METHOD_CERT AuthMethod = 6
+	// The operating system's name of who is at the other end of a unix socket.
+	AuthMethod_AUTH_METHOD_PEER AuthMethod = 7
 )
 
 // Enum value maps for AuthMethod.
@@ -320,6 +452,9 @@ var (
 		2: "AUTH_METHOD_PASSWORD",
 		3: "AUTH_METHOD_MD5",
 		4: "AUTH_METHOD_SCRAM",
+		5: "AUTH_METHOD_SCRAM_PLUS",
+		6: "AUTH_METHOD_CERT",
+		7: "AUTH_METHOD_PEER",
 	}
 	AuthMethod_value = map[string]int32{
 		"AUTH_METHOD_UNSPECIFIED": 0,
@@ -327,6 +462,9 @@ var (
 		"AUTH_METHOD_PASSWORD":    2,
 		"AUTH_METHOD_MD5":         3,
 		"AUTH_METHOD_SCRAM":       4,
+		"AUTH_METHOD_SCRAM_PLUS":  5,
+		"AUTH_METHOD_CERT":        6,
+		"AUTH_METHOD_PEER":        7,
 	}
 )
 
@@ -341,11 +479,11 @@ func (x AuthMethod) String() string {
 }
 
 func (AuthMethod) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[5].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[7].Descriptor()
 }
 
 func (AuthMethod) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[5]
+	return &file_helios_v1_resources_proto_enumTypes[7]
 }
 
 func (x AuthMethod) Number() protoreflect.EnumNumber {
@@ -354,13 +492,15 @@ func (x AuthMethod) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AuthMethod.Descriptor instead.
 func (AuthMethod) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
 }
 
 // Cluster is one primary and its standbys. Nodes name the cluster that they belong to.
 type Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How connections to its nodes are encrypted. The mode is prefer unless set.
+	Tls           *ServerTLS `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -402,6 +542,13 @@ func (x *Cluster) GetName() string {
 	return ""
 }
 
+func (x *Cluster) GetTls() *ServerTLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
 // Node is one PostgreSQL server.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -418,7 +565,9 @@ type Node struct {
 	// A disabled node gets no connections. True unless set.
 	Enabled *bool `protobuf:"varint,7,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// The standby replicates synchronously.
-	Sync          bool `protobuf:"varint,8,opt,name=sync,proto3" json:"sync,omitempty"`
+	Sync bool `protobuf:"varint,8,opt,name=sync,proto3" json:"sync,omitempty"`
+	// How connections to this node are encrypted, in place of what its cluster says.
+	Tls           *ServerTLS `protobuf:"bytes,9,opt,name=tls,proto3" json:"tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +658,157 @@ func (x *Node) GetSync() bool {
 	return false
 }
 
+func (x *Node) GetTls() *ServerTLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+// ServerTLS is how connections to servers are encrypted. Connections to unix sockets are not. Files are those of the machine
+// that the proxy runs on, and are read again when they change.
+type ServerTLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Mode  SSLMode                `protobuf:"varint,1,opt,name=mode,proto3,enum=helios.v1.SSLMode" json:"mode,omitempty"`
+	// Certificates, PEM, that those of servers are to be signed by. "system" stands for those that the machine trusts, and needs
+	// verify-full.
+	CaFile string `protobuf:"bytes,2,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
+	// Revocation lists, PEM.
+	CrlFile string `protobuf:"bytes,3,opt,name=crl_file,json=crlFile,proto3" json:"crl_file,omitempty"`
+	// The proxy's own certificate and key, PEM, for servers that ask for one.
+	CertFile string `protobuf:"bytes,4,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
+	KeyFile  string `protobuf:"bytes,5,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// What the key is encrypted with.
+	KeyPassword *Secret `protobuf:"bytes,6,opt,name=key_password,json=keyPassword,proto3" json:"key_password,omitempty"`
+	// "TLSv1.2" unless set; or "TLSv1", "TLSv1.1", "TLSv1.3".
+	MinVersion string `protobuf:"bytes,7,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
+	// The newest there is unless set.
+	MaxVersion string `protobuf:"bytes,8,opt,name=max_version,json=maxVersion,proto3" json:"max_version,omitempty"`
+	// Names of cipher suites for TLS up to 1.2, with ":" between: "ECDHE-RSA-AES128-GCM-SHA256". Those of TLS 1.3 are fixed.
+	Ciphers string `protobuf:"bytes,9,opt,name=ciphers,proto3" json:"ciphers,omitempty"`
+	// Names of groups, with ":" between: "X25519:prime256v1".
+	Curves string `protobuf:"bytes,10,opt,name=curves,proto3" json:"curves,omitempty"`
+	// TLS begins at once, without an SSLRequest: for PostgreSQL 17 and later. The mode is require at least.
+	Direct         bool           `protobuf:"varint,11,opt,name=direct,proto3" json:"direct,omitempty"`
+	ChannelBinding ChannelBinding `protobuf:"varint,12,opt,name=channel_binding,json=channelBinding,proto3,enum=helios.v1.ChannelBinding" json:"channel_binding,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ServerTLS) Reset() {
+	*x = ServerTLS{}
+	mi := &file_helios_v1_resources_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerTLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerTLS) ProtoMessage() {}
+
+func (x *ServerTLS) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerTLS.ProtoReflect.Descriptor instead.
+func (*ServerTLS) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ServerTLS) GetMode() SSLMode {
+	if x != nil {
+		return x.Mode
+	}
+	return SSLMode_SSL_MODE_UNSPECIFIED
+}
+
+func (x *ServerTLS) GetCaFile() string {
+	if x != nil {
+		return x.CaFile
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetCrlFile() string {
+	if x != nil {
+		return x.CrlFile
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetCertFile() string {
+	if x != nil {
+		return x.CertFile
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetKeyPassword() *Secret {
+	if x != nil {
+		return x.KeyPassword
+	}
+	return nil
+}
+
+func (x *ServerTLS) GetMinVersion() string {
+	if x != nil {
+		return x.MinVersion
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetMaxVersion() string {
+	if x != nil {
+		return x.MaxVersion
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetCiphers() string {
+	if x != nil {
+		return x.Ciphers
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetCurves() string {
+	if x != nil {
+		return x.Curves
+	}
+	return ""
+}
+
+func (x *ServerTLS) GetDirect() bool {
+	if x != nil {
+		return x.Direct
+	}
+	return false
+}
+
+func (x *ServerTLS) GetChannelBinding() ChannelBinding {
+	if x != nil {
+		return x.ChannelBinding
+	}
+	return ChannelBinding_CHANNEL_BINDING_UNSPECIFIED
+}
+
 // PoolProfile says how server connections are lent. Every pool (node, database at the server, user at
 // the server) of a Database that names the profile follows it.
 type PoolProfile struct {
@@ -545,7 +845,7 @@ type PoolProfile struct {
 
 func (x *PoolProfile) Reset() {
 	*x = PoolProfile{}
-	mi := &file_helios_v1_resources_proto_msgTypes[2]
+	mi := &file_helios_v1_resources_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +857,7 @@ func (x *PoolProfile) String() string {
 func (*PoolProfile) ProtoMessage() {}
 
 func (x *PoolProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[2]
+	mi := &file_helios_v1_resources_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +870,7 @@ func (x *PoolProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolProfile.ProtoReflect.Descriptor instead.
 func (*PoolProfile) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PoolProfile) GetName() string {
@@ -662,15 +962,22 @@ type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// HOST:PORT with an IP address as host, or unix:PATH for a socket.
-	Address       string     `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Auth          AuthMethod `protobuf:"varint,3,opt,name=auth,proto3,enum=helios.v1.AuthMethod" json:"auth,omitempty"`
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// Not looked at where there is hba.
+	Auth AuthMethod `protobuf:"varint,3,opt,name=auth,proto3,enum=helios.v1.AuthMethod" json:"auth,omitempty"`
+	// Clients may speak TLS. At unix sockets they never do.
+	Tls *ClientTLS `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Rules in the form of pg_hba.conf, without includes: the first that fits a client decides, and whom none fits is refused.
+	Hba string `protobuf:"bytes,5,opt,name=hba,proto3" json:"hba,omitempty"`
+	// User name maps in the form of pg_ident.conf, without includes.
+	Ident         string `protobuf:"bytes,6,opt,name=ident,proto3" json:"ident,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_helios_v1_resources_proto_msgTypes[3]
+	mi := &file_helios_v1_resources_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +989,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[3]
+	mi := &file_helios_v1_resources_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +1002,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Listener) GetName() string {
@@ -719,6 +1026,151 @@ func (x *Listener) GetAuth() AuthMethod {
 	return AuthMethod_AUTH_METHOD_UNSPECIFIED
 }
 
+func (x *Listener) GetTls() *ClientTLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Listener) GetHba() string {
+	if x != nil {
+		return x.Hba
+	}
+	return ""
+}
+
+func (x *Listener) GetIdent() string {
+	if x != nil {
+		return x.Ident
+	}
+	return ""
+}
+
+// ClientTLS is how a listener speaks TLS. Files are those of the machine that the proxy runs on, and are read again when they
+// change.
+type ClientTLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Prefer unless set.
+	Mode SSLMode `protobuf:"varint,1,opt,name=mode,proto3,enum=helios.v1.SSLMode" json:"mode,omitempty"`
+	// The listener's certificate, with those between it and a trusted one behind it, and its key; PEM.
+	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
+	KeyFile  string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// What the key is encrypted with.
+	KeyPassword *Secret `protobuf:"bytes,4,opt,name=key_password,json=keyPassword,proto3" json:"key_password,omitempty"`
+	// Certificates, PEM, that those of clients are to be signed by. With it clients are asked for one.
+	CaFile string `protobuf:"bytes,5,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
+	// Revocation lists, PEM: one of each authority in a client's chain.
+	CrlFile string `protobuf:"bytes,6,opt,name=crl_file,json=crlFile,proto3" json:"crl_file,omitempty"`
+	// As in ServerTLS.
+	MinVersion    string `protobuf:"bytes,7,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
+	MaxVersion    string `protobuf:"bytes,8,opt,name=max_version,json=maxVersion,proto3" json:"max_version,omitempty"`
+	Ciphers       string `protobuf:"bytes,9,opt,name=ciphers,proto3" json:"ciphers,omitempty"`
+	Curves        string `protobuf:"bytes,10,opt,name=curves,proto3" json:"curves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientTLS) Reset() {
+	*x = ClientTLS{}
+	mi := &file_helios_v1_resources_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientTLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientTLS) ProtoMessage() {}
+
+func (x *ClientTLS) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientTLS.ProtoReflect.Descriptor instead.
+func (*ClientTLS) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ClientTLS) GetMode() SSLMode {
+	if x != nil {
+		return x.Mode
+	}
+	return SSLMode_SSL_MODE_UNSPECIFIED
+}
+
+func (x *ClientTLS) GetCertFile() string {
+	if x != nil {
+		return x.CertFile
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetKeyPassword() *Secret {
+	if x != nil {
+		return x.KeyPassword
+	}
+	return nil
+}
+
+func (x *ClientTLS) GetCaFile() string {
+	if x != nil {
+		return x.CaFile
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetCrlFile() string {
+	if x != nil {
+		return x.CrlFile
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetMinVersion() string {
+	if x != nil {
+		return x.MinVersion
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetMaxVersion() string {
+	if x != nil {
+		return x.MaxVersion
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetCiphers() string {
+	if x != nil {
+		return x.Ciphers
+	}
+	return ""
+}
+
+func (x *ClientTLS) GetCurves() string {
+	if x != nil {
+		return x.Curves
+	}
+	return ""
+}
+
 // Database is a name that clients may connect to. The name "*" stands for every name that has no
 // Database of its own.
 type Database struct {
@@ -728,14 +1180,16 @@ type Database struct {
 	// The database's name at the server; the client's name for it if empty.
 	ServerName string `protobuf:"bytes,3,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
 	// The PoolProfile of its pools.
-	PoolProfile   string `protobuf:"bytes,4,opt,name=pool_profile,json=poolProfile,proto3" json:"pool_profile,omitempty"`
+	PoolProfile string `protobuf:"bytes,4,opt,name=pool_profile,json=poolProfile,proto3" json:"pool_profile,omitempty"`
+	// Where users who have no User are looked up. Without it there are none but those.
+	AuthQuery     *AuthQuery `protobuf:"bytes,5,opt,name=auth_query,json=authQuery,proto3" json:"auth_query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Database) Reset() {
 	*x = Database{}
-	mi := &file_helios_v1_resources_proto_msgTypes[4]
+	mi := &file_helios_v1_resources_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +1201,7 @@ func (x *Database) String() string {
 func (*Database) ProtoMessage() {}
 
 func (x *Database) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[4]
+	mi := &file_helios_v1_resources_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +1214,7 @@ func (x *Database) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Database.ProtoReflect.Descriptor instead.
 func (*Database) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Database) GetName() string {
@@ -791,6 +1245,97 @@ func (x *Database) GetPoolProfile() string {
 	return ""
 }
 
+func (x *Database) GetAuthQuery() *AuthQuery {
+	if x != nil {
+		return x.AuthQuery
+	}
+	return nil
+}
+
+// AuthQuery asks the database who may log in. It is asked for a name that no User has, with the name as its one parameter $1, and
+// returns a row with the name and the secret, in either of the forms that a User's secret has, or no row. A further
+// column, if there is one, is the time from which on the secret is not good, or NULL.
+type AuthQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whom the proxy logs in as for that. A User, or one with the password here.
+	User     string  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Password *Secret `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	// "SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1 AND rolcanlogin" unless set. It is run with
+	// search_path = pg_catalog, pg_temp.
+	Query string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
+	// The database that is asked; that which the client wants, if empty.
+	Database string `protobuf:"bytes,4,opt,name=database,proto3" json:"database,omitempty"`
+	// How long an answer is good. 30s unless set.
+	CacheTime     *durationpb.Duration `protobuf:"bytes,5,opt,name=cache_time,json=cacheTime,proto3" json:"cache_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthQuery) Reset() {
+	*x = AuthQuery{}
+	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthQuery) ProtoMessage() {}
+
+func (x *AuthQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthQuery.ProtoReflect.Descriptor instead.
+func (*AuthQuery) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AuthQuery) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AuthQuery) GetPassword() *Secret {
+	if x != nil {
+		return x.Password
+	}
+	return nil
+}
+
+func (x *AuthQuery) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *AuthQuery) GetDatabase() string {
+	if x != nil {
+		return x.Database
+	}
+	return ""
+}
+
+func (x *AuthQuery) GetCacheTime() *durationpb.Duration {
+	if x != nil {
+		return x.CacheTime
+	}
+	return nil
+}
+
 // User is somebody who may log in, and how the proxy logs in at servers for him.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -808,7 +1353,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_helios_v1_resources_proto_msgTypes[5]
+	mi := &file_helios_v1_resources_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1365,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[5]
+	mi := &file_helios_v1_resources_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1378,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *User) GetName() string {
@@ -877,7 +1422,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	mi := &file_helios_v1_resources_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1434,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	mi := &file_helios_v1_resources_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1447,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Secret) GetValue() string {
@@ -938,7 +1483,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	mi := &file_helios_v1_resources_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1495,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	mi := &file_helios_v1_resources_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1508,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Limits) GetName() string {
@@ -1005,9 +1550,10 @@ var File_helios_v1_resources_proto protoreflect.FileDescriptor
 
 const file_helios_v1_resources_proto_rawDesc = "" +
 	"\n" +
-	"\x19helios/v1/resources.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\"\x1d\n" +
+	"\x19helios/v1/resources.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\"E\n" +
 	"\aCluster\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xec\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
+	"\x03tls\x18\x02 \x01(\v2\x14.helios.v1.ServerTLSR\x03tls\"\x94\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
@@ -1016,10 +1562,27 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x04role\x18\x05 \x01(\x0e2\x13.helios.v1.NodeRoleR\x04role\x12\x1b\n" +
 	"\x06weight\x18\x06 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\a \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x12\n" +
-	"\x04sync\x18\b \x01(\bR\x04syncB\t\n" +
+	"\x04sync\x18\b \x01(\bR\x04sync\x12&\n" +
+	"\x03tls\x18\t \x01(\v2\x14.helios.v1.ServerTLSR\x03tlsB\t\n" +
 	"\a_weightB\n" +
 	"\n" +
-	"\b_enabled\"\xaa\x04\n" +
+	"\b_enabled\"\xa5\x03\n" +
+	"\tServerTLS\x12&\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x12.helios.v1.SSLModeR\x04mode\x12\x17\n" +
+	"\aca_file\x18\x02 \x01(\tR\x06caFile\x12\x19\n" +
+	"\bcrl_file\x18\x03 \x01(\tR\acrlFile\x12\x1b\n" +
+	"\tcert_file\x18\x04 \x01(\tR\bcertFile\x12\x19\n" +
+	"\bkey_file\x18\x05 \x01(\tR\akeyFile\x124\n" +
+	"\fkey_password\x18\x06 \x01(\v2\x11.helios.v1.SecretR\vkeyPassword\x12\x1f\n" +
+	"\vmin_version\x18\a \x01(\tR\n" +
+	"minVersion\x12\x1f\n" +
+	"\vmax_version\x18\b \x01(\tR\n" +
+	"maxVersion\x12\x18\n" +
+	"\aciphers\x18\t \x01(\tR\aciphers\x12\x16\n" +
+	"\x06curves\x18\n" +
+	" \x01(\tR\x06curves\x12\x16\n" +
+	"\x06direct\x18\v \x01(\bR\x06direct\x12B\n" +
+	"\x0fchannel_binding\x18\f \x01(\x0e2\x19.helios.v1.ChannelBindingR\x0echannelBinding\"\xaa\x04\n" +
 	"\vPoolProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x13.helios.v1.PoolModeR\x04mode\x12'\n" +
@@ -1035,17 +1598,43 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	" \x01(\x0e2\x11.helios.v1.ListenR\x06listen\x12\x1f\n" +
 	"\vlisten_lost\x18\v \x01(\tR\n" +
 	"listenLost\x12%\n" +
-	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\"c\n" +
+	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\"\xb3\x01\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
-	"\x04auth\x18\x03 \x01(\x0e2\x15.helios.v1.AuthMethodR\x04auth\"|\n" +
+	"\x04auth\x18\x03 \x01(\x0e2\x15.helios.v1.AuthMethodR\x04auth\x12&\n" +
+	"\x03tls\x18\x04 \x01(\v2\x14.helios.v1.ClientTLSR\x03tls\x12\x10\n" +
+	"\x03hba\x18\x05 \x01(\tR\x03hba\x12\x14\n" +
+	"\x05ident\x18\x06 \x01(\tR\x05ident\"\xc9\x02\n" +
+	"\tClientTLS\x12&\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x12.helios.v1.SSLModeR\x04mode\x12\x1b\n" +
+	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +
+	"\bkey_file\x18\x03 \x01(\tR\akeyFile\x124\n" +
+	"\fkey_password\x18\x04 \x01(\v2\x11.helios.v1.SecretR\vkeyPassword\x12\x17\n" +
+	"\aca_file\x18\x05 \x01(\tR\x06caFile\x12\x19\n" +
+	"\bcrl_file\x18\x06 \x01(\tR\acrlFile\x12\x1f\n" +
+	"\vmin_version\x18\a \x01(\tR\n" +
+	"minVersion\x12\x1f\n" +
+	"\vmax_version\x18\b \x01(\tR\n" +
+	"maxVersion\x12\x18\n" +
+	"\aciphers\x18\t \x01(\tR\aciphers\x12\x16\n" +
+	"\x06curves\x18\n" +
+	" \x01(\tR\x06curves\"\xb1\x01\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
 	"\vserver_name\x18\x03 \x01(\tR\n" +
 	"serverName\x12!\n" +
-	"\fpool_profile\x18\x04 \x01(\tR\vpoolProfile\"\xa2\x01\n" +
+	"\fpool_profile\x18\x04 \x01(\tR\vpoolProfile\x123\n" +
+	"\n" +
+	"auth_query\x18\x05 \x01(\v2\x14.helios.v1.AuthQueryR\tauthQuery\"\xba\x01\n" +
+	"\tAuthQuery\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12-\n" +
+	"\bpassword\x18\x02 \x01(\v2\x11.helios.v1.SecretR\bpassword\x12\x14\n" +
+	"\x05query\x18\x03 \x01(\tR\x05query\x12\x1a\n" +
+	"\bdatabase\x18\x04 \x01(\tR\bdatabase\x128\n" +
+	"\n" +
+	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\xa2\x01\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x06secret\x18\x02 \x01(\v2\x11.helios.v1.SecretR\x06secret\x12\x1f\n" +
@@ -1060,7 +1649,20 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x17max_prepared_statements\x18\x02 \x01(\rR\x15maxPreparedStatements\x125\n" +
 	"\x17max_prepared_per_server\x18\x03 \x01(\rR\x14maxPreparedPerServer\x12,\n" +
 	"\x12max_prepared_bytes\x18\x04 \x01(\x04R\x10maxPreparedBytes\x12.\n" +
-	"\x13max_statement_bytes\x18\x05 \x01(\x04R\x11maxStatementBytes*S\n" +
+	"\x13max_statement_bytes\x18\x05 \x01(\x04R\x11maxStatementBytes*\xaa\x01\n" +
+	"\aSSLMode\x12\x18\n" +
+	"\x14SSL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10SSL_MODE_DISABLE\x10\x01\x12\x12\n" +
+	"\x0eSSL_MODE_ALLOW\x10\x02\x12\x13\n" +
+	"\x0fSSL_MODE_PREFER\x10\x03\x12\x14\n" +
+	"\x10SSL_MODE_REQUIRE\x10\x04\x12\x16\n" +
+	"\x12SSL_MODE_VERIFY_CA\x10\x05\x12\x18\n" +
+	"\x14SSL_MODE_VERIFY_FULL\x10\x06*\x87\x01\n" +
+	"\x0eChannelBinding\x12\x1f\n" +
+	"\x1bCHANNEL_BINDING_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17CHANNEL_BINDING_DISABLE\x10\x01\x12\x1a\n" +
+	"\x16CHANNEL_BINDING_PREFER\x10\x02\x12\x1b\n" +
+	"\x17CHANNEL_BINDING_REQUIRE\x10\x03*S\n" +
 	"\bNodeRole\x12\x19\n" +
 	"\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_ROLE_PRIMARY\x10\x01\x12\x15\n" +
@@ -1085,14 +1687,17 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x15POOL_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11POOL_MODE_SESSION\x10\x01\x12\x19\n" +
 	"\x15POOL_MODE_TRANSACTION\x10\x02\x12\x17\n" +
-	"\x13POOL_MODE_STATEMENT\x10\x03*\x86\x01\n" +
+	"\x13POOL_MODE_STATEMENT\x10\x03*\xce\x01\n" +
 	"\n" +
 	"AuthMethod\x12\x1b\n" +
 	"\x17AUTH_METHOD_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11AUTH_METHOD_TRUST\x10\x01\x12\x18\n" +
 	"\x14AUTH_METHOD_PASSWORD\x10\x02\x12\x13\n" +
 	"\x0fAUTH_METHOD_MD5\x10\x03\x12\x15\n" +
-	"\x11AUTH_METHOD_SCRAM\x10\x04BDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
+	"\x11AUTH_METHOD_SCRAM\x10\x04\x12\x1a\n" +
+	"\x16AUTH_METHOD_SCRAM_PLUS\x10\x05\x12\x14\n" +
+	"\x10AUTH_METHOD_CERT\x10\x06\x12\x14\n" +
+	"\x10AUTH_METHOD_PEER\x10\aBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
 
 var (
 	file_helios_v1_resources_proto_rawDescOnce sync.Once
@@ -1106,42 +1711,58 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 	return file_helios_v1_resources_proto_rawDescData
 }
 
-var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_helios_v1_resources_proto_goTypes = []any{
-	(NodeRole)(0),               // 0: helios.v1.NodeRole
-	(Listen)(0),                 // 1: helios.v1.Listen
-	(LeakGuard)(0),              // 2: helios.v1.LeakGuard
-	(Pin)(0),                    // 3: helios.v1.Pin
-	(PoolMode)(0),               // 4: helios.v1.PoolMode
-	(AuthMethod)(0),             // 5: helios.v1.AuthMethod
-	(*Cluster)(nil),             // 6: helios.v1.Cluster
-	(*Node)(nil),                // 7: helios.v1.Node
-	(*PoolProfile)(nil),         // 8: helios.v1.PoolProfile
-	(*Listener)(nil),            // 9: helios.v1.Listener
-	(*Database)(nil),            // 10: helios.v1.Database
-	(*User)(nil),                // 11: helios.v1.User
-	(*Secret)(nil),              // 12: helios.v1.Secret
-	(*Limits)(nil),              // 13: helios.v1.Limits
-	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
+	(SSLMode)(0),                // 0: helios.v1.SSLMode
+	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
+	(NodeRole)(0),               // 2: helios.v1.NodeRole
+	(Listen)(0),                 // 3: helios.v1.Listen
+	(LeakGuard)(0),              // 4: helios.v1.LeakGuard
+	(Pin)(0),                    // 5: helios.v1.Pin
+	(PoolMode)(0),               // 6: helios.v1.PoolMode
+	(AuthMethod)(0),             // 7: helios.v1.AuthMethod
+	(*Cluster)(nil),             // 8: helios.v1.Cluster
+	(*Node)(nil),                // 9: helios.v1.Node
+	(*ServerTLS)(nil),           // 10: helios.v1.ServerTLS
+	(*PoolProfile)(nil),         // 11: helios.v1.PoolProfile
+	(*Listener)(nil),            // 12: helios.v1.Listener
+	(*ClientTLS)(nil),           // 13: helios.v1.ClientTLS
+	(*Database)(nil),            // 14: helios.v1.Database
+	(*AuthQuery)(nil),           // 15: helios.v1.AuthQuery
+	(*User)(nil),                // 16: helios.v1.User
+	(*Secret)(nil),              // 17: helios.v1.Secret
+	(*Limits)(nil),              // 18: helios.v1.Limits
+	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
-	0,  // 0: helios.v1.Node.role:type_name -> helios.v1.NodeRole
-	4,  // 1: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	14, // 2: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	14, // 3: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	14, // 4: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
-	2,  // 5: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
-	3,  // 6: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
-	1,  // 7: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
-	5,  // 8: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
-	12, // 9: helios.v1.User.secret:type_name -> helios.v1.Secret
-	12, // 10: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
+	2,  // 1: helios.v1.Node.role:type_name -> helios.v1.NodeRole
+	10, // 2: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
+	0,  // 3: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
+	17, // 4: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
+	1,  // 5: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
+	6,  // 6: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
+	19, // 7: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	19, // 8: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	19, // 9: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	4,  // 10: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
+	5,  // 11: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
+	3,  // 12: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
+	7,  // 13: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
+	13, // 14: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
+	0,  // 15: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
+	17, // 16: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
+	15, // 17: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
+	17, // 18: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
+	19, // 19: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	17, // 20: helios.v1.User.secret:type_name -> helios.v1.Secret
+	17, // 21: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -1155,8 +1776,8 @@ func file_helios_v1_resources_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   8,
+			NumEnums:      8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
