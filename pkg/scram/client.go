@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// gs2Header says that this client does not bind channels and does not act for another user.
-const gs2Header = "n,,"
-
-// Client logs in to one server: [Client.First], [Client.Salt], [Client.Final], [Client.Verify]. Between Salt and Final the
-// caller finds the keys for that salt, in a cache or by [Derive]. Not safe for concurrent use.
+// Client logs in to one server: [Client.Select] if there is TLS, [Client.First], [Client.Salt], [Client.Final],
+// [Client.Verify]. Between Salt and Final the caller finds the keys for that salt: in a cache, by [Derive], or, where there
+// is no password but a ClientKey learnt from a proof, after [Keys.Match]. Not safe for concurrent use.
 type Client struct {
+	header      string // gs2 header
+	endPoint    []byte // nil without channel binding
 	nonce       string
 	firstBare   string
 	serverFirst string
@@ -23,18 +23,18 @@ type Client struct {
 	final       bool
 }
 
-// NewClient returns a Client whose nonce comes from rand.
+// NewClient returns a Client whose nonce comes from rand. It does not bind channels unless [Client.Select] says so.
 func NewClient(rand io.Reader) (*Client, error) {
 	nonce, err := newNonce(rand)
 	if err != nil {
 		return nil, err
 	}
 	// As libpq does, no name: the server takes the StartupMessage's.
-	return &Client{nonce: nonce, firstBare: "n=,r=" + nonce}, nil
+	return &Client{header: headerNone, nonce: nonce, firstBare: "n=,r=" + nonce}, nil
 }
 
 // First returns the client's first message.
-func (c *Client) First() []byte { return []byte(gs2Header + c.firstBare) }
+func (c *Client) First() []byte { return []byte(c.header + c.firstBare) }
 
 // Salt reads the server's first message and returns the salt and the number of iterations, within 1 and [MaxIterations],
 // that the keys for [Client.Final] must have. The bytes of serverFirst are not kept.
@@ -78,7 +78,7 @@ func (c *Client) readChallenge(a *attributes) (salt []byte, iterations int, err 
 // Final returns the client's last message. The keys belong to the password, salt and iterations; serverKey may also be
 // what the server is known to store, when clientKey was learnt from a client's proof. Only after [Client.Salt].
 func (c *Client) Final(clientKey ClientKey, serverKey Key) []byte {
-	withoutProof := "c=" + channelBinding(gs2Header, nil) + ",r=" + c.serverNonce
+	withoutProof := "c=" + channelBinding(c.header, c.endPoint) + ",r=" + c.serverNonce
 	auth := authMessage(c.firstBare, c.serverFirst, withoutProof)
 	stored := sha256.Sum256(clientKey[:])
 	proof := Key(clientKey).xor(mac(stored[:], auth))

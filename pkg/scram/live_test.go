@@ -3,7 +3,9 @@ package scram_test
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,31 +67,40 @@ func TestPostgreSQL(t *testing.T) {
 	}
 }
 
-// login walks a whole exchange with a real server.
+// login walks a whole exchange with a real server, without TLS.
 func login(addr, user string, key scram.ClientKey, keys scram.Keys) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
+	return logIn(conn, nil, scram.Prefer, user, key, keys)
+}
+
+// logIn walks a whole exchange on a connection whose server has this end point, and closes it.
+func logIn(conn net.Conn, endPoint []byte, want scram.ChannelBinding, user string, key scram.ClientKey, keys scram.Keys) error {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	offer, err := start(conn, user)
+	if err != nil {
+		return err
+	}
 	c, err := scram.NewClient(rand.Reader)
 	if err != nil {
 		return err
 	}
-	body := "\x00\x03\x00\x00user\x00" + user + "\x00database\x00postgres\x00\x00"
-	conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...))
-	if _, err := request(conn, pgwire.AuthSASL); err != nil {
+	mechanism, err := c.Select(offer, endPoint, want)
+	if err != nil {
 		return err
 	}
-	first := c.First()
-	initial := binary.BigEndian.AppendUint32([]byte(scram.Mechanism+"\x00"), uint32(len(first)))
-	conn.Write(pgwire.Append(nil, pgwire.Password, append(initial, first...)))
+	conn.Write(initial(mechanism, c.First()))
 	challenge, err := request(conn, pgwire.AuthSASLContinue)
 	if err != nil {
 		return err
 	}
-	if _, _, err := c.Salt(challenge); err != nil {
+	salt, iterations, err := c.Salt(challenge)
+	if err == nil {
+		err = keys.Match(salt, iterations)
+	}
+	if err != nil {
 		return err
 	}
 	conn.Write(pgwire.Append(nil, pgwire.Password, c.Final(key, keys.ServerKey)))
@@ -97,7 +108,24 @@ func login(addr, user string, key scram.ClientKey, keys scram.Keys) error {
 	if err != nil {
 		return err
 	}
-	return c.Verify(final)
+	if err := c.Verify(final); err != nil {
+		return err
+	}
+	_, err = request(conn, pgwire.AuthOK)
+	return err
+}
+
+// start sends a StartupMessage and returns the list of mechanisms that the server offers.
+func start(conn net.Conn, user string) ([]byte, error) {
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.Write(pgwire.AppendStartup(nil, pgwire.Parameter{Name: "user", Value: user}, pgwire.Parameter{Name: "database", Value: "postgres"}))
+	return request(conn, pgwire.AuthSASL)
+}
+
+// initial is a SASLInitialResponse.
+func initial(mechanism string, first []byte) []byte {
+	body := binary.BigEndian.AppendUint32([]byte(mechanism+"\x00"), uint32(len(first)))
+	return pgwire.Append(nil, pgwire.Password, append(body, first...))
 }
 
 // request reads an authentication request with this code and returns its data.
@@ -105,6 +133,13 @@ func request(r io.Reader, code uint32) ([]byte, error) {
 	kind, body, err := read(r)
 	if err != nil {
 		return nil, err
+	}
+	if kind == pgwire.ErrorResponse {
+		se, err := pgwire.ReadError(body)
+		if err != nil {
+			return nil, err
+		}
+		return nil, se
 	}
 	if kind != pgwire.Authentication || binary.BigEndian.Uint32(body) != code {
 		return nil, fmt.Errorf("got %q %q, want authentication request %d", kind, body, code)
@@ -125,10 +160,6 @@ func read(r io.Reader) (kind byte, body []byte, err error) {
 // TestLibpq lets psql log in: libpq says whether it believes the server.
 func TestLibpq(t *testing.T) {
 	t.Parallel()
-	psql, err := exec.LookPath("psql")
-	if err != nil {
-		t.Fatal("psql is not installed: it comes with PostgreSQL")
-	}
 	keys, _ := scram.NewKeys("caf\u00e9")
 	impostor := keys
 	impostor.ServerKey[0] ^= 1
@@ -143,62 +174,114 @@ func TestLibpq(t *testing.T) {
 		{"impostor", "caf\u00e9", impostor, "incorrect server signature"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			port := freeport.For(t)
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			served := make(chan error, 1)
-			go func() { served <- admit(l, tt.keys) }()
-			cmd := exec.CommandContext(t.Context(), psql, "-X", "-c", "select 1",
-				fmt.Sprintf("host=127.0.0.1 port=%d user=u dbname=d sslmode=disable gssencmode=disable", port))
-			cmd.Env = append(os.Environ(), "PGPASSWORD="+tt.password)
-			out, _ := cmd.CombinedOutput()
-			if !strings.Contains(string(out), tt.want) {
-				t.Errorf("psql says %q, want %q; server: %v", out, tt.want, <-served)
+			out, _, served := psql(t, door{keys: tt.keys}, tt.password, "sslmode=disable")
+			if !strings.Contains(out, tt.want) {
+				t.Errorf("psql says %q, want %q; server: %v", out, tt.want, served)
 			}
 		})
 	}
 }
 
-// admit lets one client in or not; in both cases the connection ends with an error that says which.
-func admit(l net.Listener, keys scram.Keys) error {
+// psql lets psql log in at a door, and returns what it says, the key that the door has learnt, and the door's error.
+func psql(t *testing.T, d door, password, conninfo string) (out string, key scram.ClientKey, served error) {
+	t.Helper()
+	program, err := exec.LookPath("psql")
+	if err != nil {
+		t.Fatal("psql is not installed: it comes with PostgreSQL")
+	}
+	port := freeport.For(t)
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		key, served = d.admit(l)
+	}()
+	cmd := exec.CommandContext(t.Context(), program, "-X", "-c", "select 1",
+		fmt.Sprintf("host=127.0.0.1 port=%d user=u dbname=d gssencmode=disable %s", port, conninfo))
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
+	said, _ := cmd.CombinedOutput()
+	l.Close() // should psql not have come
+	<-done
+	return string(said), key, served
+}
+
+// A door is a server that has a verifier and no more.
+type door struct {
+	keys     scram.Keys
+	cert     *tls.Certificate // nil: no TLS
+	endPoint []byte           // what Server is told of cert
+	offer    []byte           // what the client is shown, if it is not what follows from endPoint
+}
+
+// admit lets one client in or not; in both cases the connection ends with an error that says which. key is what the
+// client's proof tells.
+func (d door) admit(l net.Listener) (key scram.ClientKey, err error) {
 	conn, err := l.Accept()
 	if err != nil {
-		return err
+		return key, err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	var size [4]byte
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return err
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if d.cert != nil {
+		if err := skip(conn); err != nil { // SSLRequest
+			return key, err
+		}
+		conn.Write([]byte("S"))
+		conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{*d.cert}})
 	}
-	if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(size[:]))-4); err != nil {
-		return err
+	if err := skip(conn); err != nil { // StartupMessage
+		return key, err
 	}
-	conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthSASL, []byte(scram.Mechanism+"\x00\x00")))
+	verdict, key, err := d.ask(conn)
+	switch {
+	case errors.Is(err, scram.ErrFailed):
+		conn.Write(pgwire.Append(nil, pgwire.ErrorResponse, []byte("SFATAL\x00C28P01\x00Mno entry\x00\x00")))
+	case err != nil:
+		conn.Write(pgwire.Append(nil, pgwire.ErrorResponse, []byte("SFATAL\x00C28000\x00M"+err.Error()+"\x00\x00")))
+	default:
+		conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthSASLFinal, verdict))
+		conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthOK, nil))
+		conn.Write(pgwire.Append(nil, pgwire.ErrorResponse, []byte("SFATAL\x00C57P01\x00Myou are in\x00\x00")))
+	}
+	return key, err
+}
+
+func (d door) ask(conn net.Conn) (verdict []byte, key scram.ClientKey, err error) {
+	offer := d.offer
+	if offer == nil {
+		offer = scram.Offer(d.endPoint)
+	}
+	conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthSASL, offer))
 	_, body, err := read(conn)
 	if err != nil {
-		return err
+		return nil, key, err
 	}
-	s := scram.NewServer(keys, rand.Reader)
-	_, data, _ := bytes.Cut(body, []byte{0})
+	mechanism, data, _ := bytes.Cut(body, []byte{0})
+	s := scram.NewServer(d.keys, rand.Reader)
+	if err := s.Select(string(mechanism), d.endPoint); err != nil {
+		return nil, key, err
+	}
 	challenge, err := s.First(data[4:])
 	if err != nil {
-		return err
+		return nil, key, err
 	}
 	conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthSASLContinue, challenge))
 	if _, body, err = read(conn); err != nil {
+		return nil, key, err
+	}
+	return s.Final(body)
+}
+
+// skip reads over a message without a kind.
+func skip(r io.Reader) error {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return err
 	}
-	final, _, err := s.Final(body)
-	if err != nil {
-		conn.Write(pgwire.Append(nil, pgwire.ErrorResponse, []byte("SFATAL\x00C28P01\x00Mno entry\x00\x00")))
-		return err
-	}
-	conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthSASLFinal, final))
-	conn.Write(pgwire.AppendAuthentication(nil, pgwire.AuthOK, nil))
-	conn.Write(pgwire.Append(nil, pgwire.ErrorResponse, []byte("SFATAL\x00C57P01\x00Myou are in\x00\x00")))
-	return nil
+	_, err := io.CopyN(io.Discard, r, int64(binary.BigEndian.Uint32(size[:]))-4)
+	return err
 }

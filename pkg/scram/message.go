@@ -69,10 +69,10 @@ func newNonce(rand io.Reader) (string, error) {
 	return base64.StdEncoding.EncodeToString(raw[:]), nil
 }
 
-// channelBinding returns the attribute c of a client's last message: the header of its first one and the data of the
-// channel, which is nil as long as only the mechanism without channel binding is offered.
-func channelBinding(header string, data []byte) string {
-	return base64.StdEncoding.EncodeToString(append([]byte(header), data...))
+// channelBinding returns the attribute c of a client's last message: the header of its first one and the end point, which
+// is nil without channel binding.
+func channelBinding(header string, endPoint []byte) string {
+	return base64.StdEncoding.EncodeToString(append([]byte(header), endPoint...))
 }
 
 // authMessage is what both sides sign: the three messages before the proof.

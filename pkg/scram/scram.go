@@ -1,9 +1,12 @@
 // Package scram is SCRAM-SHA-256 as PostgreSQL speaks it (RFC 5802 and 7677), for both roles: bytes in, bytes out. It never does I/O, and never hashes a password but in [Derive] and [NewKeys], which cost milliseconds and may run in a goroutine.
 //
-// Channel binding is not offered: the mechanism is SCRAM-SHA-256, not SCRAM-SHA-256-PLUS.
+// Over TLS both roles also speak SCRAM-SHA-256-PLUS, which binds the exchange to the server's certificate
+// (tls-server-end-point, RFC 5929): they are told the certificate's hash, the end point, by [Client.Select] and
+// [Server.Select]. A role whose Select was not called is on a connection without TLS.
 package scram
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/rand"
@@ -16,8 +19,9 @@ import (
 )
 
 const (
-	// Mechanism is the name in AuthenticationSASL and SASLInitialResponse.
-	Mechanism = "SCRAM-SHA-256"
+	// Mechanism and MechanismPlus, the one with channel binding, are the names in AuthenticationSASL and SASLInitialResponse.
+	Mechanism     = "SCRAM-SHA-256"
+	MechanismPlus = "SCRAM-SHA-256-PLUS"
 	// DefaultIterations and SaltLen are what PostgreSQL uses for a new verifier.
 	DefaultIterations = 4096
 	SaltLen           = 16
@@ -29,15 +33,23 @@ const (
 	nonceLen = 18 // random bytes, before base64
 )
 
+// With each error that a [Server] returns stands the SQLSTATE under which PostgreSQL reports the same.
 var (
-	// ErrFailed reports that the peer does not hold the secret: a wrong password, or a user that does not exist.
+	// ErrFailed reports that the peer does not hold the secret: a wrong password, or a user that does not exist. 28P01.
 	ErrFailed = errors.New("SCRAM authentication failed")
-	// ErrMalformed reports a message that breaks the grammar or the order of the exchange.
+	// ErrMalformed reports a message that breaks the grammar or the order of the exchange. 08P01.
 	ErrMalformed = errors.New("malformed SCRAM message")
-	// ErrUnsupported reports a message that is right but asks for what is not offered.
+	// ErrUnsupported reports a message that is right but asks for what is not offered. 0A000.
 	ErrUnsupported = errors.New("unsupported SCRAM feature")
+	// ErrNegotiation reports that the peers differ about whether channel binding was offered: somebody between them may
+	// have changed the list of mechanisms. 28000.
+	ErrNegotiation = errors.New("SCRAM channel binding negotiation error")
+	// ErrBinding reports a client that sees another server certificate than the server has: somebody is between them. 28000.
+	ErrBinding = errors.New("SCRAM channel binding check failed")
 	// ErrVerifier reports a stored secret that is not a SCRAM verifier.
 	ErrVerifier = errors.New("not a SCRAM-SHA-256 verifier")
+	// ErrOtherVerifier reports a server that stores another verifier than the one a [ClientKey] belongs to.
+	ErrOtherVerifier = errors.New("the server stores another SCRAM verifier")
 )
 
 // Key is an HMAC-SHA-256 key or a SHA-256 hash.
@@ -78,7 +90,7 @@ func ParseVerifier(s string) (Keys, error) {
 	var k Keys
 	var err error
 	if k.Iterations, err = parseIterations(iterations); err != nil {
-		return Keys{}, fmt.Errorf("%w: %w", ErrVerifier, err)
+		return Keys{}, fmt.Errorf("%w: iteration count is not within 1 and %d", ErrVerifier, MaxIterations)
 	}
 	if k.Salt, err = decodeBase64(salt); err != nil || len(k.Salt) == 0 {
 		return Keys{}, fmt.Errorf("%w: salt is not base64", ErrVerifier)
@@ -103,6 +115,19 @@ func (k Keys) String() string {
 	b64 := base64.StdEncoding.EncodeToString
 	return Mechanism + "$" + strconv.Itoa(k.Iterations) + ":" + b64(k.Salt) +
 		"$" + b64(k.StoredKey[:]) + ":" + b64(k.ServerKey[:])
+}
+
+// Match returns [ErrOtherVerifier] unless salt and iterations, as [Client.Salt] returned them, are those of k: with another
+// salt or count a ClientKey that belongs to k is not the server's. Where they are the same and only the password is
+// another one, only the server can tell.
+func (k Keys) Match(salt []byte, iterations int) error {
+	switch {
+	case !bytes.Equal(salt, k.Salt):
+		return fmt.Errorf("%w: its salt is another", ErrOtherVerifier)
+	case iterations != k.Iterations:
+		return fmt.Errorf("%w: it has %d iterations, not %d", ErrOtherVerifier, iterations, k.Iterations)
+	}
+	return nil
 }
 
 // Derive computes the keys of a password, which takes some milliseconds at 4096 iterations and grows with them.

@@ -33,6 +33,11 @@ func vectorServer(t testing.TB, k Keys) *Server {
 	return s
 }
 
+// vectorClient returns a Client that has sent the first message of the vector.
+func vectorClient() *Client {
+	return &Client{header: headerNone, nonce: vector.clientNonce, firstBare: "n=user,r=" + vector.clientNonce}
+}
+
 func vectorKeys(t testing.TB) (Keys, ClientKey) {
 	salt, err := base64.StdEncoding.DecodeString(vector.salt)
 	if err != nil {
@@ -72,7 +77,7 @@ func TestVectorOfRFC7677(t *testing.T) {
 		t.Errorf("server's final message is %s, key right %t, error %v", final, gotKey == clientKey, err)
 	}
 
-	c := &Client{nonce: vector.clientNonce, firstBare: strings.TrimPrefix(vector.clientFirst, gs2Header)}
+	c := vectorClient()
 	if got := c.First(); string(got) != vector.clientFirst {
 		t.Errorf("client's first message is %s", got)
 	}
@@ -213,8 +218,8 @@ func TestServerRefusesFirst(t *testing.T) {
 	}{
 		{"n,,n=,r=abc", nil},
 		{"y,,n=user,r=abc", nil},
-		{"n,,n=a=2Cb,r=abc,x=1,Y=,z=,", nil}, // extensions are read over, as is a last comma
-		{"p=tls-server-end-point,,n=,r=abc", ErrUnsupported},
+		{"n,,n=a=2Cb,r=abc,x=1,Y=,z=,", nil},               // extensions are read over, as is a last comma
+		{"p=tls-server-end-point,,n=,r=abc", ErrMalformed}, // chosen was the mechanism without channel binding
 		{"p,,n=,r=abc", ErrMalformed},
 		{"x,,n=,r=abc", ErrMalformed},
 		{"", ErrMalformed},
@@ -223,6 +228,7 @@ func TestServerRefusesFirst(t *testing.T) {
 		{"n,,", ErrMalformed},
 		{"n;,n=,r=abc", ErrMalformed},
 		{"n,a=boss,n=,r=abc", ErrUnsupported},
+		{"n,a,n=,r=abc", ErrUnsupported},
 		{"n,x,n=,r=abc", ErrMalformed},
 		{"n,,m=ext,n=,r=abc", ErrUnsupported},
 		{"n,,n=,m=ext,r=abc", ErrUnsupported},
@@ -326,7 +332,7 @@ func TestClientRefuses(t *testing.T) {
 		{"garbage behind", vector.serverFinal + ",x=1", last, ErrMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &Client{nonce: vector.clientNonce, firstBare: "n=user,r=" + vector.clientNonce}
+			c := vectorClient()
 			if err := c.Verify([]byte(vector.serverFinal)); !errors.Is(err, ErrMalformed) {
 				t.Errorf("the last message first: %v", err)
 			}

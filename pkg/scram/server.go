@@ -11,10 +11,14 @@ import (
 	"strings"
 )
 
-// Server checks one client: [Server.First], then [Server.Final]. Both cost microseconds. Not safe for concurrent use.
+// Server checks one client: [Server.Select] if there is TLS, [Server.First], then [Server.Final]. They cost microseconds.
+// Not safe for concurrent use.
 type Server struct {
 	keys Keys
 	rand io.Reader
+
+	offered  bool   // channel binding was
+	endPoint []byte // nil unless the client has chosen channel binding
 
 	header      string // gs2 header of the client's first message
 	clientFirst string // the rest of it
@@ -22,7 +26,8 @@ type Server struct {
 	nonce       string // the client's and ours; empty until First has succeeded
 }
 
-// NewServer returns a Server that accepts who holds the password of k; rand gives its nonce.
+// NewServer returns a Server that accepts who holds the password of k; rand gives its nonce. Channel binding is not offered
+// unless [Server.Select] says so.
 func NewServer(k Keys, rand io.Reader) *Server { return &Server{keys: k, rand: rand} }
 
 // First reads the client's first message and returns the challenge. The bytes of clientFirst are not kept.
@@ -45,21 +50,17 @@ func (s *Server) First(clientFirst []byte) ([]byte, error) {
 // readFirst reads gs2-header client-first-message-bare and returns the client's nonce. The name is read over: the one
 // that counts stood in the StartupMessage.
 func (s *Server) readFirst(message string) (nonce string, err error) {
+	rest, err := s.readFlag(message)
 	switch {
-	case strings.HasPrefix(message, "n,"), strings.HasPrefix(message, "y,"):
-	case strings.HasPrefix(message, "p="):
-		return "", fmt.Errorf("%w: channel binding", ErrUnsupported)
-	default:
-		return "", fmt.Errorf("%w: no channel-binding flag", ErrMalformed)
-	}
-	switch {
-	case strings.HasPrefix(message[2:], ","):
-	case strings.HasPrefix(message[2:], "a="):
+	case err != nil:
+		return "", err
+	case strings.HasPrefix(rest, "a"):
 		return "", fmt.Errorf("%w: authorization identity", ErrUnsupported)
-	default:
+	case !strings.HasPrefix(rest, ","):
 		return "", fmt.Errorf("%w: no comma behind the channel-binding flag", ErrMalformed)
 	}
-	s.header, s.clientFirst = message[:3], message[3:]
+	s.clientFirst = rest[1:]
+	s.header = strings.TrimSuffix(message, s.clientFirst)
 
 	a := attributes{s.clientFirst}
 	if _, err = a.want('n'); err != nil {
@@ -118,8 +119,8 @@ func (s *Server) readFinal(message string) (proof Key, withoutProof string, err 
 	if err != nil {
 		return Key{}, "", err
 	}
-	if binding != channelBinding(s.header, nil) {
-		return Key{}, "", fmt.Errorf("%w: channel binding differs from the first message's", ErrMalformed)
+	if err = s.checkBinding(binding); err != nil {
+		return Key{}, "", err
 	}
 	nonce, err := a.want('r')
 	if err != nil {
