@@ -144,15 +144,8 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 // parseKept lets a Parse pass: the statement is the server connection's own under the client's name, as all are in pool mode
 // session, and else those that are parsed while the session keeps a connection that has statements of SQL.
 func (s *Session) parseKept(c *compose.Composer, p []byte, name string, rest []byte, fx *statement.Effects, rewritten bool, i, end int) (int, bool) {
-	s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Name: name})
-	if fx == nil {
-		delete(s.kept, name)
-	} else {
-		if s.kept == nil {
-			s.kept = map[string]*statement.Effects{}
-		}
-		s.kept[name] = fx
-	}
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Name: name, Effects: s.kept[name]})
+	s.kept.Set(name, fx)
 	if !rewritten {
 		return s.passes(p, i, end), true
 	}

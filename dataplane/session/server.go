@@ -373,6 +373,8 @@ func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) 
 	case e.Kind == expect.Parse && e.Hidden && e.Name == "":
 		srv.Held.Unnamed = statement.Somebodys
 	case e.Kind == expect.Parse && e.Hidden:
+	case e.Kind == expect.Parse && e.Statement == nil: // see parseKept
+		s.kept.Set(e.Name, e.Effects)
 	case e.Kind == expect.Parse:
 		if !e.Again {
 			srv.Held.Remove(e.Statement)

@@ -111,7 +111,7 @@ type Session struct {
 
 	names   names.Names
 	portals portals.Portals
-	kept    map[string]*statement.Effects // in pool mode session: of statements with steps
+	kept    names.Kept // of statements that are the server connection's own
 	unnamed expect.Unnamed
 
 	follows settings.Reading // texts

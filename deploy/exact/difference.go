@@ -169,6 +169,26 @@ func Differences() []Difference {
 			},
 		},
 		{
+			Name:  "a Describe that fails",
+			Modes: []Mode{Transaction, Statement},
+			What: "The ParameterDescription ahead of the error, where a prepared statement cannot be analyzed any more, as search_path is another one: it is missing" +
+				" where the session has another server connection than that on which it was prepared.",
+			Reason: "The statement is parsed there for the first time, and fails as a whole.",
+			ends: func(x *pair) bool {
+				return x.want.Type == 't' && x.got.Type == 'E' && len(x.rest) > 1 && x.rest[1].Type == 'E' && x.rest[1].Field('C') == x.got.Field('C')
+			},
+		},
+		{
+			Name:  "VACUUM behind a Parse",
+			Modes: []Mode{Transaction, Statement},
+			What: "VACUUM and other statements that PostgreSQL refuses in a pipeline (25001), in a Query behind a Parse without a Sync between, where nothing was executed:" +
+				" PostgreSQL takes them, the proxy may have them refused.",
+			Reason: "Where it does not know under which settings the server has parsed a statement the proxy asks, in the same unit.",
+			ends: func(x *pair) bool {
+				return x.want.Type == 'C' && x.got.Type == 'E' && x.got.Field('C') == "25001" && strings.HasSuffix(x.got.Field('M'), "cannot be executed within a pipeline")
+			},
+		},
+		{
 			Name:   "transaction blocks in pool mode statement",
 			Modes:  []Mode{Statement},
 			What:   "A text with BEGIN or START TRANSACTION in it is refused with 0A000 before it is sent. What comes behind cannot be compared.",

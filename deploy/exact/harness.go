@@ -57,6 +57,7 @@ type Harness struct {
 
 	places map[Target]*place
 	serial int
+	ended  bool // what was compared last has come to an end before its own
 }
 
 // place is what a harness has open at a target.
@@ -137,6 +138,7 @@ func (h *Harness) Play(s Sequence) ([]*Finding, error) {
 		if s.Servers != 0 && s.Servers != t.Servers {
 			continue
 		}
+		h.ended = false
 		f, err := h.compare(t, s, want)
 		if err != nil {
 			return found, fmt.Errorf("%v, in\n%v%w", t, s, err)
@@ -147,7 +149,7 @@ func (h *Harness) Play(s Sequence) ([]*Finding, error) {
 		if f != nil && h.First {
 			return found, nil
 		}
-		if f != nil || changed {
+		if f != nil || changed || h.ended { // what came behind the end may have changed what PostgreSQL has rolled back
 			if err := h.restore(t); err != nil {
 				return found, fmt.Errorf("%v, after\n%v%w", t, s, err)
 			}
@@ -252,6 +254,7 @@ func (h *Harness) compare(t Target, s Sequence, want []transcriptTurn) (*Finding
 					continue
 				}
 				if verdict == ends {
+					h.ended = true
 					return nil, h.resync(p)
 				}
 			}

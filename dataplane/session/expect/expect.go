@@ -38,7 +38,7 @@ type Answer struct {
 	Ordinal   uint16
 	Statement *statement.Statement // prepared, closed
 	Name      string               // the client's name for it
-	Effects   *statement.Effects   // of executing it
+	Effects   *statement.Effects   // of executing it; of a Parse that is the server connection's own, of what had its name before
 	Refusal   *pgerr.Error         // stands for the error that comes
 	Words     []byte               // the body of the error that stands for it, which comes of what was sent for this one's sake
 	Made      uint64               // the unnamed statement that it made, 0 where there is none behind it, or that it describes

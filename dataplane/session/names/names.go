@@ -116,6 +116,9 @@ func (n *Names) Clear(underWay bool) {
 
 // Rename puts the client's name of a statement in place of the server's, in the body of an error.
 func (n *Names) Rename(body []byte) []byte {
+	if st := n.All[string(n.recentName)]; st != nil {
+		body = st.Rename(body, string(n.recentName)) // two names may mean the same
+	}
 	for _, names := range [...]map[string]*statement.Statement{n.All, n.gone} {
 		for name, st := range names {
 			body = st.Rename(body, name)

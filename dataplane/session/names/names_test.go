@@ -66,6 +66,15 @@ func TestNames(t *testing.T) {
 	if got := string(n.Rename(words)); got != `prepared statement "b" does not exist` {
 		t.Errorf("with messages under way: %s", got)
 	}
+	for range 20 { // a map has no order
+		n.Add("a", one)
+		n.Add("b", one)
+		n.Add("c", one)
+		n.Find([]byte("b"))
+		if got := string(n.Rename(words)); got != `prepared statement "b" does not exist` {
+			t.Fatalf("of three names the one that was used last: %s", got)
+		}
+	}
 	n.Clear(false)
 	if got := string(n.Rename(words)); got != string(words) {
 		t.Errorf("with nothing under way: %s", got)
