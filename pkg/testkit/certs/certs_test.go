@@ -3,6 +3,7 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"testing"
@@ -61,6 +62,39 @@ func loopback(t *testing.T) (a, b net.Conn) {
 	must(t, err)
 	t.Cleanup(func() { a.Close() })
 	return a, b
+}
+
+// TestIntermediate follows a chain to its root.
+func TestIntermediate(t *testing.T) {
+	root := NewAuthority(t)
+	middle := root.Intermediate("middle", nil)
+	pair := middle.Intermediate("low", nil).Client("alice")
+	chain := pair.TLS(t).Certificate
+	if len(chain) != 3 {
+		t.Fatalf("%d certificates, want the client's and two authorities'", len(chain))
+	}
+	links := x509.NewCertPool()
+	links.AppendCertsFromPEM(pair.Cert)
+	opts := x509.VerifyOptions{Roots: root.Pool(), Intermediates: links, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if _, err := pair.Leaf(t).Verify(opts); err != nil {
+		t.Error(err)
+	}
+	opts.Roots = NewAuthority(t).Pool()
+	if _, err := pair.Leaf(t).Verify(opts); err == nil {
+		t.Error("another root will do")
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	a := NewAuthority(t)
+	leaf := a.Client("alice").Leaf(t)
+	block, _ := pem.Decode(a.Revoke(leaf))
+	list, err := x509.ParseRevocationList(block.Bytes)
+	must(t, err)
+	must(t, list.CheckSignatureFrom(a.Certificate()))
+	if got := list.RevokedCertificateEntries; len(got) != 1 || got[0].SerialNumber.Cmp(leaf.SerialNumber) != 0 {
+		t.Errorf("revoked are %v", got)
+	}
 }
 
 func TestFiles(t *testing.T) {
