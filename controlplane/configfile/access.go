@@ -13,9 +13,12 @@ func (r *reader) buildListeners() {
 	s := r.settings
 	auth := r.authMethod()
 	tcp := s.text("proxy.listen_address")
-	r.set.Listeners[defaultName] = &heliosv1.Listener{Name: defaultName, Address: tcp, Auth: auth}
+	rules, maps := r.rules()
+	r.set.Listeners[defaultName] = &heliosv1.Listener{Name: defaultName, Address: tcp, Auth: auth, Tls: r.clientTLS(), Hba: rules, Ident: maps}
 	at := s.at("proxy.listen_address")
 	r.origins[origin{resource.KindListener, defaultName, "address"}] = at
+	r.origins[origin{resource.KindListener, defaultName, "auth"}] = s.at("auth.mode")
+	r.fromTLS(resource.KindListener, defaultName, s, "tls.")
 	if strings.HasPrefix(tcp, "unix:") {
 		r.fail(at.line, at.key, "is for TCP; proxy.unix_socket_dir is for a unix socket")
 	}
@@ -23,10 +26,11 @@ func (r *reader) buildListeners() {
 		// Of an address that is refused the port does not matter.
 		address, _ := resource.ParseAddress(tcp)
 		r.set.Listeners[unixName] = &heliosv1.Listener{
-			Name: unixName, Auth: auth,
+			Name: unixName, Auth: auth, Hba: rules, Ident: maps,
 			Address: "unix:" + socketPath(s.text("proxy.unix_socket_dir"), address.TCP.Port()),
 		}
 		r.origins[origin{resource.KindListener, unixName, "address"}] = s.at("proxy.unix_socket_dir")
+		r.origins[origin{resource.KindListener, unixName, "auth"}] = s.at("auth.mode")
 	}
 	r.warnOfAccess(auth)
 }
@@ -42,8 +46,12 @@ func (r *reader) authMethod() heliosv1.AuthMethod {
 		"password": heliosv1.AuthMethod_AUTH_METHOD_PASSWORD,
 		"md5":      heliosv1.AuthMethod_AUTH_METHOD_MD5,
 		"scram":    heliosv1.AuthMethod_AUTH_METHOD_SCRAM,
+
+		"scram-plus": heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS,
+		"cert":       heliosv1.AuthMethod_AUTH_METHOD_CERT,
+		"peer":       heliosv1.AuthMethod_AUTH_METHOD_PEER,
 	}
-	if !r.settings.has("auth.mode") && len(r.lists["users"]) > 0 {
+	if !r.settings.has("auth.mode") && r.hasUsers() {
 		return heliosv1.AuthMethod_AUTH_METHOD_SCRAM
 	}
 	return methods[r.settings.text("auth.mode")]
@@ -55,13 +63,36 @@ func (r *reader) warnOfAccess(auth heliosv1.AuthMethod) {
 	address, err := resource.ParseAddress(r.settings.text("proxy.listen_address"))
 	far := err == nil && !address.Local()
 	switch {
+	case r.settings.has("auth.hba_file") || len(r.lists["hba"]) > 0:
 	case auth == heliosv1.AuthMethod_AUTH_METHOD_TRUST && far:
 		r.warn(mode.line, mode.key, "trust lets in everybody who reaches %s, under any name and without a password", address)
 	case auth == heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED && far:
 		r.warn(listen.line, listen.key, "clients from other machines are refused until auth.mode or [[users]] say who may log in")
-	case r.settings.has("auth.mode") && auth != heliosv1.AuthMethod_AUTH_METHOD_TRUST && len(r.lists["users"]) == 0:
+	case r.settings.has("auth.mode") && needsUsers(auth) && !r.hasUsers():
 		r.warn(mode.line, mode.key, "there are no [[users]], so nobody can log in")
 	}
+}
+
+// needsUsers says whether a method needs to know secrets.
+func needsUsers(m heliosv1.AuthMethod) bool {
+	switch m {
+	case heliosv1.AuthMethod_AUTH_METHOD_TRUST, heliosv1.AuthMethod_AUTH_METHOD_CERT, heliosv1.AuthMethod_AUTH_METHOD_PEER:
+		return false
+	}
+	return true
+}
+
+// hasUsers says whether users are known, or where they are looked up.
+func (r *reader) hasUsers() bool {
+	if len(r.lists["users"]) > 0 || r.settings.has("auth.auth_file") || r.settings.has("auth.auth_user") {
+		return true
+	}
+	for _, d := range r.lists["databases"] {
+		if d.has("databases.auth_user") {
+			return true
+		}
+	}
+	return false
 }
 
 // buildUsers makes the users and says which of them cannot log in, here or at the server.
@@ -85,6 +116,7 @@ func (r *reader) buildUsers() {
 		})
 		r.warnOfSecret(s, user, auth)
 	}
+	r.readAuthFile()
 }
 
 func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.AuthMethod) {
@@ -94,9 +126,8 @@ func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.Aut
 	if err != nil || user.GetName() == "" {
 		return // refused by validation
 	}
-	trust := auth == heliosv1.AuthMethod_AUTH_METHOD_TRUST
 	switch {
-	case form == resource.SecretNone && !trust:
+	case form == resource.SecretNone && needsUsers(auth) && !r.settings.has("auth.hba_file"):
 		warn("%s has no password and cannot log in")
 	case form == resource.SecretMD5 && auth == heliosv1.AuthMethod_AUTH_METHOD_SCRAM:
 		warn("an md5 hash does not answer SCRAM: %s cannot log in unless auth.mode is md5 or password")
@@ -106,7 +137,9 @@ func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.Aut
 	}
 	switch form {
 	case resource.SecretSCRAM:
-		warn("a verifier opens no server that asks for a password; set server_password for %s")
+		if user.GetServerUser() != "" && user.GetServerUser() != user.GetName() {
+			warn("a verifier opens no server for another user; set server_password for %s")
+		}
 	case resource.SecretMD5:
 		warn("an md5 hash opens only servers that ask for md5; set server_password for %s")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -39,6 +40,8 @@ func (r *reader) build() {
 		Users:        map[string]*heliosv1.User{},
 	}
 	r.origins[origin{resource.KindCluster, defaultName, ""}] = place{1, "nodes"}
+	r.set.Clusters[defaultName].Tls = r.serverTLS(r.settings, "server_tls.")
+	r.fromTLS(resource.KindCluster, defaultName, r.settings, "server_tls.")
 	r.buildNodes()
 	r.buildPool(defaultName, r.settings, "pool.")
 	r.buildDatabases()
@@ -112,6 +115,12 @@ func (r *reader) buildNodes() {
 			Enabled: proto.Bool(s.bool("nodes.enabled")),
 			Sync:    s.bool("nodes.sync"),
 		}
+		for _, k := range serverTLSKeys() {
+			if s.has("nodes.tls." + strings.TrimPrefix(k.name, "server_tls.")) {
+				r.set.Nodes[name].Tls = r.serverTLS(s, "nodes.tls.")
+			}
+		}
+		r.fromTLS(resource.KindNode, name, s, "nodes.tls.")
 		r.from(resource.KindNode, name, s, "nodes.", map[string]string{"host": "host", "port": "port", "role": "role"})
 		r.origins[origin{resource.KindNode, name, "name"}] = s.at(key)
 		if r.set.Nodes[name].Role == heliosv1.NodeRole_NODE_ROLE_STANDBY {
@@ -200,16 +209,27 @@ func (r *reader) buildDatabases() {
 		}
 		r.set.Databases[name] = &heliosv1.Database{
 			Name: name, Cluster: defaultName, ServerName: s.text("databases.server_name"), PoolProfile: profile,
+			AuthQuery: r.authQuery(s, "databases."),
 		}
+		r.fromAuthQuery(name, s, "databases.")
 		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
 			"name": "name", "server_name": "server_name", "pool_profile": "pool",
 		})
 	}
 	if len(r.lists["databases"]) == 0 {
 		r.set.Databases[resource.AnyDatabase] = &heliosv1.Database{
-			Name: resource.AnyDatabase, Cluster: defaultName, PoolProfile: defaultName,
+			Name: resource.AnyDatabase, Cluster: defaultName, PoolProfile: defaultName, AuthQuery: r.authQuery(r.settings, "auth."),
 		}
+		r.fromAuthQuery(resource.AnyDatabase, r.settings, "auth.")
 	}
+}
+
+// fromAuthQuery notes which keys the auth_query of a database comes from.
+func (r *reader) fromAuthQuery(name string, s *section, prefix string) {
+	r.from(resource.KindDatabase, name, s, prefix, map[string]string{
+		"auth_query.user": "auth_user", "auth_query.password": "auth_password", "auth_query.query": "auth_query", "auth_query.database": "auth_dbname",
+		"auth_query.cache_time": "auth_cache_secs",
+	})
 }
 
 func (r *reader) buildLimits() {

@@ -1,6 +1,9 @@
 package configfile
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // kind is what TOML value a key takes.
 type kind int
@@ -43,11 +46,11 @@ func aliases() map[string]string {
 }
 
 // lists are the tables that come any number of times.
-func lists() []string { return []string{"nodes", "databases", "users"} }
+func lists() []string { return []string{"nodes", "databases", "users", "hba"} }
 
 // keys is the table of all keys that have an effect, in the order of the reference.
 func keys() []key {
-	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), authKeys(), nodeKeys(), databaseKeys(), userKeys())
+	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), nodeKeys(), databaseKeys(), userKeys())
 }
 
 func proxyKeys() []key {
@@ -149,17 +152,8 @@ func limitsKeys() []key {
 	}
 }
 
-func authKeys() []key {
-	return []key{
-		{
-			name: "auth.mode", words: []string{"trust", "password", "md5", "scram"},
-			doc: "How clients prove who they are. `scram` is SCRAM-SHA-256; `md5` asks for SCRAM where the user's secret is a SCRAM verifier, as PostgreSQL does; `password` is clear text; `trust` lets in everybody under any name. Without it: `scram` if there are `[[users]]`; otherwise clients on unix sockets and loopback are let in under any name and all others are refused.",
-		},
-	}
-}
-
 func nodeKeys() []key {
-	return []key{
+	all := []key{
 		{
 			name: "nodes.name",
 			doc:  "The node's name in logs and metrics. `HOST:PORT` unless set.",
@@ -189,6 +183,12 @@ func nodeKeys() []key {
 			doc: "Whether the node gets connections.",
 		},
 	}
+	for _, k := range serverTLSKeys() {
+		name := strings.TrimPrefix(k.name, "server_tls.")
+		k.doc, k.name, k.def = "`"+k.name+"` for this node. What `[server_tls]` says unless set.", "nodes.tls."+name, nil
+		all = append(all, k)
+	}
+	return all
 }
 
 func databaseKeys() []key {
@@ -209,6 +209,11 @@ func databaseKeys() []key {
 	for _, k := range poolKeys() {
 		// A database takes over what it does not say from [pool].
 		k.doc, k.name, k.def = "`"+k.name+"` for this database. What `[pool]` says unless set.", "databases."+k.name, nil
+		all = append(all, k)
+	}
+	for _, k := range authQueryKeys() {
+		name := strings.TrimPrefix(k.name, "auth.")
+		k.doc, k.name, k.def = "`"+k.name+"` for this database. What `[auth]` says unless set.", "databases."+name, nil
 		all = append(all, k)
 	}
 	return all

@@ -12,14 +12,12 @@ type later struct {
 // stand open because a feature is late: unless it is switched off, it is an error.
 type door struct {
 	name    string
-	off     string // the key that switches it off with false; empty: only an empty list does
+	off     string // the key that switches it off with false
 	instead string
 }
 
 func doors() []door {
 	return []door{
-		{"hba", "", "nobody would be kept out by it"},
-		{"tls", "tls.enabled", "clients would talk in clear text"},
 		{"multi_tenancy", "multi_tenancy.enabled", "tenants would see each other's rows"},
 		{"rate_limit", "rate_limit.enabled", "nobody would be slowed down"},
 		{"plugins.trust_root", "plugins.enabled", "no plugin's signature would be checked"},
@@ -100,14 +98,6 @@ func laters() []later {
 		{
 			"nodes", "http_port",
 			"nothing is asked over HTTP",
-		},
-		{
-			"auth", "auth_file",
-			"[[users]] are the users",
-		},
-		{
-			"tls", "enabled cert_path key_path ca_path require_client_cert",
-			"clients talk in clear text",
 		},
 		{
 			"cache", "enabled ttl_secs max_result_bytes",

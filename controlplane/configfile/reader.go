@@ -112,6 +112,7 @@ func (r *reader) key(n *node, name string, into *section) {
 			r.table(element, name, s)
 			r.lists[name] = append(r.lists[name], s)
 		}
+	case isList && isEmpty(n):
 	case isList:
 		r.fail(n.line, name, "is a list of tables: write [[%s]]", name)
 	case r.schema.tables[name] && n.table != nil:
@@ -120,18 +121,19 @@ func (r *reader) key(n *node, name string, into *section) {
 		into.values[own] = setting{place{n.line, name}, r.value(k, n, name)}
 	case r.schema.tables[name]:
 		r.fail(n.line, name, "is a table: write [%s]", name)
-	case r.schema.doors[name].name != "": // an empty list
 	default:
 		r.fail(n.line, name, "unknown key; the nearest known one is %s", r.schema.nearest(name))
 	}
 }
 
+// isEmpty says whether a node is a list with nothing in it.
+func isEmpty(n *node) bool {
+	list, ok := n.value.([]any)
+	return ok && len(list) == 0
+}
+
 // switchedOff says whether a door asks for nothing.
 func (r *reader) switchedOff(d door, n *node) bool {
-	if d.off == "" {
-		empty, ok := n.value.([]any)
-		return ok && len(empty) == 0
-	}
 	off := r.root.find(d.off)
 	return off != nil && off.value == false
 }

@@ -24,7 +24,9 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -44,6 +46,8 @@ type Options struct {
 	Reactor reactor.Options
 	// LoginTimeout is how long a client may take to log in; 0 is a minute, as PostgreSQL's authentication_timeout.
 	LoginTimeout time.Duration
+	// FilesPeriod is how often it is looked whether files of certificates have changed; 0 is 5 s.
+	FilesPeriod time.Duration
 }
 
 // Proxy is a running data plane.
@@ -61,17 +65,22 @@ type Proxy struct {
 	closed     bool
 	catalogs   *catalogs
 	listeners  *listeners
+	inquirers  *inquirers
+	secrets    *secrets
 
 	started       time.Time
 	persistFailed atomic.Bool
 	control       atomic.Pointer[control] // nil without a control plane; probes read it while Follow sets it
 }
 
+// maxKnown bounds whose secrets and keys are kept that databases know.
+const maxKnown = 100_000
+
 // door is an open listener.
 type door struct {
 	ls   *reactor.Listener
 	addr string
-	rule atomic.Pointer[snapshot.Listener]
+	rule atomic.Pointer[serve.Door]
 }
 
 // New starts a data plane, without a configuration and so without a listener.
@@ -100,14 +109,21 @@ func New(o Options) (*Proxy, error) {
 		Keys:         cancelkeys.New[*serve.Conn](),
 		Statements:   statement.NewRegistry("helios_" + nonce() + "_"),
 		MockSecret:   snapshot.NewSecret(),
+		Ring:         keyring.New(maxKnown),
+		Users:        users.NewBook(maxKnown),
 		Current:      p.current.Load,
 		Draining:     p.draining.Load,
 		LoginTimeout: o.LoginTimeout,
+		OSUser:       osUser,
+		Interfaces:   interfaces,
+		HostName:     hostName,
 		Spawn:        func(f func()) { go f() },
 	}
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge
 	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
+	p.inquirers = newInquirers(o.Log, g.Loops())
+	p.hub.Inquire = p.inquirers.Inquire
 	p.hub.Listener = p.listeners.Get
 	p.hub.Pools.Failed = func(pl *pool.Pool, err error) {
 		o.Log.Warn("cannot open a server connection", zap.String("node", pl.Node), zap.String("database", pl.Database), zap.String("user", pl.User), zap.Error(err))
@@ -115,6 +131,7 @@ func New(o Options) (*Proxy, error) {
 	for _, l := range g.Loops() {
 		serve.NewLocal(p.hub, l)
 	}
+	p.secrets = newSecrets(o.Log, o.FilesPeriod)
 	g.Start()
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil {
@@ -144,10 +161,15 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	if err != nil {
 		return nil, refusal(heliosv1.Stage_STAGE_COMPILE, &heliosv1.Fault{Reason: err.Error()})
 	}
+	loaded, faults := p.secrets.load(snap)
+	if len(faults) > 0 {
+		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
+	}
 	opened, faults := p.warm(snap)
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
+	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users})
 	old := p.current.Load()
 	swapped := false
 	defer func() { // persisting may panic, and what was in force is all that counts then
@@ -169,6 +191,7 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	}
 	swapped = true
 	p.generation++
+	p.secrets.use(loaded)
 	p.current.Store(snap)
 	p.open(snap, opened)
 	p.reconfigure(old, snap)
@@ -222,6 +245,7 @@ func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
 	})
 	p.catalogs.Sweep()
 	p.listeners.Sweep()
+	p.inquirers.Sweep(snap)
 	if old == nil || !snap.Lacks(old) && !p.listeners.Any() {
 		return
 	}
@@ -248,7 +272,7 @@ func (p *Proxy) open(snap *snapshot.Snapshot, opened map[string]*reactor.Listene
 	first := p.group.Loops()[0]
 	for name, d := range p.doors {
 		if l := snap.Listeners[name]; l != nil && opened[name] == nil {
-			d.rule.Store(l)
+			d.rule.Store(&serve.Door{Listener: l, TLS: p.secrets.door(name)})
 			continue
 		}
 		first.PostWait(d.ls.Close)
@@ -257,7 +281,7 @@ func (p *Proxy) open(snap *snapshot.Snapshot, opened map[string]*reactor.Listene
 	for name, ls := range opened {
 		l := snap.Listeners[name]
 		d := &door{ls: ls, addr: p.address(l)}
-		d.rule.Store(l)
+		d.rule.Store(&serve.Door{Listener: l, TLS: p.secrets.door(name)})
 		p.doors[name] = d
 		first.PostWait(func() {
 			err := ls.Accept(first, func(e *reactor.Endpoint, peer reactor.Address) {
@@ -334,6 +358,7 @@ func (p *Proxy) Close() error {
 	if p.admin != nil {
 		err = p.admin.Close() // it asks the loops
 	}
+	p.secrets.close()
 	p.group.Stop()
 	return err
 }

@@ -133,6 +133,7 @@ func TestServerMethod(t *testing.T) {
 		})
 		set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 		set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("x")}
+		set.Clusters["main"].Tls = &heliosv1.ServerTLS{Mode: heliosv1.SSLMode_SSL_MODE_DISABLE}
 		host, port := split(fake.Addr())
 		set.Nodes["n1"].Host = host
 		fmt.Sscan(port, &set.Nodes["n1"].Port)

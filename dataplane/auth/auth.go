@@ -5,53 +5,15 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
-	"strings"
-	"sync/atomic"
+	"errors"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/hba"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 )
-
-// Method is how clients prove who they are.
-type Method uint8
-
-// Methods. LocalOnly is what holds when nothing was said: those on this machine are let in under any name.
-const (
-	LocalOnly Method = iota
-	Trust
-	Password
-	MD5
-	SCRAM
-)
-
-// NeedsUser says whether only users that the configuration names may log in.
-func (m Method) NeedsUser() bool { return m >= Password }
-
-// User is somebody who may log in. Any thread may use it.
-type User struct {
-	Name   string
-	secret string // a password, an md5 hash or a SCRAM verifier
-	keys   atomic.Pointer[scram.Keys]
-}
-
-// NewUser makes a user with a secret that is a password, an md5 hash or a SCRAM verifier; an empty one
-// lets nobody in by a password.
-func NewUser(name, secret string) (*User, error) {
-	u := &User{Name: name, secret: secret}
-	if scram.IsVerifier(secret) {
-		k, err := scram.ParseVerifier(secret)
-		if err != nil {
-			return nil, err
-		}
-		u.keys.Store(&k)
-	}
-	return u, nil
-}
-
-func (u *User) isMD5() bool      { return pgmd5.IsHash(u.secret) }
-func (u *User) isVerifier() bool { return scram.IsVerifier(u.secret) }
 
 // Step is what an exchange wants next.
 type Step struct {
@@ -60,51 +22,158 @@ type Step struct {
 	Done bool
 	// Work, if set, is done outside the loop; then Resume is called.
 	Work func()
-	Err  *pgerr.Error
+	// Who says that the user is to be looked up; then Knows is called.
+	Who bool
+	Err *pgerr.Error
 }
 
 // Exchange is the proof of one client. The zero Exchange is not one.
 type Exchange struct {
-	name   string
-	user   *User // nil: there is no such user, which the client must not notice
-	mock   string
-	method Method
-	salt   [4]byte
-	server *scram.Server
-	first  []byte // the client's, while the keys are made
-	proved bool   // the work's outcome
-	phase  uint8
+	door      *Door
+	client    *Client
+	rule      rule
+	user      *users.User // nil: there is no such user, which the client must not notice
+	mock      string
+	salt      [4]byte
+	server    *scram.Server
+	first     []byte // the client's, while the keys are made
+	mechanism string
+	resume    func() Step // goes on behind a Work
+	proved    bool        // the work's outcome
+	given     []byte      // the password message, where another secret may be held against it
+	phase     uint8
+
+	// Key is what a client that was let in has proved to have, where its user's secret is a SCRAM verifier, and KeyOf are the keys
+	// that it belongs to; else that is nil.
+	Key   scram.ClientKey
+	KeyOf *scram.Keys
 }
 
-// Begin asks for a proof. local says that the client is on this machine; mockSecret is what unknown users'
-// salts are made from.
-func Begin(m Method, name string, u *User, local bool, mockSecret string) (*Exchange, Step) {
-	x := &Exchange{name: name, user: u, method: m, mock: mockSecret}
-	switch m {
-	case Trust:
-		return x, Step{Done: true}
-	case LocalOnly:
-		if local {
-			return x, Step{Done: true}
-		}
-		return x, Step{Err: pgerr.New(pgerr.DoorClosed)}
-	case Password:
-		return x, Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthCleartext, nil)}
-	case MD5:
-		if u == nil || !u.isVerifier() {
-			rand.Read(x.salt[:])
-			return x, Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthMD5, x.salt[:])}
-		}
+// Begin decides what a client is to prove, and asks for it. mockSecret is what unknown users' salts are made from.
+func Begin(d *Door, c *Client, mockSecret string) (*Exchange, Step) {
+	x := &Exchange{door: d, client: c, mock: mockSecret}
+	if !d.blocks() {
+		return x, x.ask(d.decide(c))
 	}
-	x.method = SCRAM
-	return x, Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthSASL, []byte(scram.Mechanism+"\x00\x00"))}
+	var r rule
+	var err *pgerr.Error
+	return x, x.after(func() { r, err = d.decide(c) }, func() Step { return x.ask(r, err) })
 }
 
-func (x *Exchange) denied() Step { return Step{Err: pgerr.New(pgerr.AuthenticationFailed, x.name)} }
+// after has work done outside the loop, and goes on then.
+func (x *Exchange) after(work func(), then func() Step) Step {
+	x.resume = then
+	return Step{Work: work}
+}
+
+// Resume goes on after the work was done.
+func (x *Exchange) Resume() Step { return x.resume() }
+
+// ask does what the rule says as far as it needs nobody's secret.
+func (x *Exchange) ask(r rule, err *pgerr.Error) Step {
+	if err != nil {
+		return Step{Err: err}
+	}
+	x.rule = r
+	switch c := x.client; r.method {
+	case Trust:
+		return x.done(nil)
+	case Reject:
+		return Step{Err: refused(c)}
+	case LocalOnly:
+		if c.Local {
+			return x.done(nil)
+		}
+		return Step{Err: pgerr.New(pgerr.DoorClosed)}
+	case Cert:
+		return x.done(nil) // its certificate is looked at there
+	case Peer:
+		return x.peer()
+	}
+	return Step{Who: true}
+}
+
+// done lets the client in, if its certificate is what the rule demands.
+func (x *Exchange) done(reply []byte) Step {
+	if x.rule.cert == hba.VerifyFull && !x.door.certified(x.rule, x.client) {
+		return Step{Err: x.denied(nil)}
+	}
+	return Step{Done: true, Reply: reply}
+}
+
+// peer asks the operating system who is at the other end of the socket.
+func (x *Exchange) peer() Step {
+	var name string
+	var err error
+	return x.after(func() { name, err = x.client.OSUser() }, func() Step {
+		if err != nil || !x.door.allows(x.rule, name, x.client.User) {
+			return Step{Err: x.denied(err)}
+		}
+		return x.done(nil)
+	})
+}
+
+// denied says that the client has not proved who it is, for whatever reason, as PostgreSQL does.
+func (x *Exchange) denied(cause error) *pgerr.Error {
+	id := pgerr.AuthenticationFailed
+	switch x.rule.method {
+	case Trust, LocalOnly:
+		id = pgerr.TrustFailed
+	case Cert:
+		id = pgerr.CertificateFailed
+	case Peer:
+		id = pgerr.PeerFailed
+	}
+	e := pgerr.New(id, x.client.User)
+	if cause != nil {
+		return e.Because(cause)
+	}
+	return e
+}
+
+// Knows takes who the user is, nil if there is none, and asks for a proof.
+func (x *Exchange) Knows(u *users.User) Step {
+	x.user = u
+	switch x.rule.method {
+	case Password:
+		return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthCleartext, nil)}
+	case MD5:
+		if u == nil || !u.HasVerifier() {
+			rand.Read(x.salt[:])
+			return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthMD5, x.salt[:])}
+		}
+		x.rule.method = SCRAM
+	}
+	offer := scram.Offer(x.client.EndPoint)
+	if x.rule.method == SCRAMPlus {
+		if len(x.client.EndPoint) == 0 {
+			return Step{Err: pgerr.New(pgerr.NothingToBind)}
+		}
+		offer = []byte(scram.MechanismPlus + "\x00\x00")
+	}
+	return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthSASL, offer)}
+}
+
+// Again goes on where a proof was wrong, with failed, and the user has been looked up anew. What the client has sent is held
+// against the new secret; a proof of SCRAM is of the salt that it was told, so for that the client has to come again.
+func (x *Exchange) Again(u *users.User, failed *pgerr.Error) Step {
+	body := x.given
+	if x.given = nil; body == nil || u == nil || u == x.user {
+		return Step{Err: failed}
+	}
+	if x.rule.method == MD5 && u.HasVerifier() {
+		return Step{Err: failed}
+	}
+	x.user = u
+	return x.Step(body)
+}
 
 // Step takes the body of a password message.
 func (x *Exchange) Step(body []byte) Step {
-	switch x.method {
+	if x.rule.method == Password || x.rule.method == MD5 {
+		x.given = append([]byte(nil), body...)
+	}
+	switch x.rule.method {
 	case Password:
 		pw, rest, ok := pgwire.CString(body)
 		if !ok || len(rest) > 0 {
@@ -121,70 +190,69 @@ func (x *Exchange) Step(body []byte) Step {
 func (x *Exchange) password(pw string) Step {
 	u := x.user
 	switch {
-	case u == nil || u.secret == "" || pw == "":
-		return x.denied()
-	case u.isVerifier():
-		keys := u.keys.Load()
-		return Step{Work: func() {
-			k, _ := scram.Derive(pw, keys.Salt, keys.Iterations)
-			x.proved = subtle.ConstantTimeCompare(k.StoredKey[:], keys.StoredKey[:]) == 1
-		}}
-	case u.isMD5():
-		x.proved = equal(pgmd5.Hash(pw, u.Name), u.secret)
+	case u == nil || u.Secret() == "" || pw == "":
+		return Step{Err: x.denied(nil)}
+	case u.HasVerifier():
+		keys := u.Keys()
+		return x.after(func() {
+			k, key := scram.Derive(pw, keys.Salt, keys.Iterations)
+			if x.proved = subtle.ConstantTimeCompare(k.StoredKey[:], keys.StoredKey[:]) == 1; x.proved {
+				x.Key, x.KeyOf = key, keys
+			}
+		}, x.judge)
+	case u.HasMD5():
+		x.proved = equal(pgmd5.Hash(pw, u.Name), u.Secret())
 	default:
-		x.proved = equal(pw, u.secret)
+		x.proved = equal(pw, u.Secret())
 	}
-	return x.Resume()
+	return x.judge()
+}
+
+// judge tells whether the password was the right one.
+func (x *Exchange) judge() Step {
+	if x.proved {
+		return x.done(nil)
+	}
+	return Step{Err: x.denied(nil)}
 }
 
 func (x *Exchange) md5(body []byte) Step {
 	u := x.user
-	if u == nil || u.secret == "" {
-		return x.denied()
+	if u == nil || u.Secret() == "" {
+		return Step{Err: x.denied(nil)}
 	}
-	stored := u.secret
-	if !u.isMD5() {
+	stored := u.Secret()
+	if !u.HasMD5() {
 		stored = pgmd5.Hash(stored, u.Name)
 	}
 	got, _, ok := pgwire.CString(body)
 	x.proved = ok && equal(string(got), pgmd5.Salted(stored, x.salt[:]))
-	return x.Resume()
+	return x.judge()
 }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
-
-// Resume goes on after the work was done.
-func (x *Exchange) Resume() Step {
-	switch {
-	case x.method == SCRAM:
-		return x.challenge()
-	case x.proved:
-		return Step{Done: true}
-	}
-	return x.denied()
-}
 
 // scram takes the two messages of a SCRAM exchange.
 func (x *Exchange) scram(body []byte) Step {
 	x.phase++
 	if x.phase > 1 {
-		final, _, err := x.server.Final(body)
+		final, key, err := x.server.Final(body)
 		if err != nil {
-			return Step{Err: pgerr.New(pgerr.AuthenticationFailed, x.name).Because(err)}
+			return x.failed(err)
 		}
-		return Step{Done: true, Reply: pgwire.AppendAuthentication(nil, pgwire.AuthSASLFinal, final)}
+		if x.user.HasVerifier() {
+			x.Key, x.KeyOf = key, x.user.Keys()
+		}
+		return x.done(pgwire.AppendAuthentication(nil, pgwire.AuthSASLFinal, final))
 	}
 	mech, rest, ok := pgwire.CString(body)
-	if !ok || string(mech) != scram.Mechanism || len(rest) < 4 || int(int32(binary.BigEndian.Uint32(rest))) != len(rest)-4 {
+	if !ok || x.rule.method == SCRAMPlus && string(mech) != scram.MechanismPlus || len(rest) < 4 || int(int32(binary.BigEndian.Uint32(rest))) != len(rest)-4 {
 		return Step{Err: pgerr.New(pgerr.ProtocolViolation, "malformed SASL initial response, or a mechanism that was not offered")}
 	}
-	x.first = append([]byte(nil), rest[4:]...)
+	x.first, x.mechanism = append([]byte(nil), rest[4:]...), string(mech)
 	u := x.user
-	if u != nil && u.secret != "" && !u.isMD5() && u.keys.Load() == nil {
-		return Step{Work: func() {
-			k, _ := scram.NewKeys(u.secret)
-			u.keys.CompareAndSwap(nil, &k)
-		}}
+	if u != nil && u.Secret() != "" && !u.HasMD5() && u.Keys() == nil {
+		return x.after(u.Stretch, x.challenge)
 	}
 	return x.challenge()
 }
@@ -192,15 +260,32 @@ func (x *Exchange) scram(body []byte) Step {
 // challenge answers the first message. A user who has no keys gets a challenge that nobody can meet.
 func (x *Exchange) challenge() Step {
 	var keys scram.Keys
-	if x.user != nil && x.user.keys.Load() != nil {
-		keys = *x.user.keys.Load()
+	if x.user != nil && x.user.Keys() != nil {
+		keys = *x.user.Keys()
 	} else {
-		keys = scram.MockKeys(x.mock, x.name)
+		keys = scram.MockKeys(x.mock, x.client.User)
 	}
 	x.server = scram.NewServer(keys, rand.Reader)
+	if err := x.server.Select(x.mechanism, x.client.EndPoint); err != nil {
+		return x.failed(err)
+	}
 	first, err := x.server.First(x.first)
 	if err != nil {
-		return Step{Err: pgerr.New(pgerr.ProtocolViolation, strings.TrimSpace(err.Error()))}
+		return x.failed(err)
 	}
 	return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthSASLContinue, first)}
+}
+
+// failed tells a wrong proof from a message that cannot be followed.
+func (x *Exchange) failed(err error) Step {
+	id := pgerr.ProtocolViolation
+	switch {
+	case errors.Is(err, scram.ErrFailed):
+		return Step{Err: x.denied(err)}
+	case errors.Is(err, scram.ErrNegotiation), errors.Is(err, scram.ErrBinding):
+		id = pgerr.BindingFailed
+	case errors.Is(err, scram.ErrUnsupported):
+		id = pgerr.SASLUnsupported
+	}
+	return Step{Err: pgerr.New(id, err.Error()).Because(err)}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
@@ -31,6 +32,15 @@ func work(x *Exchange, s Step) Step {
 	return s
 }
 
+// begin begins the exchange of a client whose user is u, nil for nobody.
+func begin(m Method, name string, u *users.User) (*Exchange, Step) {
+	x, s := Begin(&Door{Method: m}, &Client{User: name, Local: true}, "mock")
+	if s.Who {
+		s = x.Knows(u)
+	}
+	return x, s
+}
+
 // outcome says how an exchange has ended.
 func outcome(s Step) string {
 	switch {
@@ -48,9 +58,9 @@ func secrets() map[string]string {
 	return map[string]string{"password": "secret", "md5": "md59d792a3a8853c2411afb9163d088c036", "verifier": keys.String(), "nothing": ""}
 }
 
-func user(t *testing.T, secret string) *User {
+func user(t *testing.T, secret string) *users.User {
 	t.Helper()
-	u, err := NewUser("ann", secret)
+	u, err := users.New("ann", secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +75,7 @@ func TestProofs(t *testing.T) {
 			return work(x, x.Step(pgscript.Password(password)[5:]))
 		},
 		MD5: func(t *testing.T, x *Exchange, first Step, password string) Step {
-			if x.method == SCRAM { // the secret is a verifier
+			if x.rule.method == SCRAM { // the secret is a verifier
 				return prove(t, x, first, password)
 			}
 			salt := request(t, first.Reply, 5)
@@ -101,11 +111,11 @@ func TestProofs(t *testing.T) {
 				want = c.want
 			}
 			t.Run(fmt.Sprintf("%d/%s/%q", c.method, c.secret, password), func(t *testing.T) {
-				var u *User
+				var u *users.User
 				if c.secret != "nobody" {
 					u = user(t, secrets()[c.secret])
 				}
-				x, first := Begin(c.method, "ann", u, true, "mock")
+				x, first := begin(c.method, "ann", u)
 				if first.Done || first.Err != nil {
 					t.Fatalf("it begins with %s", outcome(first))
 				}
@@ -160,10 +170,11 @@ func TestMalformed(t *testing.T) {
 		{"a length that is not right", SCRAM, [][]byte{append(bytes.Clone(initial), 'x')}, "08P01"},
 		{"no data", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff)}, "08P01"},
 		{"a first message that is none", SCRAM, [][]byte{pgscript.SASLInitial(scram.Mechanism, "hello")[5:]}, "08P01"},
-		{"a proof that is none", SCRAM, [][]byte{initial, []byte("c=biws,r=abc,p=x")}, "28P01"},
-		{"the first message twice", SCRAM, [][]byte{initial, initial}, "28P01"},
+		{"for somebody else", SCRAM, [][]byte{pgscript.SASLInitial(scram.Mechanism, "n,a=eve,n=,r=abc")[5:]}, "0A000"},
+		{"a proof that is none", SCRAM, [][]byte{initial, []byte("c=biws,r=abc,p=x")}, "08P01"},
+		{"the first message twice", SCRAM, [][]byte{initial, initial}, "08P01"},
 	} {
-		x, s := Begin(c.method, "ann", user(t, "secret"), true, "mock")
+		x, s := begin(c.method, "ann", user(t, "secret"))
 		for _, b := range c.bodies {
 			s = work(x, x.Step(b))
 		}
@@ -173,16 +184,73 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestBinding binds log-ins to the TLS connection: with PLUS, which may be demanded, and never without what it binds to.
+func TestBinding(t *testing.T) {
+	end := []byte("the hash of a certificate")
+	for _, c := range []struct {
+		name      string
+		method    Method
+		here      []byte // what the client's connection ends at
+		there     []byte // what the client sees
+		want      scram.ChannelBinding
+		offer     string
+		mechanism string
+		outcome   string
+	}{
+		{"bound", SCRAM, end, end, scram.Prefer, "SCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00", scram.MechanismPlus, "in"},
+		{"not bound", SCRAM, end, end, scram.Disable, "SCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00", scram.Mechanism, "in"},
+		{"PLUS alone", SCRAMPlus, end, end, scram.Prefer, "SCRAM-SHA-256-PLUS\x00\x00", scram.MechanismPlus, "in"},
+		{"somebody in the middle", SCRAM, end, []byte("another"), scram.Require, "SCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00", scram.MechanismPlus, "28000"},
+		{"PLUS without TLS", SCRAMPlus, nil, nil, scram.Prefer, "", "", "28000"},
+	} {
+		x, s := Begin(&Door{Method: c.method}, &Client{User: "ann", TLS: c.here != nil, EndPoint: c.here}, "mock")
+		if s = x.Knows(user(t, secrets()["verifier"])); c.offer == "" {
+			if got := outcome(s); got != c.outcome {
+				t.Errorf("%s: %s, want %s", c.name, got, c.outcome)
+			}
+			continue
+		}
+		offer := request(t, s.Reply, 10)
+		if string(offer) != c.offer {
+			t.Errorf("%s: %q is offered, want %q", c.name, offer, c.offer)
+		}
+		cl, err := scram.NewClient(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mechanism, err := cl.Select(offer, c.there, c.want)
+		if err != nil || mechanism != c.mechanism {
+			t.Errorf("%s: the client chooses %q, %v; want %q", c.name, mechanism, err, c.mechanism)
+		}
+		s = work(x, x.Step(pgscript.SASLInitial(mechanism, string(cl.First()))[5:]))
+		salt, n, err := cl.Salt(request(t, s.Reply, 11))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, key := scram.Derive("secret", bytes.Clone(salt), n)
+		if got := outcome(work(x, x.Step(pgscript.SASLResponse(string(cl.Final(key, keys.ServerKey)))[5:]))); got != c.outcome {
+			t.Errorf("%s: %s, want %s", c.name, got, c.outcome)
+		}
+		if x.Key != key && c.outcome == "in" {
+			t.Errorf("%s: the key that was proved is not known", c.name)
+		}
+	}
+	x, s := Begin(&Door{Method: SCRAMPlus}, &Client{User: "ann", TLS: true, EndPoint: end}, "mock")
+	if s = x.Knows(user(t, secrets()["verifier"])); outcome(x.Step(pgscript.SASLInitial(scram.Mechanism, "y,,n=,r=abc")[5:])) != "08P01" {
+		t.Errorf("a mechanism that was not offered is taken: %s", outcome(s))
+	}
+}
+
 // TestAlmostVerifier takes a secret that only looks like a verifier for a password, as PostgreSQL does.
 func TestAlmostVerifier(t *testing.T) {
-	if u, err := NewUser("ann", "SCRAM-SHA-256$not one"); err != nil || u.isVerifier() {
+	if u, err := users.New("ann", "SCRAM-SHA-256$not one"); err != nil || u.HasVerifier() {
 		t.Errorf("it is taken for a verifier, or refused: %v", err)
 	}
 }
 
 // TestDenied tells a client in PostgreSQL's words that it is not let in.
 func TestDenied(t *testing.T) {
-	x, _ := Begin(Password, "ann", user(t, "secret"), true, "mock")
+	x, _ := begin(Password, "ann", user(t, "secret"))
 	s := x.Step([]byte("wrong\x00"))
 	var e *pgerr.Error
 	if !errors.As(error(s.Err), &e) || e.Message != `password authentication failed for user "ann"` {
@@ -196,14 +264,14 @@ func TestKeysAreSharedByThreads(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			x, s := Begin(SCRAM, "ann", u, true, "mock")
+			x, s := begin(SCRAM, "ann", u)
 			if got := outcome(prove(t, x, s, "secret")); got != "in" {
 				t.Error(got)
 			}
 		})
 	}
 	wg.Wait()
-	if x, _ := Begin(SCRAM, "ann", u, true, "mock"); x.Step(pgscript.SASLInitial(scram.Mechanism, "n,,n=,r=abc")[5:]).Work != nil {
+	if x, _ := begin(SCRAM, "ann", u); x.Step(pgscript.SASLInitial(scram.Mechanism, "n,,n=,r=abc")[5:]).Work != nil {
 		t.Error("the keys are made again")
 	}
 }

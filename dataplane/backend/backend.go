@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
 
 // Target is a server, and as whom to log in where at it. It is immutable.
@@ -20,6 +22,10 @@ type Target struct {
 	Database string
 	User     string
 	Secret   *Secret
+	// TLS is how the connection is encrypted; nil is not at all. Unix sockets never are.
+	TLS *tlsconf.Client
+	// Binding is whether SCRAM is bound to the TLS connection.
+	Binding scram.ChannelBinding
 	// ApplicationName is what pg_stat_activity shows of a connection that is no session's; empty for all others.
 	ApplicationName string
 	// Startup are further parameters of the StartupMessage. Only a connection for replication has any: it is its client's from
@@ -31,12 +37,14 @@ type Target struct {
 	MaxStatements, MaxStatementBytes int
 }
 
-// Secret is what proves to a server who logs in: a password, or an md5 hash of one ("md5" and 32 hex
-// digits); the empty secret is none. It remembers the keys that it stretched the password to, so any
-// thread may use it.
+// Secret is what proves to a server who logs in: a password, an md5 hash of one ("md5" and 32 hex digits), or a key that a
+// client has proved to have; the empty secret is none. It remembers the keys that it stretched the password to, so
+// any thread may use it.
 type Secret struct {
 	For      string // whose it is, for words
 	password string
+	ring     *keyring.Ring // where there is no password
+	owner    keyring.Owner
 
 	mu   sync.Mutex
 	salt string
@@ -46,6 +54,11 @@ type Secret struct {
 
 // NewSecret makes the secret of user.
 func NewSecret(user, password string) *Secret { return &Secret{For: user, password: password} }
+
+// Proved makes the secret of an owner who logs in to the proxy by SCRAM: what it proves there opens servers.
+func Proved(ring *keyring.Ring, owner keyring.Owner) *Secret {
+	return &Secret{For: owner.User, ring: ring, owner: owner}
+}
 
 // Is says whether s is made of this password.
 func (s *Secret) Is(password string) bool { return s.password == password }
@@ -104,6 +117,10 @@ type Conn struct {
 
 	overheard []byte // see Overheard
 	addr      reactor.Address
+	secured   bool   // it speaks TLS
+	plain     bool   // it does not, as the server does not
+	endPoint  []byte // what SCRAM binds to; empty: nothing
+	bound     bool   // the exchange is bound to it
 }
 
 // Open begins to open a connection on l. The owner hears of the outcome.
@@ -286,5 +303,5 @@ var _ reactor.Body = (*Conn)(nil)
 // Same says whether connections to t and o are interchangeable.
 func (t *Target) Same(o *Target) bool {
 	return t.Host == o.Host && t.Port == o.Port && t.Database == o.Database && t.User == o.User &&
-		t.Secret.password == o.Secret.password && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout
+		t.Secret.password == o.Secret.password && t.TLS == o.TLS && t.Binding == o.Binding && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout
 }

@@ -44,6 +44,12 @@ func (k *canceler) deliver(t *reactor.Task) error {
 		return err
 	}
 	defer ep.Close()
+	ep.Attach(&k.Task)
+	if k.conn.secured {
+		if _, err := secure(t, ep, k.conn.Target); err != nil {
+			return err
+		}
+	}
 	if err := ep.Send(pgwire.AppendCancel(nil, k.conn.PID, k.conn.secret)); err != nil {
 		return err
 	}

@@ -71,6 +71,15 @@ func (c *Conn) Exchange(t *reactor.Task, sql string, row func(i int, v []byte)) 
 	return c.exchange(t, pgwire.AppendQuery(nil, sql), row)
 }
 
+// Question asks sql, whose one parameter is the text arg, as Exchange does.
+func (c *Conn) Question(t *reactor.Task, sql, arg string, row func(i int, v []byte)) (refused *pgwire.ServerError, err error) {
+	c.Held.Unnamed = 0
+	msgs := pgwire.AppendParse(nil, "", append([]byte(sql), 0, 0, 0))
+	msgs = pgwire.AppendBindText(msgs, "", "", []byte(arg))
+	msgs = pgwire.AppendExecute(msgs, "")
+	return c.exchange(t, pgwire.AppendSync(msgs), row)
+}
+
 // exchange sends messages that are answered with one ReadyForQuery, and reads to that.
 func (c *Conn) exchange(t *reactor.Task, msgs []byte, row func(i int, v []byte)) (refused *pgwire.ServerError, err error) {
 	if err := c.EP.Send(msgs); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -29,10 +30,7 @@ func (c *Conn) open(t *reactor.Task) {
 	if c.Target.Timeout > 0 {
 		t.SetDeadline(t.Loop().Now() + int64(c.Target.Timeout))
 	}
-	err := c.connect(t)
-	if err == nil {
-		err = c.logIn(t)
-	}
+	err := c.reach(t)
 	t.SetDeadline(0)
 	if err != nil {
 		c.fail(c.inWords(err))
@@ -70,22 +68,6 @@ func (c *Conn) inWords(err error) error {
 	default:
 		return pgerr.New(pgerr.ServerUnreachable, where, err.Error()).Because(err)
 	}
-}
-
-// connect dials the addresses of the target's host in turn.
-func (c *Conn) connect(t *reactor.Task) error {
-	addrs, err := resolve(t, c.Target)
-	if err != nil {
-		return err
-	}
-	for _, a := range addrs {
-		if c.EP, err = reactor.Dial(t, a); err == nil {
-			c.addr = a
-			c.EP.Attach(&c.Task)
-			return nil
-		}
-	}
-	return err
 }
 
 // resolve finds the addresses of a target. Names are asked for outside the loop, at each connect.
@@ -167,10 +149,13 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 	if len(body) < 4 {
 		return nil, errors.New("malformed authentication request")
 	}
-	s, data := c.Target.Secret, body[4:]
+	s, code, data := c.Target.Secret, binary.BigEndian.Uint32(body), body[4:]
 	hash := pgmd5.IsHash(s.password)
 	missing := func() error { return pgerr.New(pgerr.ServerPassword, c.Target.Node, s.For) }
-	switch code := binary.BigEndian.Uint32(body); code {
+	if c.Target.Binding == scram.Require && exchange == nil && code != pgwire.AuthSASL && !c.bound {
+		return nil, errors.New("channel_binding is require, and the server does not ask for SCRAM")
+	}
+	switch code {
 	case pgwire.AuthOK:
 		if exchange != nil {
 			return nil, errors.New("the server has not proved that it knows the password")
@@ -191,18 +176,23 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 		}
 		return nil, c.EP.Send(pgwire.Append(nil, pgwire.Password, append([]byte(pgmd5.Salted(h, data[:4])), 0)))
 	case pgwire.AuthSASL:
-		if s.password == "" || hash {
-			return nil, missing()
+		if s.ring != nil && !s.ring.Has(s.owner) {
+			return nil, c.noKey(keyring.ErrNone)
 		}
-		if !offers(data, scram.Mechanism) {
-			return nil, fmt.Errorf("the server offers no SASL mechanism that the proxy knows")
+		if s.ring == nil && (s.password == "" || hash) {
+			return nil, missing()
 		}
 		cl, err := scram.NewClient(rand.Reader)
 		if err != nil {
 			return nil, err
 		}
+		mechanism, err := cl.Select(data, c.endPoint, c.Target.Binding)
+		if err != nil {
+			return nil, err
+		}
+		c.bound = mechanism == scram.MechanismPlus // which counts from the end of the exchange on
 		first := cl.First()
-		msg := append([]byte(scram.Mechanism), 0)
+		msg := append([]byte(mechanism), 0)
 		msg = binary.BigEndian.AppendUint32(msg, uint32(len(first)))
 		return cl, c.EP.Send(pgwire.Append(nil, pgwire.Password, append(msg, first...)))
 	case pgwire.AuthSASLContinue:
@@ -213,7 +203,10 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 		if err != nil {
 			return nil, err
 		}
-		keys, key, err := s.stretch(t, salt, n)
+		keys, key, err := s.find(t, salt, n)
+		if errors.Is(err, keyring.ErrNone) || errors.Is(err, scram.ErrOtherVerifier) {
+			return nil, c.noKey(err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -226,6 +219,19 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 	default:
 		return nil, fmt.Errorf("the server asks for authentication method %d, which the proxy does not know", code)
 	}
+}
+
+// noKey says that there is neither a password nor a key.
+func (c *Conn) noKey(err error) error {
+	return pgerr.New(pgerr.ServerKey, c.Target.Node, c.Target.Secret.For, err.Error()).Because(err)
+}
+
+// find returns the keys for the salt: those that were proved, or the password's.
+func (s *Secret) find(t *reactor.Task, salt []byte, n int) (scram.Keys, scram.ClientKey, error) {
+	if s.ring != nil {
+		return s.ring.Find(s.owner, salt, n)
+	}
+	return s.stretch(t, salt, n)
 }
 
 // stretch returns the keys for the salt, from memory or made outside the loop.
@@ -253,18 +259,4 @@ func (s *Secret) stretch(t *reactor.Task, salt []byte, n int) (scram.Keys, scram
 	defer s.mu.Unlock()
 	s.salt, s.keys, s.key = id, m.keys, m.key
 	return m.keys, m.key, nil
-}
-
-// offers says whether a list of NUL-terminated names has name.
-func offers(list []byte, name string) bool {
-	for {
-		s, rest, ok := pgwire.CString(list)
-		if !ok || len(s) == 0 {
-			return false
-		}
-		if string(s) == name {
-			return true
-		}
-		list = rest
-	}
 }

@@ -36,3 +36,12 @@ func keepAlive(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
 }
+
+// PeerUID returns the number of the user at the other end of a unix socket.
+func (e *Endpoint) PeerUID() (uint32, error) {
+	c, err := unix.GetsockoptUcred(int(e.fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return c.Uid, nil
+}

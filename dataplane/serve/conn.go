@@ -6,7 +6,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/heliosproxy/heliosproxy/dataplane/auth"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
@@ -15,7 +14,6 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/replication"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
-	"github.com/heliosproxy/heliosproxy/dataplane/startup"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -40,7 +38,7 @@ type Conn struct {
 	hub   *Hub
 	ep    *reactor.Endpoint
 	peer  reactor.Address
-	door  *snapshot.Listener
+	door  *Door
 	phase phase
 	pos   int // in local.conns
 
@@ -50,6 +48,7 @@ type Conn struct {
 	more    bool                // bytes of the client are in the session and nobody has looked at them
 	snap    *snapshot.Snapshot  // of the transaction
 	seen    *snapshot.Snapshot  // what was looked at last while the session rested on a server connection
+	named   bool                // its user is one of the configuration, which had to be known
 	name    string              // of user
 	db      string
 	lost    string // the payload of a notification that some may be lost
@@ -65,18 +64,12 @@ type Conn struct {
 	canceled bool    // while waiting
 }
 
-// login is what a connection needs until it is logged in.
-type login struct {
-	startup  startup.Machine
-	start    *startup.Start
-	exchange *auth.Exchange
-}
-
 // Accept begins the walk of a connection, on the thread of its loop.
-func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *snapshot.Listener) {
+func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
 	l := ep.Loop()
 	lo := l.Local.(*Local)
 	c := &Conn{local: lo, hub: h, ep: ep, peer: peer, door: door, login: &login{}}
+	c.login.startup.Offers = door.TLS != nil && !peer.IsUnix()
 	c.Init(l, c)
 	c.pos = len(lo.conns)
 	lo.conns = append(lo.conns, c)
@@ -211,7 +204,8 @@ func (c *Conn) end(err error) {
 		c.hub.Keys.Revoke(c.key)
 	}
 	c.leave()
-	if len(words) > 0 {
+	var unsaid *handshakeError
+	if len(words) > 0 || errors.As(err, &unsaid) {
 		c.local.Meter.Refused++
 		if c.ep.Send(words) == nil {
 			c.phase = lingering

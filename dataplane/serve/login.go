@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/heliosproxy/heliosproxy/dataplane/auth"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
@@ -18,93 +17,6 @@ import (
 // errGone ends a connection that has nothing to be told: it is gone, or it has only carried a cancel.
 var errGone = errors.New("the connection has ended")
 
-// logIn takes in what the client has sent and goes one step on. It says whether there is more to do now.
-func (c *Conn) logIn(t *reactor.Task) (went bool, err error) {
-	p, err := c.ep.TryRecv()
-	if err != nil {
-		return false, errors.Join(errGone, err)
-	}
-	if p == nil {
-		return false, nil
-	}
-	if c.phase == greeting {
-		return true, c.greet(t, p)
-	}
-	body, ok, perr := c.login.startup.Message(p, pgwire.Password)
-	if perr != nil {
-		return false, perr
-	}
-	if !ok {
-		return true, nil
-	}
-	return true, c.prove(t, c.login.exchange.Step(body))
-}
-
-// greet reads what comes before anybody is asked who he is.
-func (c *Conn) greet(t *reactor.Task, p []byte) error {
-	o := c.login.startup.Step(p)
-	if o.Err != nil {
-		return o.Err
-	}
-	if len(o.Reply) > 0 {
-		if err := c.ep.Send(o.Reply); err != nil {
-			return errors.Join(errGone, err)
-		}
-	}
-	if o.Cancel != nil {
-		return c.carryCancel(t, o.Cancel.PID, o.Cancel.Secret)
-	}
-	if o.Start == nil {
-		return nil
-	}
-	snap := c.hub.Current()
-	if snap == nil {
-		return pgerr.New(pgerr.NotReady)
-	}
-	c.snap, c.login.start = snap, o.Start
-	c.name, c.db = o.Start.User, o.Start.Database
-	c.phase = proving
-	if p := o.Start.Negotiate(c.newest()); p != nil {
-		if err := c.ep.Send(p); err != nil {
-			return errors.Join(errGone, err)
-		}
-	}
-	x, step := auth.Begin(c.door.Auth, c.name, snap.User(c.name), c.peer.IsLocal(), c.hub.MockSecret)
-	c.login.exchange = x
-	return c.prove(t, step)
-}
-
-// newest is the newest version of the protocol that the client may speak: what it would get from the server, if that is known.
-func (c *Conn) newest() uint32 {
-	if r, ok := c.snap.Route(c.db, c.name); ok {
-		if p := c.hub.Pools.Find(r.Target); p != nil && p.Learnt.Before(18) {
-			return pgwire.Version30
-		}
-	}
-	return pgwire.Version32
-}
-
-// prove does what a step of the proof asks for.
-func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
-	for step.Work != nil {
-		work := step.Work
-		if _, err := reactor.Offload(t, func() (struct{}, error) { work(); return struct{}{}, nil }); err != nil {
-			return c.lateLogin(err)
-		}
-		step = c.login.exchange.Resume()
-	}
-	switch {
-	case step.Err != nil:
-		return step.Err
-	case step.Done:
-		return c.welcome(t, step.Reply)
-	}
-	if err := c.ep.Send(step.Reply); err != nil {
-		return errors.Join(errGone, err)
-	}
-	return nil
-}
-
 func (c *Conn) lateLogin(err error) error {
 	if errors.Is(err, reactor.ErrDeadline) {
 		return pgerr.New(pgerr.LoginTimeout, c.hub.LoginTimeout)
@@ -116,6 +28,7 @@ func (c *Conn) lateLogin(err error) error {
 // with the greeting in one write.
 func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	start := c.login.start
+	c.keepKey()
 	r, ok := c.snap.Route(c.db, c.name)
 	if !ok {
 		return pgerr.New(pgerr.UnknownDatabase, c.db)

@@ -5,12 +5,14 @@
 package serve
 
 import (
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/listen"
+	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
@@ -18,8 +20,11 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
 
 // Hub is what all connections of a proxy share. Its fields are set before the first connection.
@@ -29,6 +34,10 @@ type Hub struct {
 	Keys       *cancelkeys.Registry[*Conn]
 	Statements *statement.Registry
 	MockSecret string // salts of unknown users are made from it
+	Ring       *keyring.Ring
+	Users      *users.Book
+	// Inquire asks a target's database about a user, as its auth_query says.
+	Inquire func(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error)
 	// Current returns the configuration in force; nil before there is one.
 	Current func() *snapshot.Snapshot
 	// Draining says that the proxy is about to stop: sessions end at the end of their transaction.
@@ -40,8 +49,20 @@ type Hub struct {
 	Listener func(t *backend.Target) *listen.Listener
 	// Spawn runs a function that takes long on a goroutine; nil: such things are done by the loop.
 	Spawn func(func())
+	// OSUser returns the name of a user of the operating system, Interfaces the addresses of the machine with the lengths of their
+	// networks' masks, HostName the name that an address resolves to, if that resolves to the address again. They may block: no
+	// loop calls them.
+	OSUser     func(uid uint32) (string, error)
+	Interfaces func() ([]netip.Prefix, error)
+	HostName   func(netip.Addr) string
 	// LoginTimeout is how long a client may take to log in.
 	LoginTimeout time.Duration
+}
+
+// Door is a listener at which clients come in.
+type Door struct {
+	*snapshot.Listener
+	TLS *tlsconf.Server // nil: TLS is not spoken
 }
 
 // Local is what the connections of one loop share.

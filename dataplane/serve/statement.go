@@ -346,7 +346,7 @@ func (c *Conn) Removed(snap *snapshot.Snapshot) error {
 	if _, ok := snap.Route(c.db, c.name); !ok {
 		return pgerr.New(pgerr.Removed, "database "+c.db)
 	}
-	if snap.User(c.name) == nil && (c.door.Auth.NeedsUser() || c.snap.User(c.name) != nil) {
+	if snap.User(c.name) == nil && (c.named || c.snap.User(c.name) != nil) {
 		return pgerr.New(pgerr.Removed, "user "+c.name)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/auth"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
@@ -62,7 +63,7 @@ func newStage(t testing.TB) *stage {
 // client logs a client in.
 func (s *stage) client() *reactor.Memory {
 	e, m := s.loop.NewMemory()
-	Accept(s.hub, e, reactor.Address{}, &snapshot.Listener{Auth: 1})
+	Accept(s.hub, e, reactor.Address{}, &Door{Listener: &snapshot.Listener{Door: &auth.Door{Method: auth.Trust}}})
 	m.Feed(pgscript.Startup(pgscript.Version30, "user", "u", "database", "d"))
 	for range 20 {
 		s.loop.Step()
@@ -162,7 +163,7 @@ func TestNotReady(t *testing.T) {
 	s := newStage(t)
 	s.hub.Current = func() *snapshot.Snapshot { return nil }
 	e, m := s.loop.NewMemory()
-	Accept(s.hub, e, reactor.Address{}, &snapshot.Listener{Auth: 1})
+	Accept(s.hub, e, reactor.Address{}, &Door{Listener: &snapshot.Listener{Door: &auth.Door{Method: auth.Trust}}})
 	m.Feed(pgscript.Startup(pgscript.Version30, "user", "u"))
 	s.loop.Step()
 	if !strings.Contains(string(m.Sent), "C57P03\x00") {
@@ -175,7 +176,7 @@ func BenchmarkLogin(b *testing.B) {
 	s := newStage(b)
 	s.client()
 	hello := pgscript.Startup(pgscript.Version30, "user", "u", "database", "d")
-	door := &snapshot.Listener{Auth: 1}
+	door := &Door{Listener: &snapshot.Listener{Door: &auth.Door{Method: auth.Trust}}}
 	s.loop.Step()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -15,10 +15,13 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/route"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -33,13 +36,41 @@ type Snapshot struct {
 	databases map[string]*database
 	users     map[string]*user
 	primaries map[string]*heliosv1.Node // by cluster
+	links     map[string]*link          // by node
+	machine   Machine
 }
+
+// link is how connections to a node are made.
+type link struct {
+	tls     tlsconf.ClientSpec
+	binding scram.ChannelBinding
+}
+
+// Machine is what a configuration needs that is the machine's, and outlives configurations.
+type Machine struct {
+	Links map[string]*tlsconf.Client // TLS towards nodes, by name; what is not there is without
+	Ring  *keyring.Ring              // what users have proved to have
+	Users *users.Book                // what databases say of their users
+}
+
+// Links yields the TLS of all nodes that are connected to.
+func (s *Snapshot) Links(yield func(node string, spec tlsconf.ClientSpec) bool) {
+	for _, n := range s.primaries {
+		if l := s.links[n.GetName()]; !yield(n.GetName(), l.tls) {
+			return
+		}
+	}
+}
+
+// Equip gives the snapshot what it needs of the machine, before it is used.
+func (s *Snapshot) Equip(m Machine) { s.machine = m }
 
 // Listener is a door and its rule.
 type Listener struct {
 	Name    string
 	Address string
-	Auth    auth.Method
+	Door    *auth.Door
+	TLS     tlsconf.ServerSpec
 }
 
 // database is a name that clients connect to.
@@ -52,12 +83,21 @@ type database struct {
 	listens               bool   // sessions listen by a connection that listens for all
 	lost                  string // the payload of a notification that some were lost
 	connect               time.Duration
+	query                 *AuthQuery
+}
+
+// AuthQuery is where users are looked up that the configuration does not name.
+type AuthQuery struct {
+	User, Password, Query string
+	Database              string // empty: the one that the client wants
+	Good                  time.Duration
 }
 
 type user struct {
-	auth   *auth.User
+	auth   *users.User
 	server string
 	secret *backend.Secret // that opens servers: a password or an md5 hash
+	proves bool            // there is none: what the client proves to have opens servers
 }
 
 // Route is where the statements of a database and user go.
@@ -82,6 +122,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		databases:  map[string]*database{},
 		users:      map[string]*user{},
 		primaries:  map[string]*heliosv1.Node{},
+		links:      map[string]*link{},
 	}
 	l := set.Limits[resource.LimitsName]
 	s.Limits = session.Limits{
@@ -91,12 +132,23 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 	}
 	s.maxHeld = int(l.GetMaxPreparedPerServer())
 	for name, x := range set.Listeners {
-		s.Listeners[name] = &Listener{Name: name, Address: x.GetAddress(), Auth: methods[x.GetAuth()]}
+		rules, maps, problems := resource.Rules(x)
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("Listener %q: %s", name, problems[0])
+		}
+		spec := resource.TowardsClients(x.GetTls())
+		s.Listeners[name] = &Listener{
+			Name: name, Address: x.GetAddress(), TLS: spec,
+			Door: &auth.Door{Method: methods[x.GetAuth()], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
+		}
 	}
 	for _, n := range set.Nodes {
 		if n.GetRole() == heliosv1.NodeRole_NODE_ROLE_PRIMARY && (n.Enabled == nil || n.GetEnabled()) {
 			s.primaries[n.GetCluster()] = n
 		}
+		l := &link{}
+		l.tls, l.binding = resource.TowardsServers(set.Clusters[n.GetCluster()], n)
+		s.links[n.GetName()] = l
 	}
 	for name, d := range set.Databases {
 		prof := set.PoolProfiles[d.GetPoolProfile()]
@@ -112,6 +164,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 			},
 			keeps:   prof.GetMode() == heliosv1.PoolMode_POOL_MODE_SESSION,
 			connect: prof.GetConnectTimeout().AsDuration(),
+			query:   authQuery(d.GetAuthQuery()),
 			safe:    prof.GetSafeFunctions(),
 			listens: prof.GetListen() == heliosv1.Listen_LISTEN_SHARED && prof.GetMode() != heliosv1.PoolMode_POOL_MODE_SESSION,
 			lost:    prof.GetListenLost(),
@@ -138,6 +191,29 @@ var methods = map[heliosv1.AuthMethod]auth.Method{
 	heliosv1.AuthMethod_AUTH_METHOD_PASSWORD:    auth.Password,
 	heliosv1.AuthMethod_AUTH_METHOD_MD5:         auth.MD5,
 	heliosv1.AuthMethod_AUTH_METHOD_SCRAM:       auth.SCRAM,
+	heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS:  auth.SCRAMPlus,
+	heliosv1.AuthMethod_AUTH_METHOD_CERT:        auth.Cert,
+	heliosv1.AuthMethod_AUTH_METHOD_PEER:        auth.Peer,
+}
+
+// AuthQueryUnlessSet is what is asked where the configuration does not say it.
+const AuthQueryUnlessSet = "SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1 AND rolcanlogin"
+
+// authQueryGood is how long an answer is good where the configuration does not say it.
+const authQueryGood = 30 * time.Second
+
+func authQuery(q *heliosv1.AuthQuery) *AuthQuery {
+	if q == nil {
+		return nil
+	}
+	a := &AuthQuery{User: q.GetUser(), Password: q.GetPassword().GetValue(), Query: q.GetQuery(), Database: q.GetDatabase(), Good: authQueryGood}
+	if a.Query == "" {
+		a.Query = AuthQueryUnlessSet
+	}
+	if q.GetCacheTime() != nil {
+		a.Good = q.GetCacheTime().AsDuration()
+	}
+	return a
 }
 
 var guards = map[heliosv1.LeakGuard]pin.Guard{
@@ -154,7 +230,7 @@ var pinnings = map[heliosv1.Pin]pin.Pinning{
 
 func compileUser(u *heliosv1.User) (*user, error) {
 	secret := u.GetSecret().GetValue()
-	a, err := auth.NewUser(u.GetName(), secret)
+	a, err := users.New(u.GetName(), secret)
 	if err != nil {
 		return nil, err
 	}
@@ -165,12 +241,13 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	if opens == "" && !scram.IsVerifier(secret) && (c.server == u.GetName() || !pgmd5.IsHash(secret)) {
 		opens = secret
 	}
+	c.proves = opens == "" && scram.IsVerifier(secret) && c.server == u.GetName()
 	c.secret = backend.NewSecret(u.GetName(), opens)
 	return c, nil
 }
 
 // User returns who may log in under the name; nil if nobody may.
-func (s *Snapshot) User(name string) *auth.User {
+func (s *Snapshot) User(name string) *users.User {
 	if u := s.users[name]; u != nil {
 		return u.auth
 	}
@@ -197,23 +274,9 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 	if n == nil {
 		return Route{}, false
 	}
-	at := db
-	if d.server != "" {
-		at = d.server
-	}
-	as := name
-	var secret *backend.Secret
-	if u := s.users[name]; u != nil {
-		as, secret = u.server, u.secret
-	} else {
-		secret = backend.NewSecret(name, "")
-	}
+	as, secret := s.identity(d, db, name)
 	return Route{
-		Target: &backend.Target{
-			Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Database: at, User: as,
-			Secret: secret, Timeout: d.connect,
-			MaxStatements: s.maxHeld, MaxStatementBytes: s.Limits.StatementBytes,
-		},
+		Target:  s.target(d, n, db, as, secret),
 		Profile: &d.profile,
 		Keeps:   d.keeps,
 		Policy:  &d.policy,
@@ -221,6 +284,85 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 		Listens: d.listens,
 		Lost:    d.lost,
 	}, true
+}
+
+// identity returns who name is at the servers of d, and what proves it.
+func (s *Snapshot) identity(d *database, db, name string) (as string, secret *backend.Secret) {
+	u := s.users[name]
+	switch {
+	case u == nil && d.query != nil:
+		if known := s.machine.Users.Secret(s.place(d, db), name); known != "" && !scram.IsVerifier(known) {
+			return name, backend.NewSecret(name, known)
+		}
+		return name, backend.Proved(s.machine.Ring, keyring.Owner{Cluster: d.cluster, User: name})
+	case u == nil:
+		return name, backend.NewSecret(name, "")
+	case u.proves && s.machine.Ring != nil:
+		return u.server, backend.Proved(s.machine.Ring, keyring.Owner{Cluster: d.cluster, User: name})
+	}
+	return u.server, u.secret
+}
+
+// target is how a database at a node is reached.
+func (s *Snapshot) target(d *database, n *heliosv1.Node, db, as string, secret *backend.Secret) *backend.Target {
+	at := db
+	if d.server != "" {
+		at = d.server
+	}
+	return &backend.Target{
+		Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Database: at, User: as, Secret: secret,
+		TLS: s.machine.Links[n.GetName()], Binding: s.links[n.GetName()].binding, Timeout: d.connect,
+		MaxStatements: s.maxHeld, MaxStatementBytes: s.Limits.StatementBytes,
+	}
+}
+
+// place is where users of d are looked up by a client that wants db.
+func (s *Snapshot) place(d *database, db string) users.Place {
+	if d.query.Database != "" {
+		db = d.query.Database
+	} else if d.server != "" {
+		db = d.server
+	}
+	return users.Place{Cluster: d.cluster, Database: db, Query: d.query.Query, As: d.query.User}
+}
+
+// Inquiry is where a user is looked up that the configuration does not name.
+type Inquiry struct {
+	Place  users.Place
+	Target *backend.Target
+	Query  string
+	Good   time.Duration // how long an answer is good
+	Owner  keyring.Owner // whose the key is that the user proves to have
+}
+
+// Inquiry says where the user of a client that wants db is looked up; ok is false if nowhere.
+func (s *Snapshot) Inquiry(db, name string) (q Inquiry, ok bool) {
+	d := s.database(db)
+	if d == nil || d.query == nil || s.users[name] != nil {
+		return Inquiry{}, false
+	}
+	n := s.primaries[d.cluster]
+	if n == nil {
+		return Inquiry{}, false
+	}
+	secret := backend.NewSecret(d.query.User, d.query.Password)
+	if u := s.users[d.query.User]; u != nil && d.query.Password == "" {
+		secret = u.secret
+	}
+	q = Inquiry{Place: s.place(d, db), Query: d.query.Query, Good: d.query.Good, Owner: keyring.Owner{Cluster: d.cluster, User: name}}
+	t := s.target(d, n, db, d.query.User, secret)
+	t.Database = q.Place.Database
+	q.Target = t
+	return q, true
+}
+
+// Owner says whose key it is that a client proves to have at log-in; ok is false where it opens no server.
+func (s *Snapshot) Owner(db, name string) (o keyring.Owner, ok bool) {
+	d, u := s.database(db), s.users[name]
+	if d == nil || u == nil && d.query == nil || u != nil && !u.proves {
+		return keyring.Owner{}, false
+	}
+	return keyring.Owner{Cluster: d.cluster, User: name}, true
 }
 
 // Lacks says whether a user or a database of an older snapshot is not in this one.

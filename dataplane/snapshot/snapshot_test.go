@@ -77,7 +77,7 @@ func describe(s *Snapshot) string {
 	fmt.Fprintf(&b, "generation %d, limits %+v\n", s.Generation, s.Limits)
 	for _, name := range slices.Sorted(maps.Keys(s.Listeners)) {
 		l := s.Listeners[name]
-		fmt.Fprintf(&b, "listener %s: %s, method %d, needs a user %v\n", l.Name, l.Address, l.Auth, l.Auth.NeedsUser())
+		fmt.Fprintf(&b, "listener %s: %s, method %d, needs a user %v\n", l.Name, l.Address, l.Door.Method, l.Door.Method.NeedsUser())
 	}
 	var primaries []string
 	s.Primaries(func(name, host, port string) { primaries = append(primaries, name+" "+host+" "+port) })

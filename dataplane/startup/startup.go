@@ -9,10 +9,13 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// Machine reads the packets of one client. The zero Machine is ready.
+// Machine reads the packets of one client. The zero Machine is ready, for a listener that speaks no TLS.
 type Machine struct {
-	buf     []byte // received, not yet dealt with
-	refused [2]bool
+	// Offers says that the listener speaks TLS.
+	Offers bool
+
+	buf   []byte // received, not yet dealt with
+	asked [2]bool
 }
 
 // Start is a StartupMessage that is understood.
@@ -30,6 +33,20 @@ type Start struct {
 
 	version uint32
 	unknown []string // extensions of the protocol that the client asks for
+}
+
+// Physical says whether the client wants physical replication, for which there is no database: pg_hba.conf has the word
+// replication for it.
+func (s *Start) Physical() bool {
+	if !s.Replication {
+		return false
+	}
+	for _, p := range s.Parameters {
+		if p.Name == "replication" && p.Value == "database" {
+			return false
+		}
+	}
+	return true
 }
 
 // Negotiate settles which version of the protocol is spoken: the one that the client asks for, but newest at most, which is 3.0 or 3.2.
@@ -51,14 +68,31 @@ type Cancel struct {
 // Outcome is what a step came to. Of the pointers at most one is set; none says that more has to come.
 type Outcome struct {
 	Reply  []byte // to be sent first
+	Secure *Secure
 	Start  *Start
 	Cancel *Cancel
 	Err    *pgerr.Error
 }
 
+// Secure says that TLS begins now. What the client sends within it is handed to [Machine.Step] again.
+type Secure struct {
+	// Direct says that the client has begun with TLS, without an SSLRequest: PostgreSQL 17's sslnegotiation=direct.
+	Direct bool
+	// Received is what has arrived of it; empty, or a first part.
+	Received []byte
+}
+
+// handshake is the type of a TLS record that begins a handshake (RFC 8446, 5.1). No length of a startup packet begins so.
+const handshake = 0x16
+
 // Step takes in what arrived. The bytes are copied where they are needed longer.
 func (m *Machine) Step(p []byte) (o Outcome) {
 	m.buf = append(m.buf, p...)
+	if m.Offers && m.asked == [2]bool{} && len(m.buf) > 0 && m.buf[0] == handshake {
+		o.Secure, m.buf = &Secure{Direct: true, Received: m.buf}, nil
+		m.asked = [2]bool{true, true}
+		return o
+	}
 	n, err := pgwire.StartupSize(m.buf)
 	if err != nil {
 		o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
@@ -76,13 +110,18 @@ func (m *Machine) Step(p []byte) (o Outcome) {
 			return o
 		}
 		i := code - pgwire.SSLCode
-		if m.refused[i] {
+		if m.asked[i] {
 			o.Err = pgerr.New(pgerr.InvalidStartup, "encryption was asked for twice")
 			return o
 		}
-		m.refused[i] = true
-		o.Reply = append(o.Reply, 'N')
+		m.asked[i] = true
 		m.buf = m.buf[:0]
+		if code == pgwire.SSLCode && m.Offers {
+			m.asked = [2]bool{true, true}
+			o.Reply, o.Secure = append(o.Reply, 'S'), &Secure{}
+			return o
+		}
+		o.Reply = append(o.Reply, 'N')
 		return o
 	case pgwire.CancelCode:
 		pid, secret, err := pgwire.ReadCancel(packet)

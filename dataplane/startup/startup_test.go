@@ -218,3 +218,47 @@ func TestFuzzerSees(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSecure begins TLS where the listener speaks it, and once.
+func TestSecure(t *testing.T) {
+	hello := []byte{handshake, 3, 1, 0, 5, 'h', 'e', 'l', 'l', 'o'}
+	type step struct {
+		in, reply, out string // out as describe has it, or "TLS" or "TLS direct" and what was received
+	}
+	ssl, gss := string(pgscript.SSLRequest()), string(pgscript.GSSENCRequest())
+	ann := string(pgscript.Startup(pgscript.Version30, "user", "ann"))
+	for _, c := range []struct {
+		name   string
+		offers bool
+		steps  []step
+	}{
+		{"asked for", true, []step{{ssl, "S", "TLS "}, {ann, "", "ann@ann"}}},
+		{"asked for in two pieces", true, []step{{ssl[:5], "", ""}, {ssl[5:], "S", "TLS "}}},
+		{"behind GSSENC", true, []step{{gss, "N", ""}, {ssl, "S", "TLS "}}},
+		{"within TLS again", true, []step{{ssl, "S", "TLS "}, {ssl, "", "08P01 twice"}}},
+		{"GSSENC within TLS", true, []step{{ssl, "S", "TLS "}, {gss, "", "08P01 twice"}}},
+		{"TLS within TLS", true, []step{{ssl, "S", "TLS "}, {string(hello), "", "08P01 length"}}},
+		{"bytes behind the request (CVE-2021-23222)", true, []step{{ssl + ann, "", "08P01 unencrypted"}}},
+		{"direct", true, []step{{string(hello), "", "TLS direct " + string(hello)}, {ann, "", "ann@ann"}}},
+		{"direct, the first byte alone", true, []step{{"\x16", "", "TLS direct \x16"}}},
+		{"direct, then asked for", true, []step{{string(hello), "", "TLS direct " + string(hello)}, {ssl, "", "08P01 twice"}}},
+		{"direct behind a request that was refused", true, []step{{gss, "N", ""}, {string(hello), "", "08P01 length"}}},
+		{"not spoken", false, []step{{ssl, "N", ""}, {ann, "", "ann@ann"}}},
+		{"direct, not spoken", false, []step{{string(hello), "", "08P01 length"}}},
+	} {
+		m := Machine{Offers: c.offers}
+		for i, s := range c.steps {
+			o := m.Step([]byte(s.in))
+			got := describe(o)
+			switch {
+			case o.Secure != nil && o.Secure.Direct:
+				got = "TLS direct " + string(o.Secure.Received)
+			case o.Secure != nil:
+				got = "TLS " + string(o.Secure.Received)
+			}
+			if string(o.Reply) != s.reply || !matches(got, s.out) {
+				t.Errorf("%s, step %d: reply %q, %q; want %q, %q", c.name, i, o.Reply, got, s.reply, s.out)
+			}
+		}
+	}
+}

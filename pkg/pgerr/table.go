@@ -13,12 +13,25 @@ const (
 	ReplicationMode
 	InjectedBytes
 	AuthenticationFailed
+	TrustFailed
+	CertificateFailed
+	PeerFailed
+	NoCertificate
+	CertificateRefused
+	TLSRequired
+	NothingToBind
+	BindingFailed
+	SASLUnsupported
+	NoRule
+	RuleRejects
+	UserLookup
 	DoorClosed
 	UnknownDatabase
 	QueueTimeout
 	Canceled
 	ServerUnreachable
 	ServerPassword
+	ServerKey
 	ServerAuthentication
 	ServerLost
 	ServerLostIdle
@@ -48,12 +61,25 @@ var table = [...]Entry{
 	ReplicationMode:      {Severity: Fatal, SQLState: "0A000", Sentence: "replication connections are not possible in pool mode %s, which database %q has", Hint: "Use a database with pool mode session, or connect to the server directly.", Tested: "dataplane/assembly.TestReplicationMode"},
 	InjectedBytes:        {Severity: Fatal, SQLState: "08P01", Sentence: "received unencrypted data after SSL or GSSENC request", Hint: "This could be a bug in the client or an attack on the connection.", Tested: "dataplane/startup.TestStep"},
 	AuthenticationFailed: {Severity: Fatal, SQLState: "28P01", Sentence: "password authentication failed for user %q", Tested: "dataplane/assembly.TestAuthentication"},
+	TrustFailed:          {Severity: Fatal, SQLState: "28000", Sentence: "\"trust\" authentication failed for user %q", Tested: "dataplane/auth.TestDoor"},
+	CertificateFailed:    {Severity: Fatal, SQLState: "28000", Sentence: "certificate authentication failed for user %q", Tested: "dataplane/auth.TestDoor"},
+	PeerFailed:           {Severity: Fatal, SQLState: "28000", Sentence: "peer authentication failed for user %q", Tested: "dataplane/auth.TestDoor"},
+	NoCertificate:        {Severity: Fatal, SQLState: "28000", Sentence: "connection requires a valid client certificate", Tested: "dataplane/auth.TestDoor"},
+	CertificateRefused:   {Severity: Fatal, SQLState: "28000", Sentence: "client certificate was refused: %s", Tested: "dataplane/assembly.TestClientCertificates"},
+	TLSRequired:          {Severity: Fatal, SQLState: "28000", Sentence: "connection requires TLS", Hint: "Set sslmode to require or a stricter one.", Tested: "dataplane/assembly.TestSSLModes"},
+	NothingToBind:        {Severity: Fatal, SQLState: "28000", Sentence: "log-in must be bound to a TLS connection, and there is none", Hint: "Set sslmode to require or a stricter one.", Tested: "dataplane/auth.TestProofs"},
+	BindingFailed:        {Severity: Fatal, SQLState: "28000", Sentence: "log-in is not bound to this TLS connection: %s", Tested: "dataplane/auth.TestBinding"},
+	SASLUnsupported:      {Severity: Fatal, SQLState: "0A000", Sentence: "%s", Tested: "dataplane/auth.TestMalformed"},
+	NoRule:               {Severity: Fatal, SQLState: "28000", Sentence: "no pg_hba.conf entry for %s", Tested: "dataplane/auth.TestDoor"},
+	RuleRejects:          {Severity: Fatal, SQLState: "28000", Sentence: "pg_hba.conf rejects %s", Tested: "dataplane/auth.TestDoor"},
+	UserLookup:           {Severity: Fatal, SQLState: "57P03", Sentence: "users cannot be looked up at the moment", Hint: "The proxy's log says why.", Tested: "dataplane/assembly.TestAuthQuery"},
 	DoorClosed:           {Severity: Fatal, SQLState: "28000", Sentence: "no authentication is configured, so only clients on this machine are let in", Hint: "Set mode in the [auth] section of the proxy's configuration.", Tested: "dataplane/auth.TestDoor"},
 	UnknownDatabase:      {Severity: Fatal, SQLState: "3D000", Sentence: "database %q is not known to the proxy", Hint: "Add it to [[databases]].", Tested: "dataplane/assembly.TestUnknownDatabase"},
 	QueueTimeout:         {Severity: Failure, SQLState: "53300", Sentence: "no server connection became free within %s", Hint: "All connections of the pool are in use: see max_connections and acquire_timeout_secs.", Tested: "dataplane/assembly.TestQueueTimeout"},
 	Canceled:             {Severity: Failure, SQLState: "57014", Sentence: "canceling statement due to user request", Tested: "dataplane/assembly.TestCancelInQueue"},
 	ServerUnreachable:    {Severity: Failure, SQLState: "08001", Sentence: "cannot reach server %s: %s", Tested: "dataplane/assembly.TestServerUnreachable"},
 	ServerPassword:       {Severity: Failure, SQLState: "28P01", Sentence: "server %s asks for a password that the proxy does not have: set server_password for %s", Tested: "dataplane/assembly.TestServerAuthentication"},
+	ServerKey:            {Severity: Failure, SQLState: "28P01", Sentence: "server %s asks for SCRAM, and the proxy has no password of user %q and no key for it: %s", Hint: "Log in to the proxy by SCRAM once, or set server_password.", Tested: "dataplane/assembly.TestPassThrough"},
 	ServerAuthentication: {Severity: Failure, SQLState: "28000", Sentence: "cannot log in at server %s as %q: %s", Tested: "dataplane/assembly.TestServerMethod"},
 	ServerLost:           {Severity: Fatal, SQLState: "08006", Sentence: "server closed the connection unexpectedly; whether the statement was carried out is not known", Tested: "dataplane/assembly.TestServerLost"},
 	ServerLostIdle:       {Severity: Fatal, SQLState: "08006", Sentence: "server closed the connection", Tested: "dataplane/assembly.TestServerLost"},

@@ -89,6 +89,11 @@ func ReadCancel(packet []byte) (pid uint32, secret []byte, err error) {
 	return binary.BigEndian.Uint32(packet[8:]), packet[12:], nil
 }
 
+// AppendSSLRequest appends the request to speak TLS.
+func AppendSSLRequest(dst []byte) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(dst, 8), SSLCode)
+}
+
 // AppendCancel appends a CancelRequest.
 func AppendCancel(dst []byte, pid uint32, secret []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(12+len(secret)))

@@ -141,6 +141,7 @@ func (c *checker) cluster(cl *heliosv1.Cluster) {
 	case len(primaries) > 1:
 		c.refuse("", "one primary may be enabled, not %s", strings.Join(primaries, " and "))
 	}
+	c.towardsServers(cl.GetTls())
 }
 
 func (c *checker) node(n *heliosv1.Node) {
@@ -158,6 +159,7 @@ func (c *checker) node(n *heliosv1.Node) {
 	default:
 		c.refuse("role", "%d is not a role", n.GetRole())
 	}
+	c.towardsServers(n.GetTls())
 }
 
 func (c *checker) poolProfile(p *heliosv1.PoolProfile) {
@@ -215,6 +217,10 @@ func (c *checker) listener(l *heliosv1.Listener) {
 	if _, ok := heliosv1.AuthMethod_name[int32(l.GetAuth())]; !ok {
 		c.refuse("auth", "%d is not an authentication method", l.GetAuth())
 	}
+	c.mode(l.GetTls().GetMode())
+	c.unshown("tls.key_password", l.GetTls().GetKeyPassword())
+	c.tls(TowardsClients(l.GetTls()).Check())
+	c.rules(l)
 }
 
 // addresses checks that no two listeners share an address; port 0 is another one each time.
@@ -237,6 +243,9 @@ func (c *checker) database(d *heliosv1.Database) {
 	refers(c, "cluster", KindCluster, d.GetCluster(), c.set.Clusters)
 	refers(c, "pool_profile", KindPoolProfile, d.GetPoolProfile(), c.set.PoolProfiles)
 	c.noNUL("server_name", d.GetServerName())
+	if q := d.GetAuthQuery(); q != nil {
+		c.authQuery(q)
+	}
 }
 
 // unshown checks that a secret has its value and not only the word that there is one.

@@ -11,11 +11,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,22 +26,9 @@ import (
 func startTLS(t *testing.T, ca *certs.Authority) *pgcluster.Server {
 	t.Helper()
 	c := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all all all scram-sha-256"}})
-	cert, key := ca.Server("127.0.0.1").Files(t, c.Dir(), "server")
-	info, err := os.Stat(filepath.Join(c.Dir(), "primary"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := info.Sys().(*syscall.Stat_t) // PostgreSQL takes no key of somebody else's
-	for _, path := range []string{cert, key} {
-		if err := os.Chown(path, int(owner.Uid), int(owner.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := c.Primary
-	s.Exec(t, "alter system set ssl_cert_file = '"+cert+"'", "alter system set ssl_key_file = '"+key+"'", "alter system set ssl = on")
-	s.Stop(t)
-	s.Start(t)
-	return s
+	pair := ca.Server("127.0.0.1")
+	c.Primary.SpeakTLS(t, pair.Cert, pair.Key, nil)
+	return c.Primary
 }
 
 // dialTLS connects as libpq does, and returns the end point that it sees.

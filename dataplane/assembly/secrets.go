@@ -1,0 +1,165 @@
+package assembly
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// filesPeriod is how often it is looked whether files have changed, unless told otherwise.
+const filesPeriod = 5 * time.Second
+
+// secrets has the certificates, keys and authorities of this machine that the configuration names, and reads them again when
+// their files change. What the configuration says as before is not read anew: its session tickets stay good, and server
+// connections stay of use. Any thread may use it.
+type secrets struct {
+	log   *zap.Logger
+	files tlsconf.Files
+	stop  chan struct{}
+	done  chan struct{}
+
+	mu  sync.Mutex
+	now loaded
+}
+
+// loaded is what one configuration names.
+type loaded struct {
+	doors map[string]*tlsconf.Server // by listener
+	links map[string]*tlsconf.Client // by node
+	specs map[string]any             // of both, by kind and name
+}
+
+func newSecrets(log *zap.Logger, period time.Duration) *secrets {
+	if period == 0 {
+		period = filesPeriod
+	}
+	s := &secrets{log: log, stop: make(chan struct{}), done: make(chan struct{})}
+	go s.watch(period)
+	return s
+}
+
+// load reads what a configuration names, for use.
+func (s *secrets) load(snap *snapshot.Snapshot) (loaded, []*heliosv1.Fault) {
+	s.mu.Lock()
+	old := s.now
+	s.mu.Unlock()
+	now := loaded{map[string]*tlsconf.Server{}, map[string]*tlsconf.Client{}, map[string]any{}}
+	var faults []*heliosv1.Fault
+	for _, name := range slices.Sorted(maps.Keys(snap.Listeners)) {
+		spec, key := snap.Listeners[name].TLS, "listener "+name
+		if !spec.Mode.Offered() {
+			continue
+		}
+		now.specs[key] = spec
+		have, err := old.doors[name], error(nil)
+		if have != nil && reflect.DeepEqual(old.specs[key], any(spec)) {
+			err = have.Reload()
+		} else {
+			have, err = s.files.LoadServer(spec)
+		}
+		if err != nil {
+			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: "tls", Reason: err.Error()})
+			continue
+		}
+		now.doors[name] = have
+		s.warn(key, have.Warnings())
+	}
+	for name, spec := range snap.Links {
+		key := "node " + name
+		if !spec.Mode.Offered() {
+			continue
+		}
+		now.specs[key] = spec
+		have, err := old.links[name], error(nil)
+		if have != nil && reflect.DeepEqual(old.specs[key], any(spec)) {
+			err = have.Reload()
+		} else {
+			have, err = s.files.LoadClient(spec)
+		}
+		if err != nil {
+			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindNode), Name: name, Field: "tls", Reason: err.Error()})
+			continue
+		}
+		now.links[name] = have
+		s.warn(key, have.Warnings())
+	}
+	return now, faults
+}
+
+func (s *secrets) warn(of string, words []string) {
+	for _, w := range words {
+		s.log.Warn("TLS", zap.String("of", of), zap.String("warning", w))
+	}
+}
+
+// use makes what was loaded what is looked after.
+func (s *secrets) use(l loaded) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = l
+}
+
+// door returns the TLS of a listener; nil is none.
+func (s *secrets) door(name string) *tlsconf.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.doors[name]
+}
+
+// watch looks after the files until close.
+func (s *secrets) watch(period time.Duration) {
+	defer close(s.done)
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			s.look()
+		}
+	}
+}
+
+// look reads again what has changed. What cannot be read stays as it was, and is tried again.
+func (s *secrets) look() {
+	s.mu.Lock()
+	now := s.now
+	s.mu.Unlock()
+	type source interface {
+		Changed() bool
+		Reload() error
+		Warnings() []string
+	}
+	look := func(of string, x source) {
+		if !x.Changed() {
+			return
+		}
+		if err := x.Reload(); err != nil {
+			s.log.Error("cannot read a changed file: what was read before stays in force", zap.String("of", of), zap.Error(err))
+			return
+		}
+		s.log.Info("certificates were read again", zap.String("of", of))
+		s.warn(of, x.Warnings())
+	}
+	for name, x := range now.doors {
+		look("listener "+name, x)
+	}
+	for name, x := range now.links {
+		look("node "+name, x)
+	}
+}
+
+func (s *secrets) close() {
+	close(s.stop)
+	<-s.done
+}

@@ -1,0 +1,60 @@
+package assembly
+
+import (
+	"strconv"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+)
+
+// inquirers has a connection for each database that is asked who may log in. Any thread may use it.
+type inquirers struct {
+	log   *zap.Logger
+	loops []*reactor.Loop
+
+	mu  sync.Mutex
+	all map[asked]*lookup.Users
+}
+
+// asked is a database that is asked, and as whom.
+type asked struct {
+	node, host, port string
+	database, user   string
+}
+
+func newInquirers(log *zap.Logger, loops []*reactor.Loop) *inquirers {
+	return &inquirers{log: log, loops: loops, all: map[asked]*lookup.Users{}}
+}
+
+// Inquire asks about a user, for the task t.
+func (u *inquirers) Inquire(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error) {
+	to := q.Target
+	k := asked{to.Node, to.Host, strconv.Itoa(to.Port), to.Database, to.User}
+	u.mu.Lock()
+	l := u.all[k]
+	if l == nil {
+		l = lookup.NewUsers(u.loops[len(u.all)%len(u.loops)], to, u.log)
+		u.all[k] = l
+	}
+	l.Use(to)
+	u.mu.Unlock()
+	return l.Ask(t, q.Query, name)
+}
+
+// Sweep closes the connections that a new configuration has no use for.
+func (u *inquirers) Sweep(snap *snapshot.Snapshot) {
+	nodes := map[asked]bool{}
+	snap.Primaries(func(name, host, port string) { nodes[asked{node: name, host: host, port: port}] = true })
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for k, l := range u.all {
+		if !nodes[asked{node: k.node, host: k.host, port: k.port}] {
+			l.Close()
+			delete(u.all, k)
+		}
+	}
+}

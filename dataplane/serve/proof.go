@@ -1,0 +1,260 @@
+package serve
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/auth"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/startup"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
+)
+
+// login is what a connection needs until it is logged in.
+type login struct {
+	startup  startup.Machine
+	start    *startup.Start
+	client   auth.Client
+	exchange *auth.Exchange
+	inquiry  *snapshot.Inquiry // where the user was looked up
+	asked    int64             // when, if the answer was one that had been kept
+}
+
+// handshakeError is why TLS could not be agreed on. The client has been told by an alert, and understands nothing else.
+type handshakeError struct{ cause error }
+
+func (e *handshakeError) Error() string { return e.cause.Error() }
+func (e *handshakeError) Unwrap() error { return e.cause }
+
+// logIn takes in what the client has sent and goes one step on. It says whether there is more to do now.
+func (c *Conn) logIn(t *reactor.Task) (went bool, err error) {
+	p, err := c.ep.TryRecv()
+	if err != nil {
+		return false, errors.Join(errGone, err)
+	}
+	if p == nil {
+		return false, nil
+	}
+	if c.phase == greeting {
+		return true, c.greet(t, p)
+	}
+	body, ok, perr := c.login.startup.Message(p, pgwire.Password)
+	if perr != nil {
+		return false, perr
+	}
+	if !ok {
+		return true, nil
+	}
+	return true, c.prove(t, c.login.exchange.Step(body))
+}
+
+// greet reads what comes before anybody is asked who he is.
+func (c *Conn) greet(t *reactor.Task, p []byte) error {
+	o := c.login.startup.Step(p)
+	if o.Err != nil {
+		return o.Err
+	}
+	if len(o.Reply) > 0 {
+		if err := c.ep.Send(o.Reply); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
+	switch {
+	case o.Secure != nil:
+		return c.secure(t, o.Secure)
+	case o.Cancel != nil:
+		return c.carryCancel(t, o.Cancel.PID, o.Cancel.Secret)
+	case o.Start == nil:
+		return nil
+	}
+	snap := c.hub.Current()
+	if snap == nil {
+		return pgerr.New(pgerr.NotReady)
+	}
+	c.snap, c.login.start = snap, o.Start
+	c.name, c.db = o.Start.User, o.Start.Database
+	c.phase = proving
+	if p := o.Start.Negotiate(c.newest()); p != nil {
+		if err := c.ep.Send(p); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
+	x, step := auth.Begin(c.door.Door, c.describe(), c.hub.MockSecret)
+	c.login.exchange = x
+	if step.Err == nil && c.door.TLS != nil && c.door.TLS.Mode().Required() && !c.login.client.TLS && !c.peer.IsUnix() {
+		return pgerr.New(pgerr.TLSRequired)
+	}
+	return c.prove(t, step)
+}
+
+// secure makes the connection speak TLS.
+func (c *Conn) secure(t *reactor.Task, s *startup.Secure) error {
+	config, leaf := c.door.TLS.Current()
+	state, err := c.ep.Secure(t, s.Received, func(raw net.Conn) *tls.Conn { return tls.Server(raw, config) })
+	if err != nil {
+		return &handshakeError{err}
+	}
+	if s.Direct {
+		if err := tlsconf.CheckDirect(state); err != nil {
+			return pgerr.New(pgerr.InvalidStartup, err.Error())
+		}
+	}
+	cl := &c.login.client
+	cl.TLS = true
+	cl.EndPoint, _ = tlsconf.EndPoint(leaf) // a certificate that has none is not bound to
+	verify := func() (*tlsconf.Error, error) { return c.door.TLS.Verify(state), nil }
+	var refused *tlsconf.Error
+	if len(state.PeerCertificates) == 0 {
+		refused, err = verify()
+	} else { // that takes its time
+		refused, err = reactor.Offload(t, verify)
+	}
+	switch {
+	case err != nil:
+		return c.lateLogin(err)
+	case refused != nil:
+		return pgerr.New(pgerr.CertificateRefused, refused.Reason).Because(refused)
+	case len(state.PeerCertificates) > 0:
+		cl.Cert = state.PeerCertificates[0]
+	}
+	return nil
+}
+
+// describe says what is known of the client before it proves anything.
+func (c *Conn) describe() *auth.Client {
+	cl, start := &c.login.client, c.login.start
+	cl.User, cl.Database, cl.Physical = c.name, c.db, start.Physical()
+	cl.Unix, cl.Local, cl.Addr = c.peer.IsUnix(), c.peer.IsLocal(), c.peer.IP.Addr().Unmap()
+	if cl.Unix {
+		uid, err := c.ep.PeerUID()
+		cl.OSUser = func() (string, error) {
+			if err != nil {
+				return "", err
+			}
+			return c.hub.OSUser(uid)
+		}
+	}
+	cl.Interfaces, cl.HostName = c.hub.Interfaces, func() string { return c.hub.HostName(cl.Addr) }
+	return cl
+}
+
+// newest is the newest version of the protocol that the client may speak: what it would get from the server, if that is known.
+func (c *Conn) newest() uint32 {
+	if r, ok := c.snap.Route(c.db, c.name); ok {
+		if p := c.hub.Pools.Find(r.Target); p != nil && p.Learnt.Before(18) {
+			return pgwire.Version30
+		}
+	}
+	return pgwire.Version32
+}
+
+// prove does what a step of the proof asks for.
+func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
+	for {
+		switch {
+		case step.Work != nil:
+			work := step.Work
+			if _, err := reactor.Offload(t, func() (struct{}, error) { work(); return struct{}{}, nil }); err != nil {
+				return c.lateLogin(err)
+			}
+			step = c.login.exchange.Resume()
+			continue
+		case step.Who:
+			u, err := c.lookUp(t)
+			if err != nil {
+				return err
+			}
+			step = c.login.exchange.Knows(u)
+			continue
+		case step.Err != nil && c.login.asked != 0 && step.Err.ID == pgerr.AuthenticationFailed:
+			u, err := c.lookUpAnew(t)
+			if err != nil {
+				return err
+			}
+			step = c.login.exchange.Again(u, step.Err)
+			continue
+		case step.Err != nil:
+			return step.Err
+		case step.Done:
+			return c.welcome(t, step.Reply)
+		}
+		if err := c.ep.Send(step.Reply); err != nil {
+			return errors.Join(errGone, err)
+		}
+		return nil
+	}
+}
+
+// lookUp finds the client's user: in the configuration, or in a database. nil is nobody.
+func (c *Conn) lookUp(t *reactor.Task) (*users.User, error) {
+	c.named = true
+	if u := c.snap.User(c.name); u != nil {
+		return u, nil
+	}
+	q, ok := c.snap.Inquiry(c.db, c.name)
+	if !ok {
+		return nil, nil
+	}
+	c.named, c.login.inquiry = false, &q
+	now := time.Now().UnixNano()
+	if k, ok := c.hub.Users.Find(q.Place, c.name, now-int64(q.Good)); ok {
+		c.login.asked = k.Asked
+		return k.Good(now), nil
+	}
+	return c.inquire(t)
+}
+
+// again is how long a database is not asked for the same user again because a proof was wrong.
+const again = 100 * time.Millisecond
+
+// lookUpAnew asks the database again whose answer was kept: the password may have been changed since.
+func (c *Conn) lookUpAnew(t *reactor.Task) (*users.User, error) {
+	now, asked := time.Now().UnixNano(), c.login.asked
+	c.login.asked = 0
+	if k, ok := c.hub.Users.Find(c.login.inquiry.Place, c.name, asked+1); ok { // somebody else has
+		return k.Good(now), nil
+	}
+	if now-asked < int64(again) {
+		k, _ := c.hub.Users.Find(c.login.inquiry.Place, c.name, 0)
+		return k.Good(now), nil
+	}
+	return c.inquire(t)
+}
+
+// inquire asks the database for the client's user.
+func (c *Conn) inquire(t *reactor.Task) (*users.User, error) {
+	q, asked := c.login.inquiry, time.Now().UnixNano()
+	row, err := c.hub.Inquire(t, q, c.name)
+	if err != nil {
+		if t.Expired() || t.Killed() != nil {
+			return nil, c.lateLogin(err)
+		}
+		return nil, pgerr.New(pgerr.UserLookup).Because(err)
+	}
+	k := users.Known{Asked: asked, Until: row.Until}
+	if row.Found {
+		if k.User, err = users.New(c.name, row.Secret); err != nil {
+			return nil, pgerr.New(pgerr.UserLookup).Because(err)
+		}
+	}
+	k = c.hub.Users.Put(q.Place, c.name, k)
+	c.hub.Ring.Keep(q.Owner, k.User.Verifier())
+	return k.Good(asked), nil
+}
+
+// keepKey keeps what the client has proved to have, where that opens servers.
+func (c *Conn) keepKey() {
+	x := c.login.exchange
+	if x.KeyOf == nil {
+		return
+	}
+	if o, ok := c.snap.Owner(c.db, c.name); ok {
+		c.hub.Ring.Learn(o, x.KeyOf, x.Key)
+	}
+}

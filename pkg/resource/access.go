@@ -1,0 +1,165 @@
+package resource
+
+import (
+	"strings"
+
+	"github.com/heliosproxy/heliosproxy/pkg/hba"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// modes are the modes of TLS. What is not said is prefer.
+var modes = map[heliosv1.SSLMode]tlsconf.Mode{
+	heliosv1.SSLMode_SSL_MODE_UNSPECIFIED: tlsconf.Prefer,
+	heliosv1.SSLMode_SSL_MODE_DISABLE:     tlsconf.Disable,
+	heliosv1.SSLMode_SSL_MODE_ALLOW:       tlsconf.Allow,
+	heliosv1.SSLMode_SSL_MODE_PREFER:      tlsconf.Prefer,
+	heliosv1.SSLMode_SSL_MODE_REQUIRE:     tlsconf.Require,
+	heliosv1.SSLMode_SSL_MODE_VERIFY_CA:   tlsconf.VerifyCA,
+	heliosv1.SSLMode_SSL_MODE_VERIFY_FULL: tlsconf.VerifyFull,
+}
+
+// names splits a list with colons between.
+func names(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ":")
+}
+
+// TowardsClients is the TLS of a listener. Without a ClientTLS there is none.
+func TowardsClients(x *heliosv1.ClientTLS) tlsconf.ServerSpec {
+	if x == nil {
+		return tlsconf.ServerSpec{}
+	}
+	return tlsconf.ServerSpec{Spec: tlsconf.Spec{
+		Mode: modes[x.GetMode()], CertFile: x.GetCertFile(), KeyFile: x.GetKeyFile(),
+		KeyPassword: tlsconf.Password(x.GetKeyPassword().GetValue()), CAFile: x.GetCaFile(), CRLFile: x.GetCrlFile(),
+		MinVersion: x.GetMinVersion(), MaxVersion: x.GetMaxVersion(), Ciphers: names(x.GetCiphers()), Curves: names(x.GetCurves()),
+	}}
+}
+
+// TowardsServers is the TLS of connections to a node, which says so itself or leaves it to its cluster, and whether SCRAM is bound to
+// it.
+func TowardsServers(c *heliosv1.Cluster, n *heliosv1.Node) (tlsconf.ClientSpec, scram.ChannelBinding) {
+	x := n.GetTls()
+	if x == nil {
+		x = c.GetTls()
+	}
+	return serverTLS(x)
+}
+
+func serverTLS(x *heliosv1.ServerTLS) (tlsconf.ClientSpec, scram.ChannelBinding) {
+	binding := map[heliosv1.ChannelBinding]scram.ChannelBinding{
+		heliosv1.ChannelBinding_CHANNEL_BINDING_DISABLE: scram.Disable,
+		heliosv1.ChannelBinding_CHANNEL_BINDING_REQUIRE: scram.Require,
+	}[x.GetChannelBinding()]
+	mode := modes[x.GetMode()]
+	if x.GetDirect() && x.GetMode() == heliosv1.SSLMode_SSL_MODE_UNSPECIFIED {
+		mode = tlsconf.Require
+	}
+	return tlsconf.ClientSpec{Spec: tlsconf.Spec{
+		Mode: mode, CertFile: x.GetCertFile(), KeyFile: x.GetKeyFile(),
+		KeyPassword: tlsconf.Password(x.GetKeyPassword().GetValue()), CAFile: x.GetCaFile(), CRLFile: x.GetCrlFile(),
+		MinVersion: x.GetMinVersion(), MaxVersion: x.GetMaxVersion(), Ciphers: names(x.GetCiphers()), Curves: names(x.GetCurves()),
+	}, Direct: x.GetDirect(), SNI: true}, binding
+}
+
+// Rules reads the rules and the user name maps of a listener; rules is nil where it has none. Who is a member of which role
+// cannot be looked up.
+func Rules(l *heliosv1.Listener) (rules *hba.Rules, maps *hba.Maps, problems []hba.Problem) {
+	o := hba.Options{Lack: hba.Needs{Roles: true}}
+	if l.GetHba() != "" {
+		if rules, problems = hba.Parse("hba", []byte(l.GetHba()), o); rules != nil {
+			for r := range rules.All() {
+				if r.Method == hba.PAM {
+					problems = append(problems, hba.Problem{File: r.File, Line: r.Line, Reason: "method pam is not there in this release: use another one, or reject"})
+				}
+			}
+		}
+	}
+	maps, more := hba.ParseIdent("ident", []byte(l.GetIdent()), o)
+	return rules, maps, append(problems, more...)
+}
+
+// tls says what is wrong with a spec.
+func (c *checker) tls(problems []tlsconf.Problem) {
+	for _, p := range problems {
+		c.refuse("tls."+snake(p.Field), "%s", p.Reason)
+	}
+}
+
+func (c *checker) mode(m heliosv1.SSLMode) {
+	if _, ok := modes[m]; !ok {
+		c.refuse("tls.mode", "%d is not a mode of TLS", m)
+	}
+}
+
+func (c *checker) towardsServers(x *heliosv1.ServerTLS) {
+	if x == nil {
+		return
+	}
+	c.mode(x.GetMode())
+	c.unshown("tls.key_password", x.GetKeyPassword())
+	spec, binding := serverTLS(x)
+	c.tls(spec.Check())
+	if _, ok := heliosv1.ChannelBinding_name[int32(x.GetChannelBinding())]; !ok {
+		c.refuse("tls.channel_binding", "%d is not a way to bind channels", x.GetChannelBinding())
+	}
+	if binding == scram.Require && !spec.Mode.Offered() {
+		c.refuse("tls.channel_binding", "there is nothing to bind to without TLS")
+	}
+}
+
+// rules checks who is let in at a listener.
+func (c *checker) rules(l *heliosv1.Listener) {
+	_, _, problems := Rules(l)
+	for _, p := range problems {
+		c.refuse(p.File, "line %d: %s", p.Line, p.Reason)
+	}
+	a, err := ParseAddress(l.GetAddress())
+	unix := err == nil && a.Path != ""
+	switch m := l.GetAuth(); {
+	case l.GetHba() != "":
+	case m == heliosv1.AuthMethod_AUTH_METHOD_CERT && l.GetTls().GetCaFile() == "":
+		c.refuse("auth", "cert needs tls.ca_file, which says whose certificates are good")
+	case m == heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS && !TowardsClients(l.GetTls()).Mode.Offered():
+		c.refuse("auth", "scram-plus needs tls")
+	case m == heliosv1.AuthMethod_AUTH_METHOD_PEER && !unix && err == nil:
+		c.refuse("auth", "peer is for unix sockets")
+	}
+	if unix && l.GetTls() != nil {
+		c.refuse("tls", "there is no TLS at a unix socket")
+	}
+}
+
+func (c *checker) authQuery(q *heliosv1.AuthQuery) {
+	c.text("auth_query.user", q.GetUser())
+	c.noNUL("auth_query.database", q.GetDatabase())
+	c.noNUL("auth_query.query", q.GetQuery())
+	c.unshown("auth_query.password", q.GetPassword())
+	if s := q.GetQuery(); s != "" && !strings.Contains(s, "$1") {
+		c.refuse("auth_query.query", "has no $1, which stands for the name of the user")
+	}
+	if form, err := FormOf(q.GetPassword().GetValue()); err != nil {
+		c.refuse("auth_query.password", "%s", err)
+	} else if form == SecretSCRAM {
+		c.refuse("auth_query.password", "a SCRAM verifier cannot log in anywhere; the password is needed")
+	}
+	c.duration("auth_query.cache_time", q.GetCacheTime(), true)
+}
+
+// snake is the name of a field of a contract, as "ca_file", that a spec calls "CAFile".
+func snake(field string) string {
+	var b strings.Builder
+	for i := range len(field) {
+		ch := field[i]
+		upper := func(i int) bool { return i >= 0 && i < len(field) && field[i] >= 'A' && field[i] <= 'Z' }
+		if upper(i) && i > 0 && (!upper(i-1) || i+1 < len(field) && !upper(i+1)) {
+			b.WriteByte('_')
+		}
+		b.WriteByte(ch | 0x20)
+	}
+	return b.String()
+}
