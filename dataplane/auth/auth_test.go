@@ -40,13 +40,15 @@ func TestDoor(t *testing.T) {
 	ruled := &Door{Rules: rules, Maps: maps}
 	named := &Door{Method: Trust, Named: true}
 	from := func(user, addr string) Client {
-		return Client{User: user, Database: "shop", Addr: netip.MustParseAddr(addr), HostName: func() string {
-			if addr == "99.0.0.1" {
-				return "www.example.org"
-			}
-			return ""
-		},
-			Interfaces: func() ([]netip.Prefix, error) { return []netip.Prefix{netip.MustParsePrefix("12.0.0.1/24")}, nil }}
+		return Client{
+			User: user, Database: "shop", Addr: netip.MustParseAddr(addr), HostName: func() string {
+				if addr == "99.0.0.1" {
+					return "www.example.org"
+				}
+				return ""
+			},
+			Interfaces: func() ([]netip.Prefix, error) { return []netip.Prefix{netip.MustParsePrefix("12.0.0.1/24")}, nil },
+		}
 	}
 	secure := func(c Client, cert *x509.Certificate) Client {
 		c.TLS, c.Cert = true, cert

@@ -28,7 +28,7 @@ func ParseAddress(s string) (Address, error) {
 
 // String returns the address as ParseAddress reads it.
 func (a Address) String() string {
-	if a.Path != "" {
+	if a.IsUnix() { // without a path where it is a client's
 		return "unix:" + a.Path
 	}
 	return a.IP.String()

@@ -27,6 +27,7 @@ const patience = 20 * time.Second
 type Options struct {
 	Mode           string // "transaction" or "session"
 	MaxConnections int    // server connections
+	Auth           string // what [auth] says, TOML
 	More           string // further TOML, after all else
 }
 
@@ -69,6 +70,10 @@ func (p *Proxy) config(server *pgcluster.Server, o Options) string {
 	if limit == 0 {
 		limit = 20
 	}
+	auth := o.Auth
+	if auth == "" {
+		auth = `mode = "trust"`
+	}
 	return fmt.Sprintf(`[proxy]
 listen_address = "127.0.0.1:%d"
 admin_address = "127.0.0.1:%d"
@@ -83,9 +88,9 @@ port = %d
 role = "primary"
 
 [auth]
-mode = "trust"
+%s
 
-%s`, p.Port, p.AdminPort, mode, limit, server.Host(), server.Port(), o.More)
+%s`, p.Port, p.AdminPort, mode, limit, server.Host(), server.Port(), auth, o.More)
 }
 
 // await returns when the proxy listens.
