@@ -183,9 +183,9 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 	for _, p := range ps {
 		switch {
 		case p.Name == "user":
-			s.User = p.Value
+			s.User = cut(p.Value)
 		case p.Name == "database":
-			s.Database = p.Value
+			s.Database = cut(p.Value)
 		case strings.HasPrefix(p.Name, "_pq_."):
 			s.unknown = append(s.unknown, p.Name)
 		default:
@@ -214,6 +214,10 @@ func start(packet []byte, version uint32, reply []byte) (*Start, []byte, *pgerr.
 	}
 	return s, reply, nil
 }
+
+// cut cuts a name as PostgreSQL does (ProcessStartupPacket): a longer one means the role or database of its first 63 bytes, so a rule about that must
+// not be missed.
+func cut(name string) string { return name[:min(len(name), 63)] }
 
 // set returns what the parameters of a packet set.
 func set(ps []pgwire.Parameter) (all []settings.Pair, err *pgerr.Error) {

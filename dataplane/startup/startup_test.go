@@ -27,6 +27,7 @@ func TestStep(t *testing.T) {
 	}{
 		{"3.0", pgscript.Startup(v30, "user", "ann"), "", "ann@ann"},
 		{"3.0 with all", pgscript.Startup(v30, "user", "ann", "database", "shop", "TimeZone", "UTC", "options", `-c a=b --c-d=e\ f -cg=h`), "", "ann@shop TimeZone=UTC a=b c_d=e f g=h"},
+		{"long names", pgscript.Startup(v30, "user", strings.Repeat("u", 64), "database", strings.Repeat("d", 70)), "", strings.Repeat("u", 63) + "@" + strings.Repeat("d", 63)},
 		{"3.2", pgscript.Startup(v32, "user", "ann"), "", "ann@ann long"},
 		{"3.9", pgscript.Startup(3<<16|9, "user", "ann", "_pq_.what", "1"), "v\x00\x00\x00\x16\x00\x03\x00\x02\x00\x00\x00\x01_pq_.what\x00", "ann@ann long"},
 		{"an extension", pgscript.Startup(v30, "user", "ann", "_pq_.x", ""), "v\x00\x00\x00\x13\x00\x03\x00\x00\x00\x00\x00\x01_pq_.x\x00", "ann@ann"},

@@ -230,17 +230,11 @@ func Words(e protoreflect.EnumDescriptor) []string {
 	return words
 }
 
-// word is POOL_MODE_TRANSACTION as "transaction".
+// word is POOL_MODE_TRANSACTION as "transaction": without what the values of the enum have in common, which its zero, that of
+// POOL_MODE_UNSPECIFIED, shows.
 func word(v protoreflect.EnumValueDescriptor) string {
-	e := v.Parent().(protoreflect.EnumDescriptor)
-	var prefix strings.Builder
-	for i, r := range string(e.Name()) {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			prefix.WriteByte('_')
-		}
-		prefix.WriteRune(r)
-	}
-	s := strings.TrimPrefix(string(v.Name()), strings.ToUpper(prefix.String())+"_")
+	zero := string(v.Parent().(protoreflect.EnumDescriptor).Values().ByNumber(0).Name())
+	s := strings.TrimPrefix(string(v.Name()), strings.TrimSuffix(zero, "UNSPECIFIED"))
 	return strings.ReplaceAll(strings.ToLower(s), "_", "-")
 }
 

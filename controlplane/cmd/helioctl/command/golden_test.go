@@ -165,7 +165,10 @@ func answers(t *testing.T) *plane {
 		}
 	}
 	pool := &heliosv1.PoolProfile{Name: "web", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 20}
-	listener := &heliosv1.Listener{Name: "extra", Address: "10.0.0.1:6433", Auth: heliosv1.AuthMethod_AUTH_METHOD_SCRAM}
+	listener := &heliosv1.Listener{
+		Name: "extra", Address: "10.0.0.1:6433", Auth: heliosv1.AuthMethod_AUTH_METHOD_SCRAM, Hba: "host all all all scram-sha-256\nlocal all all peer\n",
+		Tls: &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_VERIFY_FULL, CertFile: "c", KeyFile: "k", CaFile: "a"},
+	}
 	return &plane{
 		resources: []*heliosv1.Resource{
 			stored(t, resource.KindPoolProfile, pool, 7), stored(t, resource.KindListener, listener, 8),

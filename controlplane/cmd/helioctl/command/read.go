@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,9 +292,14 @@ func cell(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
 		switch x := v.Message().Interface().(type) {
 		case *durationpb.Duration:
 			return manifest.Duration(x.AsDuration())
-		case *heliosv1.Secret:
+		case interface{ GetMode() heliosv1.SSLMode }:
+			return cmp.Or(manifest.WordOf(x.GetMode().Descriptor(), x.GetMode().Number()), "(set)")
+		default: // its fields are for describe
 			return "(set)"
 		}
+	}
+	if s := v.String(); strings.Contains(s, "\n") {
+		return fmt.Sprintf("%d lines", strings.Count(s, "\n"))
 	}
 	return v.String()
 }
