@@ -235,8 +235,8 @@ func TestLeft(t *testing.T) {
 	}{
 		{"nothing", [][]byte{pgscript.Query("SELECT 1")}, [][]byte{pgscript.CommandComplete("SELECT 1"), readyI}, serverstate.Left{}},
 		{"a query", [][]byte{pgscript.Query("SELECT 1")}, nil, serverstate.Left{Owed: 1}},
-		{"a pipeline", [][]byte{pgscript.Query("SELECT 1"), pgscript.Parse("", "SELECT 1"), sync0}, nil, serverstate.Left{Owed: 2}},
-		{"no Sync", [][]byte{pgscript.Parse("", "SELECT 1")}, nil, serverstate.Left{Unsynced: true, Extended: true}},
+		{"a pipeline", [][]byte{pgscript.Query("SELECT 1"), pgscript.Parse("", "SELECT 1"), sync0}, nil, serverstate.Left{Owed: 2, Dirty: true}},
+		{"no Sync", [][]byte{pgscript.Parse("", "SELECT 1")}, nil, serverstate.Left{Unsynced: true, Extended: true, Dirty: true}},
 		{"half a message", [][]byte{pgscript.CopyData("abcdef")[:7]}, nil, serverstate.Left{Partial: true}},
 		{"COPY", [][]byte{pgscript.Query("COPY t FROM STDIN")}, [][]byte{pgscript.CopyInResponse(1)}, serverstate.Left{Owed: 1, CopyIn: true}},
 		{"half an answer", [][]byte{pgscript.Query("SELECT 1")}, [][]byte{pgscript.DataRow("abcdefgh")[:10]}, serverstate.Left{Owed: 1, Tail: len(pgscript.DataRow("abcdefgh")) - 10}},

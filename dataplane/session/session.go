@@ -207,7 +207,7 @@ func (s *Session) Left() serverstate.Left {
 		Extended: s.queue.N > 0 && s.queue.Front().Kind != expect.Query,
 		Tail:     s.through + s.swallow,
 		Head:     s.part,
-		Dirty: s.Dirty() || s.Keeps || s.pins.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || s.strays.Any() ||
+		Dirty: s.Dirty() || s.Keeps || s.pins.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || s.queue.MaySkip() || s.strays.Any() ||
 			s.Policy != nil && s.Policy.Guard == pin.Always,
 	}
 }

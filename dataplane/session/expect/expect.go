@@ -409,6 +409,17 @@ func (q *Queue) HasHidden() bool {
 	return false
 }
 
+// MaySkip says whether an answer is to come to a message that the server skips behind an error: until it has come it is not
+// known which statements the server connection has.
+func (q *Queue) MaySkip() bool {
+	for i := range q.N {
+		if k := q.Get(i).Kind; k != Query && k != Sync && k != CopyEnd {
+			return true
+		}
+	}
+	return false
+}
+
 // Rename puts the client's name of a statement that it closes in place of the server's, in the body of an error.
 func (q *Queue) Rename(body []byte) []byte {
 	for i := range q.N {
