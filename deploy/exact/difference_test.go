@@ -53,6 +53,8 @@ func TestDifferences(t *testing.T) {
 	undefined := message(pgscript.ErrorResponse("ERROR", "55000", `currval of sequence "sq" is not yet defined in this session`))
 	gone := message(pgscript.ErrorResponse("ERROR", "26000", `prepared statement "a" does not exist`))
 	row, bound := message(pgscript.DataRow("1")), message(pgscript.BindComplete())
+	broken := withFields("C42883", "Moperator does not exist")
+	described := message(pgscript.ParameterDescription(23))
 	tests := []struct {
 		row  string // the row that lets it pass; "" is none
 		mode Mode
@@ -100,6 +102,14 @@ func TestDifferences(t *testing.T) {
 		{"DEALLOCATE that is prepared", Transaction, pair{want: message(pgscript.CommandComplete("DEALLOCATE")), got: gone, sent: Turn{pgscript.Parse("", "DEALLOCATE a")}}},
 		{"", Transaction, pair{want: message(pgscript.CommandComplete("DEALLOCATE")), got: gone, sent: Turn{pgscript.Query("DEALLOCATE a")}}},
 		{"DEALLOCATE that is prepared", Transaction, pair{want: gone, got: withFields("C42P03", "Mcursor"), sent: Turn{pgscript.Parse("", "DEALLOCATE ALL")}}},
+		{"DEALLOCATE that is prepared", Transaction, pair{want: gone, got: message(pgscript.ParameterDescription()), sent: Turn{pgscript.Parse("", "DEALLOCATE ALL")}}},
+		{"a Describe that fails", Transaction, pair{want: described, got: broken, rest: []pgscript.Message{described, broken}}},
+		{"", Transaction, pair{want: described, got: broken, rest: []pgscript.Message{described, gone}}},
+		{"", Transaction, pair{want: described, got: broken, rest: []pgscript.Message{described, ready}}},
+		{"", Session, pair{want: described, got: broken, rest: []pgscript.Message{described, broken}}},
+		{"VACUUM behind a Parse", Transaction, pair{want: message(pgscript.CommandComplete("VACUUM")), got: withFields("C25001", "MVACUUM cannot be executed within a pipeline")}},
+		{"", Transaction, pair{want: message(pgscript.CommandComplete("VACUUM")), got: withFields("C25001", "MVACUUM cannot run inside a transaction block")}},
+		{"", Session, pair{want: message(pgscript.CommandComplete("VACUUM")), got: withFields("C25001", "MVACUUM cannot be executed within a pipeline")}},
 		{"transaction blocks in pool mode statement", Statement, pair{want: message(pgscript.CommandComplete("BEGIN")), got: blocks}},
 		{"", Transaction, pair{want: message(pgscript.CommandComplete("BEGIN")), got: blocks}},
 	}
