@@ -67,12 +67,6 @@ var methods = map[hba.Method]Method{
 	hba.Trust: Trust, hba.Reject: Reject, hba.Password: Password, hba.MD5: MD5, hba.SCRAM: SCRAM, hba.Cert: Cert, hba.Peer: Peer,
 }
 
-// Carries says whether a rule's method is one that the proxy can carry out.
-func Carries(m hba.Method) bool {
-	_, ok := methods[m]
-	return ok
-}
-
 // blocks says whether decide may block.
 func (d *Door) blocks() bool {
 	if d.Rules == nil {
