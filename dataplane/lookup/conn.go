@@ -11,53 +11,70 @@ import (
 // ApplicationName is what pg_stat_activity shows of the connections that read catalogues.
 const ApplicationName = "heliosproxy catalog"
 
-// open opens a connection and waits for it. Its lease is t's.
-func (r *Reader) open(t *reactor.Task) (*backend.Conn, error) {
-	r.conn, r.err, r.opening = nil, nil, true
-	target := *r.target.Load()
-	target.ApplicationName = ApplicationName
-	backend.Open(t.Loop(), &target, r)
-	for r.conn == nil && r.err == nil {
+// line is the connection of a task that asks on one of its own. It belongs to the task's loop.
+type line struct {
+	task    *reactor.Task
+	conn    *backend.Conn // nil: there is none
+	opening bool
+	err     error
+}
+
+// open opens a connection to a target and waits for it, as t, which is the line's task. Its lease is t's. The server shows it
+// under name.
+func (l *line) open(t *reactor.Task, to *backend.Target, name string) error {
+	l.conn, l.err, l.opening = nil, nil, true
+	target := *to
+	target.ApplicationName = name
+	backend.Open(t.Loop(), &target, l)
+	for l.conn == nil && l.err == nil {
 		if err := t.Park(); err != nil {
-			r.opening = false
-			if r.conn != nil { // it came at the last moment
-				r.conn.Retire()
-				r.conn = nil
+			l.opening = false
+			if l.conn != nil { // it came at the last moment
+				l.conn.Retire()
+				l.conn = nil
 			}
-			return nil, err
+			return err
 		}
 	}
-	r.opening = false
-	return r.conn, r.err
+	l.opening = false
+	return l.err
+}
+
+// lose gives the connection up, in whatever state it is.
+func (l *line) lose() {
+	if l.conn != nil {
+		l.conn.Lose()
+		l.conn = nil
+	}
 }
 
 // Opened implements [backend.Owner].
-func (r *Reader) Opened(c *backend.Conn) {
-	if !r.opening { // nobody waits any more
+func (l *line) Opened(c *backend.Conn) {
+	if !l.opening { // nobody waits any more
 		c.Retire()
 		return
 	}
-	c.Lease(&r.Task)
-	r.conn = c
-	r.Wake()
+	c.Lease(l.task)
+	l.conn = c
+	l.task.Wake()
 }
 
 // Failed implements [backend.Owner].
-func (r *Reader) Failed(_ *backend.Conn, err error) {
-	r.err = err
-	r.Wake()
+func (l *line) Failed(_ *backend.Conn, err error) {
+	l.err = err
+	l.task.Wake()
 }
 
 // Lost implements [backend.Owner].
-func (r *Reader) Lost(*backend.Conn) {}
+func (l *line) Lost(*backend.Conn) {}
 
 // Closed implements [backend.Owner].
-func (r *Reader) Closed(*backend.Conn) {}
+func (l *line) Closed(*backend.Conn) {}
 
 // Changed implements [backend.Owner].
-func (r *Reader) Changed(*backend.Conn) {}
+func (l *line) Changed(*backend.Conn) {}
 
-var _ backend.Owner = (*Reader)(nil)
+var _ backend.Owner = (*line)(nil)
 
 // counts is what a reader has counted. Whoever asks may be on any thread.
 type counts struct {

@@ -1,4 +1,4 @@
-// Package lookup asks servers small questions on connections of its own: what a database's catalogue says. It never uses a connection of a pool, and no client waits for it.
+// Package lookup asks servers small questions on connections of its own: what a database's catalogue says, for which no client waits, and who may log in. It never uses a connection of a pool.
 package lookup
 
 import (
@@ -54,9 +54,7 @@ type Reader struct {
 
 	// What follows is of the loop.
 	closed    bool
-	opening   bool
-	conn      *backend.Conn
-	err       error
+	line      line
 	due       int64 // when to look next, in the loop's time; 0: when it is asked
 	rested    int64 // not before
 	failures  int   // in a row
@@ -74,6 +72,7 @@ func NewReader(l *reactor.Loop, t *backend.Target, o Options) *Reader {
 	r := &Reader{o: o, loop: l}
 	r.target.Store(t)
 	r.Init(l, r)
+	r.line.task = &r.Task
 	r.wake = r.Wake
 	r.Handle = catalog.NewHandle(r.want)
 	return r
@@ -170,10 +169,7 @@ func (r *Reader) fail(err error) {
 
 // Panicked counts as a look that has failed.
 func (r *Reader) Panicked(t *reactor.Task, value any, stack []byte) {
-	if r.conn != nil {
-		r.conn.Lose()
-		r.conn = nil
-	}
+	r.line.lose()
 	r.o.Log.Error("panic while the catalogue was read", zap.Any("panic", value), zap.ByteString("stack", stack))
 	r.fail(errPanicked)
 	t.SetDeadline(r.due)

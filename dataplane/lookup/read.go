@@ -38,18 +38,15 @@ var (
 func (r *Reader) read(t *reactor.Task) error {
 	began := t.Loop().Now()
 	t.SetDeadline(began + int64(limit))
-	c, err := r.open(t)
-	if err != nil {
+	if err := r.line.open(t, r.target.Load(), ApplicationName); err != nil {
 		return err
 	}
-	r.conn = c
-	if err := r.ask(t, c, began); err != nil {
-		r.conn = nil
-		c.Lose()
+	if err := r.ask(t, r.line.conn, began); err != nil {
+		r.line.lose()
 		return err
 	}
-	r.conn = nil
-	c.Retire()
+	r.line.conn.Retire()
+	r.line.conn = nil
 	return nil
 }
 

@@ -46,11 +46,9 @@ type Users struct {
 	asked  atomic.Uint64
 
 	// What follows is of the loop.
-	queue   []*inquiry
-	now     *inquiry // is being answered
-	conn    *backend.Conn
-	opening bool
-	err     error
+	queue []*inquiry
+	now   *inquiry // is being answered
+	line  line
 }
 
 type inquiry struct {
@@ -63,6 +61,7 @@ func NewUsers(l *reactor.Loop, t *backend.Target, log *zap.Logger) *Users {
 	u := &Users{log: log, loop: l}
 	u.target.Store(t)
 	u.Init(l, u)
+	u.line.task = &u.Task
 	return u
 }
 
@@ -115,17 +114,17 @@ func (u *Users) Serve(t *reactor.Task) {
 		}
 		q.answer(row, err)
 	}
-	idle := u.conn != nil && !u.conn.EP.HungUp() && !t.Expired() && t.Killed() == nil
+	idle := u.line.conn != nil && !u.line.conn.EP.HungUp() && !t.Expired() && t.Killed() == nil
 	if idle {
-		if p, err := u.conn.EP.TryRecv(); p == nil && err == nil {
+		if p, err := u.line.conn.EP.TryRecv(); p == nil && err == nil {
 			t.SetDeadline(t.Loop().Now() + int64(unused))
 			return
 		}
 	}
 	t.SetDeadline(0)
-	if u.conn != nil { // what a server says unasked is its end, mostly
-		u.conn.Retire()
-		u.conn = nil
+	if u.line.conn != nil { // what a server says unasked is its end, mostly
+		u.line.conn.Retire()
+		u.line.conn = nil
 	}
 	if t.Killed() != nil {
 		u.End()
@@ -135,21 +134,21 @@ func (u *Users) Serve(t *reactor.Task) {
 // ask asks one question, on a new connection if the one that was there is not good any more.
 func (u *Users) ask(t *reactor.Task, q *inquiry) (Row, error) {
 	for {
-		kept := u.conn != nil
+		kept := u.line.conn != nil
 		if !kept {
 			if err := u.open(t); err != nil {
 				return Row{}, err
 			}
 		}
-		row, refused, err := answerTo(t, u.conn, q)
+		row, refused, err := answerTo(t, u.line.conn, q)
 		switch {
 		case err == nil:
 			return row, refused
 		case !kept || t.Expired() || t.Killed() != nil:
-			u.lose()
+			u.line.lose()
 			return Row{}, err
 		}
-		u.lose()
+		u.line.lose()
 	}
 }
 
@@ -206,38 +205,19 @@ func until(v []byte) (int64, error) {
 }
 
 func (u *Users) open(t *reactor.Task) error {
-	u.err, u.opening = nil, true
-	to := *u.target.Load()
-	to.ApplicationName = UsersApplicationName
-	backend.Open(t.Loop(), &to, u)
-	for u.conn == nil && u.err == nil {
-		if err := t.Park(); err != nil {
-			u.opening = false
-			u.lose()
-			return err
-		}
+	if err := u.line.open(t, u.target.Load(), UsersApplicationName); err != nil {
+		return err
 	}
-	u.opening = false
-	if u.err != nil {
-		return u.err
-	}
-	if err := query(t, u.conn, prepareUsers, nil); err != nil {
-		u.lose()
+	if err := query(t, u.line.conn, prepareUsers, nil); err != nil {
+		u.line.lose()
 		return err
 	}
 	return nil
 }
 
-func (u *Users) lose() {
-	if u.conn != nil {
-		u.conn.Lose()
-		u.conn = nil
-	}
-}
-
 // Panicked drops the connection; who waits is asked again to.
 func (u *Users) Panicked(_ *reactor.Task, value any, stack []byte) {
-	u.lose()
+	u.line.lose()
 	u.log.Error("panic while a user was looked up", zap.Any("panic", value), zap.ByteString("stack", stack))
 	for _, q := range append(u.queue, u.now) {
 		q.answer(Row{}, errPanicked)
@@ -245,33 +225,4 @@ func (u *Users) Panicked(_ *reactor.Task, value any, stack []byte) {
 	u.queue = nil
 }
 
-// Opened implements [backend.Owner].
-func (u *Users) Opened(c *backend.Conn) {
-	if !u.opening {
-		c.Retire()
-		return
-	}
-	c.Lease(&u.Task)
-	u.conn = c
-	u.Wake()
-}
-
-// Failed implements [backend.Owner].
-func (u *Users) Failed(_ *backend.Conn, err error) {
-	u.err = err
-	u.Wake()
-}
-
-// Lost implements [backend.Owner].
-func (u *Users) Lost(*backend.Conn) {}
-
-// Closed implements [backend.Owner].
-func (u *Users) Closed(*backend.Conn) {}
-
-// Changed implements [backend.Owner].
-func (u *Users) Changed(*backend.Conn) {}
-
-var (
-	_ backend.Owner = (*Users)(nil)
-	_ reactor.Body  = (*Users)(nil)
-)
+var _ reactor.Body = (*Users)(nil)
