@@ -462,7 +462,10 @@ type Welcome struct {
 	// The store's own name, made with it. Generations of two stores are not to be compared.
 	StoreId string `protobuf:"bytes,1,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	// Both sides send something at least that often.
-	Heartbeat     *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	Heartbeat *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	// What the proxies of the store make the salts from that users get who are not there: those must be the same everywhere, and
+	// nobody's guess.
+	MockSecret    string `protobuf:"bytes,3,opt,name=mock_secret,json=mockSecret,proto3" json:"mock_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +512,13 @@ func (x *Welcome) GetHeartbeat() *durationpb.Duration {
 		return x.Heartbeat
 	}
 	return nil
+}
+
+func (x *Welcome) GetMockSecret() string {
+	if x != nil {
+		return x.MockSecret
+	}
+	return ""
 }
 
 type UpToDate struct {
@@ -1092,10 +1102,12 @@ const file_helios_v1_config_proto_rawDesc = "" +
 	"\aapplied\x18\b \x01(\v2\x15.helios.v1.GenerationR\aapplied\x12\x12\n" +
 	"\x04hash\x18\t \x01(\tR\x04hash\x12)\n" +
 	"\x06source\x18\n" +
-	" \x01(\x0e2\x11.helios.v1.SourceR\x06source\"]\n" +
+	" \x01(\x0e2\x11.helios.v1.SourceR\x06source\"~\n" +
 	"\aWelcome\x12\x19\n" +
 	"\bstore_id\x18\x01 \x01(\tR\astoreId\x127\n" +
-	"\theartbeat\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"U\n" +
+	"\theartbeat\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x12\x1f\n" +
+	"\vmock_secret\x18\x03 \x01(\tR\n" +
+	"mockSecret\"U\n" +
 	"\bUpToDate\x125\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\v2\x15.helios.v1.GenerationR\n" +

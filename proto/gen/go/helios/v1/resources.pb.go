@@ -500,7 +500,9 @@ type Cluster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// How connections to its nodes are encrypted. The mode is prefer unless set.
-	Tls           *ServerTLS `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	Tls *ServerTLS `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Where passwords for its nodes come from that no User has.
+	Passwords     *PasswordSource `protobuf:"bytes,3,opt,name=passwords,proto3" json:"passwords,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -549,6 +551,88 @@ func (x *Cluster) GetTls() *ServerTLS {
 	return nil
 }
 
+func (x *Cluster) GetPasswords() *PasswordSource {
+	if x != nil {
+		return x.Passwords
+	}
+	return nil
+}
+
+// PasswordSource is where the password for a server comes from when a connection is opened. One of passfile, file and command
+// is set. Files are those of the machine that the proxy runs on.
+type PasswordSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A file of lines HOST:PORT:DATABASE:USER:PASSWORD, as libpq's .pgpass. Whom no line fits has no password of it.
+	Passfile string `protobuf:"bytes,1,opt,name=passfile,proto3" json:"passfile,omitempty"`
+	// A file whose first line is the password: a token that something else renews.
+	File string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// A program and its arguments, run without a shell; {host}, {port}, {user} and {database} in an argument stand for what is
+	// connected to. The first line that it prints is the password.
+	Command []string `protobuf:"bytes,3,rep,name=command,proto3" json:"command,omitempty"`
+	// How long what a command printed is good. 10m unless set.
+	Lifetime      *durationpb.Duration `protobuf:"bytes,4,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PasswordSource) Reset() {
+	*x = PasswordSource{}
+	mi := &file_helios_v1_resources_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PasswordSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PasswordSource) ProtoMessage() {}
+
+func (x *PasswordSource) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PasswordSource.ProtoReflect.Descriptor instead.
+func (*PasswordSource) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PasswordSource) GetPassfile() string {
+	if x != nil {
+		return x.Passfile
+	}
+	return ""
+}
+
+func (x *PasswordSource) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *PasswordSource) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *PasswordSource) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
 // Node is one PostgreSQL server.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -567,14 +651,16 @@ type Node struct {
 	// The standby replicates synchronously.
 	Sync bool `protobuf:"varint,8,opt,name=sync,proto3" json:"sync,omitempty"`
 	// How connections to this node are encrypted, in place of what its cluster says.
-	Tls           *ServerTLS `protobuf:"bytes,9,opt,name=tls,proto3" json:"tls,omitempty"`
+	Tls *ServerTLS `protobuf:"bytes,9,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Where passwords for it come from, in place of what its cluster says.
+	Passwords     *PasswordSource `protobuf:"bytes,10,opt,name=passwords,proto3" json:"passwords,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_helios_v1_resources_proto_msgTypes[1]
+	mi := &file_helios_v1_resources_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +672,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[1]
+	mi := &file_helios_v1_resources_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +685,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Node) GetName() string {
@@ -665,6 +751,13 @@ func (x *Node) GetTls() *ServerTLS {
 	return nil
 }
 
+func (x *Node) GetPasswords() *PasswordSource {
+	if x != nil {
+		return x.Passwords
+	}
+	return nil
+}
+
 // ServerTLS is how connections to servers are encrypted. Connections to unix sockets are not. Files are those of the machine
 // that the proxy runs on, and are read again when they change.
 type ServerTLS struct {
@@ -697,7 +790,7 @@ type ServerTLS struct {
 
 func (x *ServerTLS) Reset() {
 	*x = ServerTLS{}
-	mi := &file_helios_v1_resources_proto_msgTypes[2]
+	mi := &file_helios_v1_resources_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +802,7 @@ func (x *ServerTLS) String() string {
 func (*ServerTLS) ProtoMessage() {}
 
 func (x *ServerTLS) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[2]
+	mi := &file_helios_v1_resources_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +815,7 @@ func (x *ServerTLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTLS.ProtoReflect.Descriptor instead.
 func (*ServerTLS) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ServerTLS) GetMode() SSLMode {
@@ -845,7 +938,7 @@ type PoolProfile struct {
 
 func (x *PoolProfile) Reset() {
 	*x = PoolProfile{}
-	mi := &file_helios_v1_resources_proto_msgTypes[3]
+	mi := &file_helios_v1_resources_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +950,7 @@ func (x *PoolProfile) String() string {
 func (*PoolProfile) ProtoMessage() {}
 
 func (x *PoolProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[3]
+	mi := &file_helios_v1_resources_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +963,7 @@ func (x *PoolProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolProfile.ProtoReflect.Descriptor instead.
 func (*PoolProfile) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PoolProfile) GetName() string {
@@ -977,7 +1070,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_helios_v1_resources_proto_msgTypes[4]
+	mi := &file_helios_v1_resources_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1082,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[4]
+	mi := &file_helios_v1_resources_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1095,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Listener) GetName() string {
@@ -1073,7 +1166,7 @@ type ClientTLS struct {
 
 func (x *ClientTLS) Reset() {
 	*x = ClientTLS{}
-	mi := &file_helios_v1_resources_proto_msgTypes[5]
+	mi := &file_helios_v1_resources_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1178,7 @@ func (x *ClientTLS) String() string {
 func (*ClientTLS) ProtoMessage() {}
 
 func (x *ClientTLS) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[5]
+	mi := &file_helios_v1_resources_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1191,7 @@ func (x *ClientTLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTLS.ProtoReflect.Descriptor instead.
 func (*ClientTLS) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ClientTLS) GetMode() SSLMode {
@@ -1182,14 +1275,16 @@ type Database struct {
 	// The PoolProfile of its pools.
 	PoolProfile string `protobuf:"bytes,4,opt,name=pool_profile,json=poolProfile,proto3" json:"pool_profile,omitempty"`
 	// Where users who have no User are looked up. Without it there are none but those.
-	AuthQuery     *AuthQuery `protobuf:"bytes,5,opt,name=auth_query,json=authQuery,proto3" json:"auth_query,omitempty"`
+	AuthQuery *AuthQuery `protobuf:"bytes,5,opt,name=auth_query,json=authQuery,proto3" json:"auth_query,omitempty"`
+	// Clients that may be in it at once, in place of what Limits say.
+	MaxClients    uint32 `protobuf:"varint,6,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Database) Reset() {
 	*x = Database{}
-	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	mi := &file_helios_v1_resources_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1296,7 @@ func (x *Database) String() string {
 func (*Database) ProtoMessage() {}
 
 func (x *Database) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	mi := &file_helios_v1_resources_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1309,7 @@ func (x *Database) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Database.ProtoReflect.Descriptor instead.
 func (*Database) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Database) GetName() string {
@@ -1252,6 +1347,13 @@ func (x *Database) GetAuthQuery() *AuthQuery {
 	return nil
 }
 
+func (x *Database) GetMaxClients() uint32 {
+	if x != nil {
+		return x.MaxClients
+	}
+	return 0
+}
+
 // AuthQuery asks the database who may log in. It is asked for a name that no User has, with the name as its one parameter $1, and
 // returns a row with the name and the secret, in either of the forms that a User's secret has, or no row. A further
 // column, if there is one, is the time from which on the secret is not good, or NULL.
@@ -1273,7 +1375,7 @@ type AuthQuery struct {
 
 func (x *AuthQuery) Reset() {
 	*x = AuthQuery{}
-	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	mi := &file_helios_v1_resources_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1387,7 @@ func (x *AuthQuery) String() string {
 func (*AuthQuery) ProtoMessage() {}
 
 func (x *AuthQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	mi := &file_helios_v1_resources_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1400,7 @@ func (x *AuthQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthQuery.ProtoReflect.Descriptor instead.
 func (*AuthQuery) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AuthQuery) GetUser() string {
@@ -1347,13 +1449,17 @@ type User struct {
 	ServerUser string `protobuf:"bytes,3,opt,name=server_user,json=serverUser,proto3" json:"server_user,omitempty"`
 	// The password used at servers; the user's own password if empty.
 	ServerPassword *Secret `protobuf:"bytes,4,opt,name=server_password,json=serverPassword,proto3" json:"server_password,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Clients that may be logged in as him at once, in place of what Limits say.
+	MaxClients uint32 `protobuf:"varint,5,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
+	// Where the password used at servers comes from, in place of server_password and of what clusters and nodes say.
+	ServerPasswords *PasswordSource `protobuf:"bytes,6,opt,name=server_passwords,json=serverPasswords,proto3" json:"server_passwords,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_helios_v1_resources_proto_msgTypes[8]
+	mi := &file_helios_v1_resources_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1471,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[8]
+	mi := &file_helios_v1_resources_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1484,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{8}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *User) GetName() string {
@@ -1409,6 +1515,20 @@ func (x *User) GetServerPassword() *Secret {
 	return nil
 }
 
+func (x *User) GetMaxClients() uint32 {
+	if x != nil {
+		return x.MaxClients
+	}
+	return 0
+}
+
+func (x *User) GetServerPasswords() *PasswordSource {
+	if x != nil {
+		return x.ServerPasswords
+	}
+	return nil
+}
+
 // Secret is text that is never shown.
 type Secret struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1422,7 +1542,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_helios_v1_resources_proto_msgTypes[9]
+	mi := &file_helios_v1_resources_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1554,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[9]
+	mi := &file_helios_v1_resources_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1567,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{9}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Secret) GetValue() string {
@@ -1477,13 +1597,28 @@ type Limits struct {
 	MaxPreparedBytes uint64 `protobuf:"varint,4,opt,name=max_prepared_bytes,json=maxPreparedBytes,proto3" json:"max_prepared_bytes,omitempty"`
 	// A Query or Parse over this size is relayed as it comes and not looked into. 4 MiB unless set.
 	MaxStatementBytes uint64 `protobuf:"varint,5,opt,name=max_statement_bytes,json=maxStatementBytes,proto3" json:"max_statement_bytes,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Clients of a proxy, those who are not logged in yet included. As many as it may open files for unless set.
+	MaxClients uint32 `protobuf:"varint,6,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
+	// Of those, clients in one database, as one user, and from one address. No bound unless set.
+	MaxClientsPerDatabase uint32 `protobuf:"varint,7,opt,name=max_clients_per_database,json=maxClientsPerDatabase,proto3" json:"max_clients_per_database,omitempty"`
+	MaxClientsPerUser     uint32 `protobuf:"varint,8,opt,name=max_clients_per_user,json=maxClientsPerUser,proto3" json:"max_clients_per_user,omitempty"`
+	MaxClientsPerAddress  uint32 `protobuf:"varint,9,opt,name=max_clients_per_address,json=maxClientsPerAddress,proto3" json:"max_clients_per_address,omitempty"`
+	// How long a client may take to log in. 30s unless set.
+	LoginTimeout *durationpb.Duration `protobuf:"bytes,10,opt,name=login_timeout,json=loginTimeout,proto3" json:"login_timeout,omitempty"`
+	// How many log-ins of one user from one address may fail within failed_login_window; from then on each waits for its share
+	// of that time. 10 unless set; 0 is no bound.
+	MaxFailedLogins *uint32 `protobuf:"varint,11,opt,name=max_failed_logins,json=maxFailedLogins,proto3,oneof" json:"max_failed_logins,omitempty"`
+	// 60s unless set.
+	FailedLoginWindow *durationpb.Duration `protobuf:"bytes,12,opt,name=failed_login_window,json=failedLoginWindow,proto3" json:"failed_login_window,omitempty"`
+	// Log-ins that may wait for a place to compute a TLS handshake or a proof. 256 unless set.
+	MaxWaitingLogins uint32 `protobuf:"varint,13,opt,name=max_waiting_logins,json=maxWaitingLogins,proto3" json:"max_waiting_logins,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_helios_v1_resources_proto_msgTypes[10]
+	mi := &file_helios_v1_resources_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1630,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[10]
+	mi := &file_helios_v1_resources_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1643,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{10}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Limits) GetName() string {
@@ -1546,14 +1681,76 @@ func (x *Limits) GetMaxStatementBytes() uint64 {
 	return 0
 }
 
+func (x *Limits) GetMaxClients() uint32 {
+	if x != nil {
+		return x.MaxClients
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxClientsPerDatabase() uint32 {
+	if x != nil {
+		return x.MaxClientsPerDatabase
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxClientsPerUser() uint32 {
+	if x != nil {
+		return x.MaxClientsPerUser
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxClientsPerAddress() uint32 {
+	if x != nil {
+		return x.MaxClientsPerAddress
+	}
+	return 0
+}
+
+func (x *Limits) GetLoginTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.LoginTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetMaxFailedLogins() uint32 {
+	if x != nil && x.MaxFailedLogins != nil {
+		return *x.MaxFailedLogins
+	}
+	return 0
+}
+
+func (x *Limits) GetFailedLoginWindow() *durationpb.Duration {
+	if x != nil {
+		return x.FailedLoginWindow
+	}
+	return nil
+}
+
+func (x *Limits) GetMaxWaitingLogins() uint32 {
+	if x != nil {
+		return x.MaxWaitingLogins
+	}
+	return 0
+}
+
 var File_helios_v1_resources_proto protoreflect.FileDescriptor
 
 const file_helios_v1_resources_proto_rawDesc = "" +
 	"\n" +
-	"\x19helios/v1/resources.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\"E\n" +
+	"\x19helios/v1/resources.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\"~\n" +
 	"\aCluster\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
-	"\x03tls\x18\x02 \x01(\v2\x14.helios.v1.ServerTLSR\x03tls\"\x94\x02\n" +
+	"\x03tls\x18\x02 \x01(\v2\x14.helios.v1.ServerTLSR\x03tls\x127\n" +
+	"\tpasswords\x18\x03 \x01(\v2\x19.helios.v1.PasswordSourceR\tpasswords\"\x91\x01\n" +
+	"\x0ePasswordSource\x12\x1a\n" +
+	"\bpassfile\x18\x01 \x01(\tR\bpassfile\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x18\n" +
+	"\acommand\x18\x03 \x03(\tR\acommand\x125\n" +
+	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\xcd\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
@@ -1563,7 +1760,9 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x06weight\x18\x06 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\a \x01(\bH\x01R\aenabled\x88\x01\x01\x12\x12\n" +
 	"\x04sync\x18\b \x01(\bR\x04sync\x12&\n" +
-	"\x03tls\x18\t \x01(\v2\x14.helios.v1.ServerTLSR\x03tlsB\t\n" +
+	"\x03tls\x18\t \x01(\v2\x14.helios.v1.ServerTLSR\x03tls\x127\n" +
+	"\tpasswords\x18\n" +
+	" \x01(\v2\x19.helios.v1.PasswordSourceR\tpasswordsB\t\n" +
 	"\a_weightB\n" +
 	"\n" +
 	"\b_enabled\"\xa5\x03\n" +
@@ -1619,7 +1818,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"maxVersion\x12\x18\n" +
 	"\aciphers\x18\t \x01(\tR\aciphers\x12\x16\n" +
 	"\x06curves\x18\n" +
-	" \x01(\tR\x06curves\"\xb1\x01\n" +
+	" \x01(\tR\x06curves\"\xd2\x01\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
@@ -1627,29 +1826,45 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"serverName\x12!\n" +
 	"\fpool_profile\x18\x04 \x01(\tR\vpoolProfile\x123\n" +
 	"\n" +
-	"auth_query\x18\x05 \x01(\v2\x14.helios.v1.AuthQueryR\tauthQuery\"\xba\x01\n" +
+	"auth_query\x18\x05 \x01(\v2\x14.helios.v1.AuthQueryR\tauthQuery\x12\x1f\n" +
+	"\vmax_clients\x18\x06 \x01(\rR\n" +
+	"maxClients\"\xba\x01\n" +
 	"\tAuthQuery\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12-\n" +
 	"\bpassword\x18\x02 \x01(\v2\x11.helios.v1.SecretR\bpassword\x12\x14\n" +
 	"\x05query\x18\x03 \x01(\tR\x05query\x12\x1a\n" +
 	"\bdatabase\x18\x04 \x01(\tR\bdatabase\x128\n" +
 	"\n" +
-	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\xa2\x01\n" +
+	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\x89\x02\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x06secret\x18\x02 \x01(\v2\x11.helios.v1.SecretR\x06secret\x12\x1f\n" +
 	"\vserver_user\x18\x03 \x01(\tR\n" +
 	"serverUser\x12:\n" +
-	"\x0fserver_password\x18\x04 \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\"?\n" +
+	"\x0fserver_password\x18\x04 \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\x12\x1f\n" +
+	"\vmax_clients\x18\x05 \x01(\rR\n" +
+	"maxClients\x12D\n" +
+	"\x10server_passwords\x18\x06 \x01(\v2\x19.helios.v1.PasswordSourceR\x0fserverPasswords\"?\n" +
 	"\x06Secret\x12\x19\n" +
 	"\x05value\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05value\x12\x1a\n" +
-	"\bredacted\x18\x02 \x01(\bR\bredacted\"\xe9\x01\n" +
+	"\bredacted\x18\x02 \x01(\bR\bredacted\"\xab\x05\n" +
 	"\x06Limits\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x17max_prepared_statements\x18\x02 \x01(\rR\x15maxPreparedStatements\x125\n" +
 	"\x17max_prepared_per_server\x18\x03 \x01(\rR\x14maxPreparedPerServer\x12,\n" +
 	"\x12max_prepared_bytes\x18\x04 \x01(\x04R\x10maxPreparedBytes\x12.\n" +
-	"\x13max_statement_bytes\x18\x05 \x01(\x04R\x11maxStatementBytes*\xaa\x01\n" +
+	"\x13max_statement_bytes\x18\x05 \x01(\x04R\x11maxStatementBytes\x12\x1f\n" +
+	"\vmax_clients\x18\x06 \x01(\rR\n" +
+	"maxClients\x127\n" +
+	"\x18max_clients_per_database\x18\a \x01(\rR\x15maxClientsPerDatabase\x12/\n" +
+	"\x14max_clients_per_user\x18\b \x01(\rR\x11maxClientsPerUser\x125\n" +
+	"\x17max_clients_per_address\x18\t \x01(\rR\x14maxClientsPerAddress\x12>\n" +
+	"\rlogin_timeout\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\floginTimeout\x12/\n" +
+	"\x11max_failed_logins\x18\v \x01(\rH\x00R\x0fmaxFailedLogins\x88\x01\x01\x12I\n" +
+	"\x13failed_login_window\x18\f \x01(\v2\x19.google.protobuf.DurationR\x11failedLoginWindow\x12,\n" +
+	"\x12max_waiting_logins\x18\r \x01(\rR\x10maxWaitingLoginsB\x14\n" +
+	"\x12_max_failed_logins*\xaa\x01\n" +
 	"\aSSLMode\x12\x18\n" +
 	"\x14SSL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SSL_MODE_DISABLE\x10\x01\x12\x12\n" +
@@ -1712,7 +1927,7 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(SSLMode)(0),                // 0: helios.v1.SSLMode
 	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
@@ -1723,46 +1938,53 @@ var file_helios_v1_resources_proto_goTypes = []any{
 	(PoolMode)(0),               // 6: helios.v1.PoolMode
 	(AuthMethod)(0),             // 7: helios.v1.AuthMethod
 	(*Cluster)(nil),             // 8: helios.v1.Cluster
-	(*Node)(nil),                // 9: helios.v1.Node
-	(*ServerTLS)(nil),           // 10: helios.v1.ServerTLS
-	(*PoolProfile)(nil),         // 11: helios.v1.PoolProfile
-	(*Listener)(nil),            // 12: helios.v1.Listener
-	(*ClientTLS)(nil),           // 13: helios.v1.ClientTLS
-	(*Database)(nil),            // 14: helios.v1.Database
-	(*AuthQuery)(nil),           // 15: helios.v1.AuthQuery
-	(*User)(nil),                // 16: helios.v1.User
-	(*Secret)(nil),              // 17: helios.v1.Secret
-	(*Limits)(nil),              // 18: helios.v1.Limits
-	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
+	(*PasswordSource)(nil),      // 9: helios.v1.PasswordSource
+	(*Node)(nil),                // 10: helios.v1.Node
+	(*ServerTLS)(nil),           // 11: helios.v1.ServerTLS
+	(*PoolProfile)(nil),         // 12: helios.v1.PoolProfile
+	(*Listener)(nil),            // 13: helios.v1.Listener
+	(*ClientTLS)(nil),           // 14: helios.v1.ClientTLS
+	(*Database)(nil),            // 15: helios.v1.Database
+	(*AuthQuery)(nil),           // 16: helios.v1.AuthQuery
+	(*User)(nil),                // 17: helios.v1.User
+	(*Secret)(nil),              // 18: helios.v1.Secret
+	(*Limits)(nil),              // 19: helios.v1.Limits
+	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
-	10, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
-	2,  // 1: helios.v1.Node.role:type_name -> helios.v1.NodeRole
-	10, // 2: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
-	0,  // 3: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
-	17, // 4: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
-	1,  // 5: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
-	6,  // 6: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	19, // 7: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	19, // 8: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	19, // 9: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
-	4,  // 10: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
-	5,  // 11: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
-	3,  // 12: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
-	7,  // 13: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
-	13, // 14: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
-	0,  // 15: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
-	17, // 16: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
-	15, // 17: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
-	17, // 18: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	19, // 19: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
-	17, // 20: helios.v1.User.secret:type_name -> helios.v1.Secret
-	17, // 21: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
+	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
+	20, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
+	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
+	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
+	0,  // 6: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
+	18, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
+	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
+	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
+	20, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	20, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	20, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
+	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
+	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
+	7,  // 16: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
+	14, // 17: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
+	0,  // 18: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
+	18, // 19: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
+	16, // 20: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
+	18, // 21: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
+	20, // 22: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	18, // 23: helios.v1.User.secret:type_name -> helios.v1.Secret
+	18, // 24: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	9,  // 25: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
+	20, // 26: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	20, // 27: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -1770,14 +1992,15 @@ func file_helios_v1_resources_proto_init() {
 	if File_helios_v1_resources_proto != nil {
 		return
 	}
-	file_helios_v1_resources_proto_msgTypes[1].OneofWrappers = []any{}
+	file_helios_v1_resources_proto_msgTypes[2].OneofWrappers = []any{}
+	file_helios_v1_resources_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

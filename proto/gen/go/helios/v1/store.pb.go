@@ -40,9 +40,11 @@ const (
 
 // StoreIdentity tells a store from all others.
 type StoreIdentity struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Epoch uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// What the proxies make the salts from that users get who are not there. It is made with the store.
+	MockSecret    string `protobuf:"bytes,3,opt,name=mock_secret,json=mockSecret,proto3" json:"mock_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -89,6 +91,13 @@ func (x *StoreIdentity) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *StoreIdentity) GetMockSecret() string {
+	if x != nil {
+		return x.MockSecret
+	}
+	return ""
 }
 
 // ConfigHead is what every write compares and swaps: the desired state as a whole.
@@ -503,10 +512,12 @@ var File_helios_v1_store_proto protoreflect.FileDescriptor
 
 const file_helios_v1_store_proto_rawDesc = "" +
 	"\n" +
-	"\x15helios/v1/store.proto\x12\thelios.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"5\n" +
+	"\x15helios/v1/store.proto\x12\thelios.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"V\n" +
 	"\rStoreIdentity\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"_\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1f\n" +
+	"\vmock_secret\x18\x03 \x01(\tR\n" +
+	"mockSecret\"_\n" +
 	"\n" +
 	"ConfigHead\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
