@@ -97,7 +97,7 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c.events = events.New(time.Now)
 	c.fleet = fleet.New(fleet.Options{Event: c.events.Add, Now: time.Now})
 	c.server = distribute.New(distribute.Options{
-		StoreID: c.identity.GetId(), Observer: c.fleet, Refresh: c.refresh, Log: o.Log, Times: distribute.DefaultTimes(),
+		StoreID: c.identity.GetId(), MockSecret: c.identity.GetMockSecret(), Observer: c.fleet, Refresh: c.refresh, Log: o.Log, Times: distribute.DefaultTimes(),
 	})
 	running, stop := context.WithCancel(context.Background())
 	c.stop = stop

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/assembly"
+	"github.com/heliosproxy/heliosproxy/controlplane/keyspace"
 	"github.com/heliosproxy/heliosproxy/controlplane/store"
 	"github.com/heliosproxy/heliosproxy/controlplane/store/memory"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
@@ -195,6 +196,38 @@ func TestTwoControlPlanes(t *testing.T) {
 		t.Errorf("%v, %v", o, err)
 	}
 	eventually(t, func() bool { return a.Generation() != nil && proto.Equal(a.Generation(), b.Generation()) })
+}
+
+// TestMockSecret: the control planes of a store share what salts of unknown users are made from, also of a store that was made when
+// there was no such thing, and it stays.
+func TestMockSecret(t *testing.T) {
+	s := memory.New()
+	old, err := proto.Marshal(&heliosv1.StoreIdentity{Id: "old", Epoch: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), store.Txn{Then: []store.Op{{Key: keyspace.Store, Value: old}}}); err != nil {
+		t.Fatal(err)
+	}
+	var first string
+	for range 3 {
+		start(t, s)
+		page, err := s.List(t.Context(), store.Range{Prefix: keyspace.Store})
+		if err != nil || len(page.KVs) != 1 {
+			t.Fatal(page, err)
+		}
+		id := &heliosv1.StoreIdentity{}
+		if err := proto.Unmarshal(page.KVs[0].Value, id); err != nil {
+			t.Fatal(err)
+		}
+		secret := id.GetMockSecret()
+		if first == "" {
+			first = secret
+		}
+		if len(secret) < 32 || secret != first || id.GetId() != "old" || id.GetEpoch() != 7 {
+			t.Errorf("the store is %q of epoch %d with a secret of %d bytes, the first one: %v", id.GetId(), id.GetEpoch(), len(secret), secret == first)
+		}
+	}
 }
 
 // eventually waits for what happens in other goroutines.

@@ -23,12 +23,12 @@ const identifyPause = time.Second
 // is served: an empty answer would be taken for an empty configuration.
 func identify(ctx context.Context, s store.Store, log *zap.Logger) (*heliosv1.StoreIdentity, error) {
 	for {
-		id, err := readIdentity(ctx, s)
-		if err == nil && id != nil {
+		id, changed, err := readIdentity(ctx, s)
+		if err == nil && id.GetMockSecret() != "" {
 			return id, nil
 		}
 		if err == nil {
-			err = makeIdentity(ctx, s)
+			err = makeIdentity(ctx, s, id, changed)
 			if err == nil {
 				continue // read it: somebody else may have been faster
 			}
@@ -45,29 +45,39 @@ func identify(ctx context.Context, s store.Store, log *zap.Logger) (*heliosv1.St
 	}
 }
 
-// readIdentity returns nil for a store that has none.
-func readIdentity(ctx context.Context, s store.Store) (*heliosv1.StoreIdentity, error) {
+// readIdentity returns nil for a store that has none, and the revision in which it was changed last.
+func readIdentity(ctx context.Context, s store.Store) (id *heliosv1.StoreIdentity, changed int64, err error) {
 	page, err := s.List(ctx, store.Range{Prefix: keyspace.Store})
 	if err != nil || len(page.KVs) == 0 {
-		return nil, err
+		return nil, 0, err
 	}
-	id := &heliosv1.StoreIdentity{}
+	id = &heliosv1.StoreIdentity{}
 	if err := proto.Unmarshal(page.KVs[0].Value, id); err != nil {
-		return nil, fmt.Errorf("%s is no StoreIdentity: %w", page.KVs[0].Key, err)
+		return nil, 0, fmt.Errorf("%s is no StoreIdentity: %w", page.KVs[0].Key, err)
 	}
-	return id, nil
+	return id, page.KVs[0].Changed, nil
 }
 
-func makeIdentity(ctx context.Context, s store.Store) error {
-	var b [16]byte
-	rand.Read(b[:])
-	value, err := proto.Marshal(&heliosv1.StoreIdentity{Id: hex.EncodeToString(b[:]), Epoch: 1})
+// makeIdentity makes what have lacks, which is nil for a new store.
+func makeIdentity(ctx context.Context, s store.Store, have *heliosv1.StoreIdentity, changed int64) error {
+	if have == nil {
+		have = &heliosv1.StoreIdentity{Id: random(), Epoch: 1}
+	}
+	have.MockSecret = random() + random()
+	value, err := proto.Marshal(have)
 	if err != nil {
 		return err
 	}
 	_, err = s.Commit(ctx, store.Txn{
-		If:   []store.Condition{{Key: keyspace.Store}},
+		If:   []store.Condition{{Key: keyspace.Store, Changed: changed}},
 		Then: []store.Op{{Key: keyspace.Store, Value: value}},
 	})
 	return err
+}
+
+// random returns 128 random bits in hex.
+func random() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }

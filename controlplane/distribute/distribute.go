@@ -71,8 +71,10 @@ type Observer interface {
 
 // Options are what a Server is made with.
 type Options struct {
-	StoreID  string
-	Observer Observer
+	StoreID string
+	// MockSecret is what proxies make the salts of unknown users from.
+	MockSecret string
+	Observer   Observer
 	// Refresh reads on until the store's revision is at least the one given, or says that it is not.
 	Refresh func(ctx context.Context, revision int64) error
 	Log     *zap.Logger

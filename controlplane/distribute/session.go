@@ -149,7 +149,7 @@ func (x *session) hello() (*heliosv1.ConfigHello, error) {
 		return nil, err
 	}
 	return h, x.send(&heliosv1.StreamConfigResponse{Message: &heliosv1.StreamConfigResponse_Welcome{Welcome: &heliosv1.Welcome{
-		StoreId: x.server.o.StoreID, Heartbeat: durationpb.New(x.server.o.Times.Heartbeat),
+		StoreId: x.server.o.StoreID, Heartbeat: durationpb.New(x.server.o.Times.Heartbeat), MockSecret: x.server.o.MockSecret,
 	}}})
 }
 

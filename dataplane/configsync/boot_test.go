@@ -131,11 +131,21 @@ func TestPersisted(t *testing.T) {
 		s.tell(whole(3, 7, s.content("ay"))...)
 		s.stop()
 		e, err := d.Load(nil)
-		if err != nil || word(e.Content) != "a" || e.Generation.GetRevision() != 5 || e.StoreID != "s" || e.Group != "g" {
+		if err != nil || word(e.Content) != "a" || e.Generation.GetRevision() != 5 || e.StoreID != "s" || e.Group != "g" || e.MockSecret != "salt of s" {
 			t.Errorf("on the disk is %+v (%v)", e, err)
 		}
 		if all, _ := filepath.Glob(filepath.Join(path, "*.lkg")); len(all) != 1 {
 			t.Errorf("files: %q", all)
+		}
+		// What salts are made from is there again without a control plane, and at each that is met.
+		var salts []string
+		s = newStage(t, func(o *configsync.Options) {
+			o.Files, o.Salt = d, func(secret string) { salts = append(salts, secret) }
+		})
+		s.tell(welcome("t"))
+		s.stop()
+		if want := []string{"salt of s", "salt of t"}; !slices.Equal(salts, want) {
+			t.Errorf("salts are made from %q, want %q", salts, want)
 		}
 		d.Close()
 	})

@@ -111,6 +111,7 @@ func (c *Client) Boot() error {
 	if err != nil {
 		return err
 	}
+	c.salt(e.MockSecret)
 	c.update(func(s *State) {
 		*s = State{
 			StoreID: e.StoreID, Generation: e.Generation, Content: e.Content, Source: heliosv1.Source_SOURCE_LAST_KNOWN_GOOD,
@@ -120,6 +121,13 @@ func (c *Client) Boot() error {
 	c.o.Log.Warn("serving the last known good configuration until the control plane confirms it", zap.String("generation", show(e.Generation)),
 		zap.String("hash", e.Content.Hash()), zap.Time("saved", e.Saved), zap.Duration("age", time.Since(e.Saved)))
 	return nil
+}
+
+// salt hands on what salts are made from; a control plane or a file that has none changes nothing.
+func (c *Client) salt(secret string) {
+	if secret != "" && c.o.Salt != nil {
+		c.o.Salt(secret)
+	}
 }
 
 // start puts a content from the disk in force.

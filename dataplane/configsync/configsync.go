@@ -82,7 +82,9 @@ type Options struct {
 	// Servers are the control planes; one is used at a time.
 	Servers []Server
 	// Files is where what is good is kept; nil keeps nothing.
-	Files    *lkg.Dir
+	Files *lkg.Dir
+	// Salt takes what the proxies of the store make the salts of unknown users from. nil: nobody wants to know.
+	Salt     func(secret string)
 	Applier  Applier
 	MaxBytes int
 	Times    Times

@@ -154,7 +154,7 @@ func (s *stream) persist(g *heliosv1.Generation, content *release.Content) error
 	if s.o.Files == nil {
 		return nil
 	}
-	return s.o.Files.Save(lkg.Entry{StoreID: s.storeID, Group: s.o.Group, Generation: g, Content: content})
+	return s.o.Files.Save(lkg.Entry{StoreID: s.storeID, Group: s.o.Group, Generation: g, MockSecret: s.mockSecret, Content: content})
 }
 
 // settle takes note of what became of a generation and returns what the control plane is told.

@@ -314,7 +314,7 @@ func (s *stage) read(m *request) string {
 // What the control plane says.
 
 func welcome(store string) *response {
-	return &response{Message: &heliosv1.StreamConfigResponse_Welcome{Welcome: &heliosv1.Welcome{StoreId: store, Heartbeat: durationpb.New(5 * time.Second)}}}
+	return &response{Message: &heliosv1.StreamConfigResponse_Welcome{Welcome: &heliosv1.Welcome{StoreId: store, Heartbeat: durationpb.New(5 * time.Second), MockSecret: "salt of " + store}}}
 }
 
 func upToDate(revision int64, hash string) *response {

@@ -21,9 +21,10 @@ var errDrain = errors.New("asked to leave")
 type stream struct {
 	*Client
 	*duplex.Stream[heliosv1.StreamConfigRequest, heliosv1.StreamConfigResponse]
-	storeID string
-	coming  *coming      // between Begin and Commit
-	applied chan outcome // after Commit, until the generation is in force or refused; else nil
+	storeID    string
+	mockSecret string
+	coming     *coming      // between Begin and Commit
+	applied    chan outcome // after Commit, until the generation is in force or refused; else nil
 }
 
 // follow opens a stream and obeys it until it ends. answered says that the control plane has said something.
@@ -151,6 +152,8 @@ func (s *stream) welcome(w *heliosv1.Welcome) error {
 		s.o.Log.Warn("the control plane has another store than what is in force came from; its configuration will be taken whole",
 			zap.String("store", s.storeID), zap.String("before", have.StoreID))
 	}
+	s.mockSecret = w.GetMockSecret()
+	s.salt(s.mockSecret)
 	s.update(func(st *State) { st.Connected = true })
 	return nil
 }

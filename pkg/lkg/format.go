@@ -22,6 +22,7 @@ import (
 //	revision       int64
 //	store id       uint32 length, then the bytes
 //	group          uint32 length, then the bytes
+//	mock secret    uint32 length, then the bytes; not in version 1
 //	payload length uint64
 //	sha256         32 bytes, of everything before it and of the payload
 //	payload        each item: uint32 length, then the serialised Item
@@ -29,7 +30,8 @@ import (
 // Nothing follows the payload.
 const (
 	magic   = "HELIOLKG"
-	version = 1
+	version = 2
+	oldest  = 1 // that is still read
 )
 
 // Entry is a configuration with where it came from. Content is shared and not changed.
@@ -37,6 +39,7 @@ type Entry struct {
 	StoreID    string
 	Generation *heliosv1.Generation
 	Group      string
+	MockSecret string // what the salts of users are made from who are not there; empty in old files
 	Content    *release.Content
 }
 
@@ -63,7 +66,7 @@ func seal(e Entry, payload []byte) []byte {
 	f = binary.BigEndian.AppendUint32(f, version)
 	f = binary.BigEndian.AppendUint64(f, e.Generation.GetEpoch())
 	f = binary.BigEndian.AppendUint64(f, uint64(e.Generation.GetRevision()))
-	for _, s := range []string{e.StoreID, e.Group} {
+	for _, s := range []string{e.StoreID, e.Group, e.MockSecret} {
 		f = binary.BigEndian.AppendUint32(f, uint32(len(s)))
 		f = append(f, s...)
 	}
@@ -87,12 +90,17 @@ func decode(f []byte) (Entry, error) {
 	if m := r.take(len(magic)); r.short || string(m) != magic {
 		return Entry{}, errors.New("is no last-known-good file")
 	}
-	if v := r.uint32(); !r.short && v != version {
-		return Entry{}, fmt.Errorf("has format version %d, this program reads version %d", v, version)
+	v := r.uint32()
+	if !r.short && (v < oldest || v > version) {
+		return Entry{}, fmt.Errorf("has format version %d, this program reads versions %d to %d", v, oldest, version)
 	}
 	g := &heliosv1.Generation{Epoch: r.uint64(), Revision: int64(r.uint64())}
 	storeID := string(r.take(int(r.uint32())))
 	group := string(r.take(int(r.uint32())))
+	mock := ""
+	if v >= 2 {
+		mock = string(r.take(int(r.uint32())))
+	}
 	length := r.uint64()
 	header := f[:len(f)-len(r.rest)]
 	sum := r.take(sha256.Size)
@@ -106,7 +114,7 @@ func decode(f []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{StoreID: storeID, Generation: g, Group: group, Content: c}, nil
+	return Entry{StoreID: storeID, Generation: g, Group: group, MockSecret: mock, Content: c}, nil
 }
 
 // content reads the payload.

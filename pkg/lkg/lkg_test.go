@@ -1,6 +1,7 @@
 package lkg_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,11 +29,11 @@ func entry(t testing.TB, n int) lkg.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lkg.Entry{StoreID: "store", Group: "g", Generation: &heliosv1.Generation{Epoch: 2, Revision: int64(100 - n)}, Content: c}
+	return lkg.Entry{StoreID: "store", Group: "g", MockSecret: "salt", Generation: &heliosv1.Generation{Epoch: 2, Revision: int64(100 - n)}, Content: c}
 }
 
 func same(a, b lkg.Entry) bool {
-	return a.StoreID == b.StoreID && a.Group == b.Group && proto.Equal(a.Generation, b.Generation) && a.Content.Hash() == b.Content.Hash()
+	return a.StoreID == b.StoreID && a.Group == b.Group && a.MockSecret == b.MockSecret && proto.Equal(a.Generation, b.Generation) && a.Content.Hash() == b.Content.Hash()
 }
 
 func open(t testing.TB, path string) *lkg.Dir {
@@ -289,4 +290,23 @@ func TestDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLoad(t, d, entry(t, 2))
+}
+
+// TestOldFormat reads a file of a program that did not know of mock secrets.
+func TestOldFormat(t *testing.T) {
+	want := entry(t, 1)
+	want.MockSecret = ""
+	now, err := lkg.Encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fixed = 8 + 4 + 8 + 8 + 4 + len("store") + 4 + len("g") // what is before the mock secret
+	payload := now[fixed+4+8+sha256.Size:]
+	header := slices.Concat(now[:fixed], now[fixed+4:fixed+4+8])
+	header[11] = 1
+	sum := sha256.Sum256(slices.Concat(header, payload))
+	got, err := lkg.Decode(slices.Concat(header, sum[:], payload))
+	if err != nil || !same(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
