@@ -28,6 +28,7 @@ func edges() []edge {
 		{"deploy/standalone/...", "deploy/standalone/...", "the program's own parts"},
 		{"deploy/standalone/...", libraries, "everybody may use the libraries"},
 
+		{"deploy/bench/...", "deploy/bench/... " + libraries, "what is measured is measured by programs of their own"},
 		{"deploy/exact", "pkg/testkit/pgscript", "a harness is for tests, and speaks the protocol as they do"},
 
 		{"dataplane/assembly", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
