@@ -103,7 +103,7 @@ func (r *reader) buildUsers() {
 		if !unique(r, resource.KindUser, name, s, "users.name", r.set.Users) {
 			continue
 		}
-		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user")}
+		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user"), MaxClients: uint32(s.int("users.max_clients"))}
 		if s.has("users.password") {
 			user.Secret = &heliosv1.Secret{Value: s.text("users.password")}
 		}

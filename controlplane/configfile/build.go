@@ -209,7 +209,7 @@ func (r *reader) buildDatabases() {
 		}
 		r.set.Databases[name] = &heliosv1.Database{
 			Name: name, Cluster: defaultName, ServerName: s.text("databases.server_name"), PoolProfile: profile,
-			AuthQuery: r.authQuery(s, "databases."),
+			AuthQuery: r.authQuery(s, "databases."), MaxClients: uint32(s.int("databases.max_clients")),
 		}
 		r.fromAuthQuery(name, s, "databases.")
 		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
@@ -240,6 +240,14 @@ func (r *reader) buildLimits() {
 		MaxPreparedPerServer:  uint32(s.int("limits.max_prepared_per_server")),
 		MaxPreparedBytes:      uint64(s.int("limits.max_prepared_bytes")),
 		MaxStatementBytes:     uint64(s.int("limits.max_statement_bytes")),
+		MaxClients:            uint32(s.int("limits.max_clients")),
+		MaxClientsPerDatabase: uint32(s.int("limits.max_clients_per_database")),
+		MaxClientsPerUser:     uint32(s.int("limits.max_clients_per_user")),
+		MaxClientsPerAddress:  uint32(s.int("limits.max_clients_per_address")),
+		LoginTimeout:          durationpb.New(seconds(s.int("limits.startup_timeout_secs"))),
+		MaxFailedLogins:       proto.Uint32(uint32(s.int("limits.max_failed_logins"))),
+		FailedLoginWindow:     durationpb.New(seconds(s.int("limits.failed_login_window_secs"))),
+		MaxWaitingLogins:      uint32(s.int("limits.max_waiting_logins")),
 	}}
 }
 

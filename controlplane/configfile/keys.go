@@ -149,6 +149,38 @@ func limitsKeys() []key {
 			name: "limits.max_statement_bytes", kind: integer, min: 1, max: gibibyte, def: int64(4 * mebibyte),
 			doc: "A statement of more bytes is relayed as it comes and not looked into.",
 		},
+		{
+			name: "limits.max_clients", kind: integer, min: 1, max: maxCount,
+			doc: "Clients that may be connected at once, those who have not logged in yet included from their first packet on. Others get 53300. Without it as many as the limit of open files leaves room for: an eighth of that is for servers.",
+		},
+		{
+			name: "limits.max_clients_per_database", kind: integer, min: 1, max: maxCount,
+			doc: "Clients that may be logged in to one database at once. There is no bound unless set; `databases.max_clients` says it for one.",
+		},
+		{
+			name: "limits.max_clients_per_user", kind: integer, min: 1, max: maxCount,
+			doc: "Clients that may be logged in as one user at once. There is no bound unless set; `users.max_clients` says it for one.",
+		},
+		{
+			name: "limits.max_clients_per_address", kind: integer, min: 1, max: maxCount,
+			doc: "Clients that may be connected from one address at once. There is no bound unless set, and none for unix sockets.",
+		},
+		{
+			name: "limits.startup_timeout_secs", kind: integer, min: 1, max: year, def: int64(30),
+			doc: "Seconds that a client may take to log in.",
+		},
+		{
+			name: "limits.max_failed_logins", kind: integer, max: maxCount, def: int64(10),
+			doc: "Log-ins with a wrong password of one user from one address within `failed_login_window_secs` until he has to wait there: from then on one is let through each time that its share of the window is over, and others are refused with 28000 before they are asked for a password. An address as a whole may fail ten times as often. A right password forgets what its user has failed. 0 is no bound.",
+		},
+		{
+			name: "limits.failed_login_window_secs", kind: integer, min: 1, max: year, def: int64(60),
+			doc: "See `max_failed_logins`.",
+		},
+		{
+			name: "limits.max_waiting_logins", kind: integer, min: 1, max: maxCount, def: int64(256),
+			doc: "Log-ins that may wait for their turn to compute a TLS handshake or a password's hash, which half of the processors do. Others get 53300.",
+		},
 	}
 }
 
@@ -202,6 +234,10 @@ func databaseKeys() []key {
 			doc:  "The database's name at the server. The client's name for it unless set.",
 		},
 		{
+			name: "databases.max_clients", kind: integer, min: 1, max: maxCount,
+			doc: "Clients that may be logged in to it at once. What `limits.max_clients_per_database` says unless set.",
+		},
+		{
 			name: "databases.pool", words: []string{defaultName}, def: defaultName,
 			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`. Databases with the same `server_name` share their pools, so of these only the mode may differ; so does `*` with every database at the server that has no entry of that name.",
 		},
@@ -236,6 +272,10 @@ func userKeys() []key {
 		{
 			name: "users.server_password",
 			doc:  "The password used at the server. The user's `password` unless set, which must be a password then: a verifier opens no server that asks for one.",
+		},
+		{
+			name: "users.max_clients", kind: integer, min: 1, max: maxCount,
+			doc: "Clients that may be logged in as him at once. What `limits.max_clients_per_user` says unless set.",
 		},
 	}
 }

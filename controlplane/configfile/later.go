@@ -180,10 +180,6 @@ func laters() []later {
 			"there is one cancel key a session",
 		},
 		{
-			"limits", "startup_timeout_secs",
-			"the time to log in is fixed",
-		},
-		{
 			"limits", "backend_write_timeout_secs backend_read_timeout_secs",
 			"a dead server is found by TCP keepalive",
 		},

@@ -23,6 +23,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
@@ -44,8 +45,8 @@ type Options struct {
 	Listen map[string]string
 	// Reactor is for tests.
 	Reactor reactor.Options
-	// LoginTimeout is how long a client may take to log in; 0 is a minute, as PostgreSQL's authentication_timeout.
-	LoginTimeout time.Duration
+	// Files is how many files the process may have open; 0 asks the kernel. For tests.
+	Files int
 	// FilesPeriod is how often it is looked whether files of certificates have changed; 0 is 5 s.
 	FilesPeriod time.Duration
 }
@@ -57,6 +58,7 @@ type Proxy struct {
 	hub      *serve.Hub
 	current  atomic.Pointer[snapshot.Snapshot]
 	draining atomic.Bool
+	mock     atomic.Pointer[string] // the salts of users who are not there
 	admin    *localadmin.Server
 
 	mu         sync.Mutex // of Apply, Drain and Close
@@ -91,8 +93,8 @@ func New(o Options) (*Proxy, error) {
 	if o.Loops <= 0 {
 		o.Loops = max(1, runtime.NumCPU()/2)
 	}
-	if o.LoginTimeout == 0 {
-		o.LoginTimeout = time.Minute
+	if o.Files == 0 {
+		o.Files = reactor.OpenFiles()
 	}
 	g, err := reactor.NewGroup(o.Loops, o.Reactor)
 	if err != nil {
@@ -104,21 +106,25 @@ func New(o Options) (*Proxy, error) {
 	}))
 	p := &Proxy{o: o, group: g, doors: map[string]*door{}, started: time.Now()}
 	p.hub = &serve.Hub{
-		Log:          o.Log,
-		Pools:        pool.NewRegistry(g.Loops()),
-		Keys:         cancelkeys.New[*serve.Conn](),
-		Statements:   statement.NewRegistry("helios_" + nonce() + "_"),
-		MockSecret:   snapshot.NewSecret(),
-		Ring:         keyring.New(maxKnown),
-		Users:        users.NewBook(maxKnown),
-		Current:      p.current.Load,
-		Draining:     p.draining.Load,
-		LoginTimeout: o.LoginTimeout,
-		OSUser:       osUser,
-		Interfaces:   interfaces,
-		HostName:     hostName,
-		Spawn:        func(f func()) { go f() },
+		Log:        o.Log,
+		Pools:      pool.NewRegistry(g.Loops()),
+		Keys:       cancelkeys.New[*serve.Conn](),
+		Statements: statement.NewRegistry("helios_" + nonce() + "_"),
+		Clients:    &admission.Clients{},
+		Failures:   admission.NewFailures(maxKnown),
+		Files:      o.Files,
+		Ring:       keyring.New(maxKnown),
+		Users:      users.NewBook(maxKnown),
+		Current:    p.current.Load,
+		Draining:   p.draining.Load,
+		OSUser:     osUser,
+		Interfaces: interfaces,
+		HostName:   hostName,
+		Spawn:      func(f func()) { go f() },
 	}
+	own := snapshot.NewSecret()
+	p.mock.Store(&own)
+	p.hub.MockSecret = func() string { return *p.mock.Load() }
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge
 	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
@@ -169,6 +175,9 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
+	if old := p.current.Load(); old != nil {
+		snap.Inherit(old)
+	}
 	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users})
 	old := p.current.Load()
 	swapped := false
@@ -195,7 +204,19 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	p.current.Store(snap)
 	p.open(snap, opened)
 	p.reconfigure(old, snap)
+	go p.stretch(snap)
 	return warnings, nil
+}
+
+// stretch makes the keys of all passwords, so that the first log-in of a user does not take longer than that of somebody who is not
+// there.
+func (p *Proxy) stretch(snap *snapshot.Snapshot) {
+	for u := range snap.Unstretched {
+		if p.current.Load() != snap {
+			return
+		}
+		p.group.Compute(func() { u.Stretch(p.hub.MockSecret()) })
+	}
 }
 
 func refusal(stage heliosv1.Stage, faults ...*heliosv1.Fault) *configsync.Refusal {

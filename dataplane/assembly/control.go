@@ -63,7 +63,7 @@ func (p *Proxy) Follow(o ControlPlane) error {
 	}
 	c.sync = configsync.New(configsync.Options{
 		Log: p.o.Log, NodeID: p.o.NodeID, Group: o.Group, Build: version.String(), Source: o.Source, Servers: servers,
-		Files: c.files, Applier: p, MaxBytes: o.MaxConfigBytes,
+		Files: c.files, Applier: p, Salt: func(secret string) { p.mock.Store(&secret) }, MaxBytes: o.MaxConfigBytes,
 	})
 	p.control.Store(c)
 	if err := c.sync.Boot(); err != nil && !errors.Is(err, lkg.ErrNone) {

@@ -345,7 +345,9 @@ func TestReload(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *Options) { o.LoginTimeout = 300 * time.Millisecond })
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Limits["default"].LoginTimeout = durationpb.New(300 * time.Millisecond)
+	p, addr := start(t, set)
 	good := connect(t, addr, "postgres")
 	junk := make([]byte, 1<<16)
 	rand.Read(junk)

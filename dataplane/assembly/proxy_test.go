@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
@@ -34,6 +35,7 @@ func config(srv *pgcluster.Server, mode heliosv1.PoolMode, max uint32) *resource
 		Users:     map[string]*heliosv1.User{},
 		Limits: map[string]*heliosv1.Limits{"default": {
 			Name: "default", MaxPreparedStatements: 8192, MaxPreparedPerServer: 100, MaxPreparedBytes: 64 << 20, MaxStatementBytes: 4 << 20,
+			LoginTimeout: durationpb.New(30 * time.Second), MaxFailedLogins: proto.Uint32(10), FailedLoginWindow: durationpb.New(time.Minute), MaxWaitingLogins: 256,
 		}},
 	}
 }

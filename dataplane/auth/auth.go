@@ -20,8 +20,9 @@ type Step struct {
 	Reply []byte // to be sent
 	// Done says that the client is who it says. Reply goes together with what follows.
 	Done bool
-	// Work, if set, is done outside the loop; then Resume is called.
-	Work func()
+	// Work, if set, is done outside the loop; then Resume is called. Computes says that it takes a processor's time, and does not wait.
+	Work     func()
+	Computes bool
 	// Who says that the user is to be looked up; then Knows is called.
 	Who bool
 	Err *pgerr.Error
@@ -66,6 +67,13 @@ func (x *Exchange) after(work func(), then func() Step) Step {
 	return Step{Work: work}
 }
 
+// compute is after for what takes a processor's time.
+func (x *Exchange) compute(work func(), then func() Step) Step {
+	s := x.after(work, then)
+	s.Computes = true
+	return s
+}
+
 // Resume goes on after the work was done.
 func (x *Exchange) Resume() Step { return x.resume() }
 
@@ -92,6 +100,9 @@ func (x *Exchange) ask(r rule, err *pgerr.Error) Step {
 	}
 	return Step{Who: true}
 }
+
+// Asked says whether the client was asked for a secret.
+func (x *Exchange) Asked() bool { return x.rule.method.NeedsUser() }
 
 // done lets the client in, if its certificate is what the rule demands.
 func (x *Exchange) done(reply []byte) Step {
@@ -187,25 +198,26 @@ func (x *Exchange) Step(body []byte) Step {
 	}
 }
 
+// password holds a password against the user's secret. It takes as long for every user, there or not, as for one with a verifier.
 func (x *Exchange) password(pw string) Step {
-	u := x.user
-	switch {
-	case u == nil || u.Secret() == "" || pw == "":
-		return Step{Err: x.denied(nil)}
-	case u.HasVerifier():
-		keys := u.Keys()
-		return x.after(func() {
-			k, key := scram.Derive(pw, keys.Salt, keys.Iterations)
-			if x.proved = subtle.ConstantTimeCompare(k.StoredKey[:], keys.StoredKey[:]) == 1; x.proved {
-				x.Key, x.KeyOf = key, keys
-			}
-		}, x.judge)
-	case u.HasMD5():
-		x.proved = equal(pgmd5.Hash(pw, u.Name), u.Secret())
-	default:
-		x.proved = equal(pw, u.Secret())
+	u, keys := x.user, scram.MockKeys(x.mock, x.client.User)
+	if u.HasVerifier() {
+		keys = *u.Keys()
 	}
-	return x.judge()
+	return x.compute(func() {
+		made, key := scram.Derive(pw, keys.Salt, keys.Iterations)
+		switch {
+		case u == nil || u.Secret() == "" || pw == "":
+		case u.HasVerifier():
+			if x.proved = subtle.ConstantTimeCompare(made.StoredKey[:], keys.StoredKey[:]) == 1; x.proved {
+				x.Key, x.KeyOf = key, u.Keys()
+			}
+		case u.HasMD5():
+			x.proved = equal(pgmd5.Hash(pw, u.Name), u.Secret())
+		default:
+			x.proved = equal(pw, u.Secret())
+		}
+	}, x.judge)
 }
 
 // judge tells whether the password was the right one.
@@ -217,16 +229,16 @@ func (x *Exchange) judge() Step {
 }
 
 func (x *Exchange) md5(body []byte) Step {
-	u := x.user
-	if u == nil || u.Secret() == "" {
-		return Step{Err: x.denied(nil)}
+	u, stored := x.user, "md5"
+	if u != nil && u.Secret() != "" {
+		stored = u.Secret()
 	}
-	stored := u.Secret()
-	if !u.HasMD5() {
-		stored = pgmd5.Hash(stored, u.Name)
+	if !pgmd5.IsHash(stored) {
+		stored = pgmd5.Hash(stored, x.client.User)
 	}
 	got, _, ok := pgwire.CString(body)
-	x.proved = ok && equal(string(got), pgmd5.Salted(stored, x.salt[:]))
+	same := equal(string(got), pgmd5.Salted(stored, x.salt[:]))
+	x.proved = ok && same && u != nil && u.Secret() != ""
 	return x.judge()
 }
 
@@ -252,7 +264,7 @@ func (x *Exchange) scram(body []byte) Step {
 	x.first, x.mechanism = append([]byte(nil), rest[4:]...), string(mech)
 	u := x.user
 	if u != nil && u.Secret() != "" && !u.HasMD5() && u.Keys() == nil {
-		return x.after(u.Stretch, x.challenge)
+		return x.compute(func() { u.Stretch(x.mock) }, x.challenge)
 	}
 	return x.challenge()
 }

@@ -252,7 +252,7 @@ func TestAlmostVerifier(t *testing.T) {
 // TestDenied tells a client in PostgreSQL's words that it is not let in.
 func TestDenied(t *testing.T) {
 	x, _ := begin(Password, "ann", user(t, "secret"))
-	s := x.Step([]byte("wrong\x00"))
+	s := work(x, x.Step([]byte("wrong\x00")))
 	var e *pgerr.Error
 	if !errors.As(error(s.Err), &e) || e.Message != `password authentication failed for user "ann"` {
 		t.Errorf("the client is told %v", s.Err)

@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,20 +66,33 @@ func connected(fd int) (bool, error) {
 }
 
 // Offload runs f on a goroutine and parks t until it has returned. It is for what would hold up the
-// loop: names to resolve, passwords to stretch. Where t is woken for good first (killed, deadline) f
+// loop by waiting: names to resolve, files to read. Where t is woken for good first (killed, deadline) f
 // goes on by itself and its result is dropped, so f must not touch what t owns.
 func Offload[T any](t *Task, f func() (T, error)) (T, error) {
+	g := t.loop.group
+	return offload(t, func() { g.blocked <- struct{}{} }, func() { <-g.blocked }, f)
+}
+
+// Compute is [Offload] for what takes a processor's time: passwords to stretch, signatures to verify. It shares its places with
+// the handshakes of [Endpoint.Secure].
+func Compute[T any](t *Task, f func() (T, error)) (T, error) {
+	p := &t.loop.group.computing
+	p.queue()
+	return offload(t, p.enter, p.leave, f)
+}
+
+func offload[T any](t *Task, enter, leave func(), f func() (T, error)) (T, error) {
 	type outcome struct {
 		done  bool
 		value T
 		err   error
 	}
 	o := &outcome{}
-	l, g := t.loop, t.loop.group
+	l := t.loop
 	go func() {
-		g.blocked <- struct{}{}
+		enter()
 		v, err := f()
-		<-g.blocked
+		leave()
 		l.Post(func() {
 			o.done, o.value, o.err = true, v, err
 			t.Wake()
@@ -92,3 +106,31 @@ func Offload[T any](t *Task, f func() (T, error)) (T, error) {
 	}
 	return o.value, o.err
 }
+
+// places is how many goroutines may compute at once.
+type places struct {
+	free    chan struct{}
+	waiting atomic.Int32 // those who have not computed yet
+}
+
+// queue counts one who is going to enter. It is the loop that does, so that it sees at once how many there are.
+func (p *places) queue() { p.waiting.Add(1) }
+
+// enter takes a place for the first time, and again for who has waited for its peer meanwhile.
+func (p *places) enter() {
+	p.again()
+	p.waiting.Add(-1)
+}
+
+func (p *places) again() { p.free <- struct{}{} }
+func (p *places) leave() { <-p.free }
+
+// Compute runs f in one of the places, for a goroutine that is no loop's.
+func (g *Group) Compute(f func()) {
+	g.computing.again()
+	defer g.computing.leave()
+	f()
+}
+
+// Waiting returns how many handshakes and computations wait for their first place. Any thread may call it.
+func (g *Group) Waiting() int { return int(g.computing.waiting.Load()) }

@@ -235,6 +235,9 @@ func (e *Endpoint) Detach() {
 	e.loop, e.task = nil, nil
 }
 
+// Descriptor is the number of the endpoint's file descriptor; -1 in memory.
+func (e *Endpoint) Descriptor() int { return int(e.fd) }
+
 // Adopt makes e, detached elsewhere, an endpoint of l.
 func (l *Loop) Adopt(e *Endpoint) error {
 	e.loop = l

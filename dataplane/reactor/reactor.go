@@ -42,16 +42,16 @@ type Options struct {
 	NoRawWait bool
 	// Blocking is how many goroutines may work for all loops at once; 0 is 16.
 	Blocking int
-	// Handshakes is how many goroutines may compute TLS handshakes at once; 0 is 2.
-	Handshakes int
+	// Computing is how many goroutines may compute TLS handshakes and the like at once; 0 is half the processors, at least 1.
+	Computing int
 }
 
 // Group is a set of loops that work side by side.
 type Group struct {
-	loops   []*Loop
-	blocked chan struct{} // a place for each goroutine that works for a loop
-	shaking chan struct{} // a place for each goroutine that computes a handshake
-	wg      sync.WaitGroup
+	loops     []*Loop
+	blocked   chan struct{} // a place for each goroutine that works for a loop
+	computing places        // for goroutines that compute
+	wg        sync.WaitGroup
 }
 
 // NewGroup makes n loops. They run from Start on.
@@ -59,10 +59,10 @@ func NewGroup(n int, o Options) (*Group, error) {
 	if o.Blocking == 0 {
 		o.Blocking = 16
 	}
-	if o.Handshakes == 0 {
-		o.Handshakes = 2
+	if o.Computing == 0 {
+		o.Computing = max(1, runtime.NumCPU()/2)
 	}
-	g := &Group{blocked: make(chan struct{}, o.Blocking), shaking: make(chan struct{}, o.Handshakes)}
+	g := &Group{blocked: make(chan struct{}, o.Blocking), computing: places{free: make(chan struct{}, o.Computing)}}
 	for i := range n {
 		l, err := newLoop(i, g, o)
 		if err != nil {
@@ -74,9 +74,9 @@ func NewGroup(n int, o Options) (*Group, error) {
 }
 
 // Start lets the loops run, each on a thread of its own. It sees to it that the scheduler has a
-// processor besides those that waiting loops keep.
+// processor besides those that waiting loops keep and goroutines compute on: a loop that wakes up finds its own.
 func (g *Group) Start() {
-	if n := len(g.loops) + 1; runtime.GOMAXPROCS(0) < n {
+	if n := len(g.loops) + cap(g.computing.free) + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 	for _, l := range g.loops {

@@ -34,7 +34,7 @@ type secure struct {
 type handshake struct {
 	loop   *Loop
 	e      *Endpoint
-	places chan struct{}
+	places *places
 
 	mu   sync.Mutex
 	more sync.Cond
@@ -50,15 +50,16 @@ type handshake struct {
 //
 // The states of both sides are undefined after an error: the endpoint is to be closed.
 func (e *Endpoint) Secure(t *Task, received []byte, conn func(net.Conn) *tls.Conn) (tls.ConnectionState, error) {
-	h := &handshake{loop: e.loop, e: e, places: e.loop.group.shaking, in: bytes.Clone(received)}
+	h := &handshake{loop: e.loop, e: e, places: &e.loop.group.computing, in: bytes.Clone(received)}
 	h.more.L = &h.mu
 	s := &secure{e: e, shake: h}
 	s.conn = conn(s)
 	var outcome error
+	h.places.queue()
 	go func() {
-		h.places <- struct{}{}
+		h.places.enter()
 		err := s.conn.Handshake()
-		<-h.places
+		h.places.leave()
 		h.loop.Post(func() { h.done, outcome = true, err; t.Wake() })
 	}()
 	for !h.done {
@@ -100,12 +101,12 @@ func (h *handshake) feed(p []byte, err error) {
 func (h *handshake) read(p []byte, s *secure) (int, error) {
 	h.mu.Lock()
 	if len(h.in) == 0 && h.err == nil {
-		<-h.places
+		h.places.leave()
 		for len(h.in) == 0 && h.err == nil {
 			h.more.Wait()
 		}
 		h.mu.Unlock()
-		h.places <- struct{}{}
+		h.places.again()
 		h.mu.Lock()
 	}
 	defer h.mu.Unlock()

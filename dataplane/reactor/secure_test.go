@@ -174,7 +174,7 @@ func TestSecureRefused(t *testing.T) {
 // TestSecureSlow lets peers that say nothing hold no place: others' handshakes go on.
 func TestSecureSlow(t *testing.T) {
 	server, client := configs(t, tls.VersionTLS13)
-	l := group(t, 1, Options{Handshakes: 1}).Loops()[0]
+	l := group(t, 1, Options{Computing: 1}).Loops()[0]
 	failed := make(chan error, 100)
 	addr := listen(t, l, func(e *Endpoint) { answer(e, server, failed) })
 	for range 20 {

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"math"
 	"syscall"
 	"unsafe"
 
@@ -44,4 +45,13 @@ func (e *Endpoint) PeerUID() (uint32, error) {
 		return 0, err
 	}
 	return c.Uid, nil
+}
+
+// OpenFiles is how many files the process may have open: Go has raised the soft limit to the hard one.
+func OpenFiles() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(r.Cur)
 }

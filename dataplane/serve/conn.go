@@ -14,6 +14,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/replication"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -40,6 +41,7 @@ type Conn struct {
 	peer  reactor.Address
 	door  *Door
 	phase phase
+	place admission.Place
 	pos   int // in local.conns
 
 	login   *login // until logged in
@@ -75,7 +77,8 @@ func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
 	lo.conns = append(lo.conns, c)
 	l.AddLoad(1)
 	ep.Attach(&c.Task)
-	c.SetDeadline(l.Now() + int64(h.LoginTimeout))
+	c.SetDeadline(l.Now() + int64(h.loginTimeout()))
+	c.turnAway()
 }
 
 // Serve walks on from where the connection is. It returns when there is nothing to do.
@@ -95,7 +98,7 @@ func (c *Conn) Serve(t *reactor.Task) {
 func (c *Conn) walk(t *reactor.Task) error {
 	for c.phase < serving {
 		if t.Expired() {
-			return pgerr.New(pgerr.LoginTimeout, c.hub.LoginTimeout)
+			return pgerr.New(pgerr.LoginTimeout, c.hub.loginTimeout())
 		}
 		if went, err := c.logIn(t); err != nil || !went {
 			return err
@@ -180,9 +183,12 @@ func (c *Conn) end(err error) {
 	c.SetDeadline(0)
 	var words []byte
 	var pe *pgerr.Error
+	var unsaid *handshakeError
 	switch {
 	case c.deaf(err):
 	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone):
+	case errors.As(err, &unsaid):
+		errors.As(err, &pe)
 	case errors.As(err, &pe):
 		words = pgwire.AppendError(nil, pe.AsFatal())
 	case errors.Is(err, relay.ErrServer):
@@ -203,9 +209,11 @@ func (c *Conn) end(err error) {
 	if c.key.PID != 0 {
 		c.hub.Keys.Revoke(c.key)
 	}
+	if c.phase < serving && pe != nil {
+		c.local.Meter.Unadmitted[pe.ID]++
+	}
 	c.leave()
-	var unsaid *handshakeError
-	if len(words) > 0 || errors.As(err, &unsaid) {
+	if len(words) > 0 || unsaid != nil {
 		c.local.Meter.Refused++
 		if c.ep.Send(words) == nil {
 			c.phase = lingering
@@ -249,6 +257,7 @@ func (c *Conn) leave() {
 	lo.conns[n] = nil
 	lo.conns = lo.conns[:n]
 	c.Loop().AddLoad(-1)
+	c.hub.Clients.Leave(&c.place, c.address(), c.db, c.name)
 	lo.Meter.FromClient += c.ep.In
 	lo.Meter.ToClient += c.ep.Out
 }

@@ -17,9 +17,10 @@ import (
 // errGone ends a connection that has nothing to be told: it is gone, or it has only carried a cancel.
 var errGone = errors.New("the connection has ended")
 
+// lateLogin is err, or that the log-in took too long.
 func (c *Conn) lateLogin(err error) error {
 	if errors.Is(err, reactor.ErrDeadline) {
-		return pgerr.New(pgerr.LoginTimeout, c.hub.LoginTimeout)
+		return pgerr.New(pgerr.LoginTimeout, c.hub.loginTimeout())
 	}
 	return err
 }
@@ -32,6 +33,9 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	r, ok := c.snap.Route(c.db, c.name)
 	if !ok {
 		return pgerr.New(pgerr.UnknownDatabase, c.db)
+	}
+	if full := c.hub.Clients.Admit(&c.place, c.db, c.name, c.snap.Bounds(c.db, c.name)); full != nil {
+		return pgerr.New(pgerr.TooManyClients, full)
 	}
 	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
 	c.SetDeadline(0)

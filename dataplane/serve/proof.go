@@ -60,6 +60,9 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	if o.Err != nil {
 		return o.Err
 	}
+	if (o.Agrees || o.Secure != nil && o.Secure.Direct) && c.busy() {
+		return c.turnedAway(o.Secure)
+	}
 	if len(o.Reply) > 0 {
 		if err := c.ep.Send(o.Reply); err != nil {
 			return errors.Join(errGone, err)
@@ -80,12 +83,15 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	c.snap, c.login.start = snap, o.Start
 	c.name, c.db = o.Start.User, o.Start.Database
 	c.phase = proving
+	if full := c.hub.Clients.Enter(&c.place, c.address(), snap.Bounds(c.db, c.name)); full != nil {
+		return pgerr.New(pgerr.TooManyClients, full)
+	}
 	if p := o.Start.Negotiate(c.newest()); p != nil {
 		if err := c.ep.Send(p); err != nil {
 			return errors.Join(errGone, err)
 		}
 	}
-	x, step := auth.Begin(c.door.Door, c.describe(), c.hub.MockSecret)
+	x, step := auth.Begin(c.door.Door, c.describe(), c.hub.MockSecret())
 	c.login.exchange = x
 	if step.Err == nil && c.door.TLS != nil && c.door.TLS.Mode().Required() && !c.login.client.TLS && !c.peer.IsUnix() {
 		return pgerr.New(pgerr.TLSRequired)
@@ -113,7 +119,7 @@ func (c *Conn) secure(t *reactor.Task, s *startup.Secure) error {
 	if len(state.PeerCertificates) == 0 {
 		refused, err = verify()
 	} else { // that takes its time
-		refused, err = reactor.Offload(t, verify)
+		refused, err = reactor.Compute(t, verify)
 	}
 	switch {
 	case err != nil:
@@ -130,7 +136,7 @@ func (c *Conn) secure(t *reactor.Task, s *startup.Secure) error {
 func (c *Conn) describe() *auth.Client {
 	cl, start := &c.login.client, c.login.start
 	cl.User, cl.Database, cl.Physical = c.name, c.db, start.Physical()
-	cl.Unix, cl.Local, cl.Addr = c.peer.IsUnix(), c.peer.IsLocal(), c.peer.IP.Addr().Unmap()
+	cl.Unix, cl.Local, cl.Addr = c.peer.IsUnix(), c.peer.IsLocal(), c.address()
 	if cl.Unix {
 		uid, err := c.ep.PeerUID()
 		cl.OSUser = func() (string, error) {
@@ -159,13 +165,15 @@ func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
 	for {
 		switch {
 		case step.Work != nil:
-			work := step.Work
-			if _, err := reactor.Offload(t, func() (struct{}, error) { work(); return struct{}{}, nil }); err != nil {
-				return c.lateLogin(err)
+			if err := c.work(t, step); err != nil {
+				return err
 			}
 			step = c.login.exchange.Resume()
 			continue
 		case step.Who:
+			if err := c.patience(t); err != nil {
+				return err
+			}
 			u, err := c.lookUp(t)
 			if err != nil {
 				return err
@@ -180,8 +188,10 @@ func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
 			step = c.login.exchange.Again(u, step.Err)
 			continue
 		case step.Err != nil:
+			c.noteFailure(t, step.Err)
 			return step.Err
 		case step.Done:
+			c.noteSuccess()
 			return c.welcome(t, step.Reply)
 		}
 		if err := c.ep.Send(step.Reply); err != nil {

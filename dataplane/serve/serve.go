@@ -17,6 +17,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
@@ -24,6 +25,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
 
@@ -33,9 +35,13 @@ type Hub struct {
 	Pools      *pool.Registry
 	Keys       *cancelkeys.Registry[*Conn]
 	Statements *statement.Registry
-	MockSecret string // salts of unknown users are made from it
-	Ring       *keyring.Ring
-	Users      *users.Book
+	MockSecret func() string // salts of unknown users are made from it
+	Clients    *admission.Clients
+	Failures   *admission.Failures
+	// Files is how many files the process may have open.
+	Files int
+	Ring  *keyring.Ring
+	Users *users.Book
 	// Inquire asks a target's database about a user, as its auth_query says.
 	Inquire func(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error)
 	// Current returns the configuration in force; nil before there is one.
@@ -55,8 +61,14 @@ type Hub struct {
 	OSUser     func(uid uint32) (string, error)
 	Interfaces func() ([]netip.Prefix, error)
 	HostName   func(netip.Addr) string
-	// LoginTimeout is how long a client may take to log in.
-	LoginTimeout time.Duration
+}
+
+// loginTimeout is how long a client may take to log in.
+func (h *Hub) loginTimeout() time.Duration {
+	if s := h.Current(); s != nil {
+		return s.Admission.LoginTimeout
+	}
+	return resource.LoginTimeout
 }
 
 // Door is a listener at which clients come in.

@@ -12,6 +12,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -40,7 +41,7 @@ func newStage(t testing.TB) *stage {
 		PoolProfiles: map[string]*heliosv1.PoolProfile{"p": {Name: "p", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 1, AcquireTimeout: durationpb.New(time.Minute)}},
 		Listeners:    map[string]*heliosv1.Listener{"l": {Name: "l", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
 		Databases:    map[string]*heliosv1.Database{"*": {Name: "*", Cluster: "main", PoolProfile: "p"}},
-		Limits:       map[string]*heliosv1.Limits{"default": {MaxPreparedStatements: 100, MaxPreparedPerServer: 100, MaxPreparedBytes: 1 << 20, MaxStatementBytes: 1 << 20}},
+		Limits:       map[string]*heliosv1.Limits{"default": {MaxPreparedStatements: 100, MaxPreparedPerServer: 100, MaxPreparedBytes: 1 << 20, MaxStatementBytes: 1 << 20, LoginTimeout: durationpb.New(time.Minute), MaxWaitingLogins: 1}},
 	}
 	snap, err := snapshot.Compile(set, 1)
 	if err != nil {
@@ -48,7 +49,8 @@ func newStage(t testing.TB) *stage {
 	}
 	s.hub = &Hub{
 		Log: zap.NewNop(), Pools: pool.NewRegistry(g.Loops()), Keys: cancelkeys.New[*Conn](), Statements: statement.NewRegistry("h_"),
-		Current: func() *snapshot.Snapshot { return snap }, Draining: func() bool { return false }, LoginTimeout: time.Minute,
+		Current: func() *snapshot.Snapshot { return snap }, Draining: func() bool { return false }, MockSecret: func() string { return "" },
+		Clients: &admission.Clients{}, Failures: admission.NewFailures(10),
 	}
 	NewLocal(s.hub, s.loop)
 	s.loop.Dialer = func(reactor.Address) *reactor.Endpoint {

@@ -15,6 +15,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/route"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
@@ -31,6 +32,7 @@ type Snapshot struct {
 	Listeners  map[string]*Listener
 	Pipeline   *pipeline.Runner
 	Limits     session.Limits
+	Admission  Admission
 
 	maxHeld   int
 	databases map[string]*database
@@ -65,6 +67,26 @@ func (s *Snapshot) Links(yield func(node string, spec tlsconf.ClientSpec) bool) 
 // Equip gives the snapshot what it needs of the machine, before it is used.
 func (s *Snapshot) Equip(m Machine) { s.machine = m }
 
+// Admission is who has to wait outside.
+type Admission struct {
+	LoginTimeout time.Duration
+	Patience     admission.Patience
+	Waiting      int              // log-ins that may wait for a place to compute
+	bounds       admission.Bounds // where the database and the user say nothing
+}
+
+// Bounds are how many clients may be in at once, for one that wants to be user name in db.
+func (s *Snapshot) Bounds(db, name string) admission.Bounds {
+	b := s.Admission.bounds
+	if d := s.database(db); d != nil && d.clients > 0 {
+		b.Database = d.clients
+	}
+	if u := s.users[name]; u != nil && u.clients > 0 {
+		b.User = u.clients
+	}
+	return b
+}
+
 // Listener is a door and its rule.
 type Listener struct {
 	Name    string
@@ -83,6 +105,7 @@ type database struct {
 	listens               bool   // sessions listen by a connection that listens for all
 	lost                  string // the payload of a notification that some were lost
 	connect               time.Duration
+	clients               int // that may be in it at once; 0: what is said for all
 	query                 *AuthQuery
 }
 
@@ -94,10 +117,11 @@ type AuthQuery struct {
 }
 
 type user struct {
-	auth   *users.User
-	server string
-	secret *backend.Secret // that opens servers: a password or an md5 hash
-	proves bool            // there is none: what the client proves to have opens servers
+	auth    *users.User
+	clients int // that may be him at once; 0: what is said for all
+	server  string
+	secret  *backend.Secret // that opens servers: a password or an md5 hash
+	proves  bool            // there is none: what the client proves to have opens servers
 }
 
 // Route is where the statements of a database and user go.
@@ -130,6 +154,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		StatementBytes: int(l.GetMaxPreparedBytes()),
 		TextBytes:      int(l.GetMaxStatementBytes()),
 	}
+	s.Admission = admissionOf(l)
 	s.maxHeld = int(l.GetMaxPreparedPerServer())
 	for name, x := range set.Listeners {
 		rules, maps, problems := resource.Rules(x)
@@ -163,6 +188,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 				Acquire: prof.GetAcquireTimeout().AsDuration(),
 			},
 			keeps:   prof.GetMode() == heliosv1.PoolMode_POOL_MODE_SESSION,
+			clients: int(d.GetMaxClients()),
 			connect: prof.GetConnectTimeout().AsDuration(),
 			query:   authQuery(d.GetAuthQuery()),
 			safe:    prof.GetSafeFunctions(),
@@ -183,6 +209,18 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		s.users[name] = cu
 	}
 	return s, nil
+}
+
+func admissionOf(l *heliosv1.Limits) Admission {
+	return Admission{
+		LoginTimeout: l.GetLoginTimeout().AsDuration(),
+		Patience:     admission.Patience{Max: int(l.GetMaxFailedLogins()), Within: l.GetFailedLoginWindow().AsDuration()},
+		Waiting:      int(l.GetMaxWaitingLogins()),
+		bounds: admission.Bounds{
+			All: int(l.GetMaxClients()), Address: int(l.GetMaxClientsPerAddress()),
+			Database: int(l.GetMaxClientsPerDatabase()), User: int(l.GetMaxClientsPerUser()),
+		},
+	}
 }
 
 var methods = map[heliosv1.AuthMethod]auth.Method{
@@ -234,7 +272,7 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, opens := &user{auth: a, server: u.GetServerUser()}, u.GetServerPassword().GetValue()
+	c, opens := &user{auth: a, server: u.GetServerUser(), clients: int(u.GetMaxClients())}, u.GetServerPassword().GetValue()
 	if c.server == "" {
 		c.server = u.GetName()
 	}
@@ -244,6 +282,24 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	c.proves = opens == "" && scram.IsVerifier(secret) && c.server == u.GetName()
 	c.secret = backend.NewSecret(u.GetName(), opens)
 	return c, nil
+}
+
+// Inherit takes over what old knows of users whose secret is the same: the keys of a password take milliseconds to make.
+func (s *Snapshot) Inherit(old *Snapshot) {
+	for name, u := range s.users {
+		if o := old.users[name]; o != nil && o.auth.Secret() == u.auth.Secret() {
+			u.auth = o.auth
+		}
+	}
+}
+
+// Unstretched yields the users who have a password whose keys are not made yet. Any thread may call it.
+func (s *Snapshot) Unstretched(yield func(*users.User) bool) {
+	for _, u := range s.users {
+		if u.auth.Secret() != "" && !u.auth.HasMD5() && u.auth.Keys() == nil && !yield(u.auth) {
+			return
+		}
+	}
 }
 
 // User returns who may log in under the name; nil if nobody may.

@@ -14,8 +14,9 @@ type Machine struct {
 	// Offers says that the listener speaks TLS.
 	Offers bool
 
-	buf   []byte // received, not yet dealt with
-	asked [2]bool
+	buf    []byte // received, not yet dealt with
+	asked  [2]bool
+	secure *Secure // TLS begins once its first record is there
 }
 
 // Start is a StartupMessage that is understood.
@@ -67,7 +68,9 @@ type Cancel struct {
 
 // Outcome is what a step came to. Of the pointers at most one is set; none says that more has to come.
 type Outcome struct {
-	Reply  []byte // to be sent first
+	Reply []byte // to be sent first
+	// Agrees says that the reply agrees on TLS: what is refused before it can be said in clear text.
+	Agrees bool
 	Secure *Secure
 	Start  *Start
 	Cancel *Cancel
@@ -78,8 +81,27 @@ type Outcome struct {
 type Secure struct {
 	// Direct says that the client has begun with TLS, without an SSLRequest: PostgreSQL 17's sslnegotiation=direct.
 	Direct bool
-	// Received is what has arrived of it; empty, or a first part.
+	// Received is what has arrived of it: the first record at least, or what is none.
 	Received []byte
+}
+
+// hello returns the length of the first TLS record of p; 0 says that more has to come. What is no handshake is for TLS to refuse.
+func hello(p []byte) int {
+	const header, most = 5, 1 << 14 // RFC 8446, 5.1
+	switch {
+	case len(p) > 0 && p[0] != handshake:
+		return len(p)
+	case len(p) < header:
+		return 0
+	}
+	n := int(p[3])<<8 | int(p[4])
+	if n > most {
+		return len(p)
+	}
+	if len(p) < header+n {
+		return 0
+	}
+	return header + n
 }
 
 // handshake is the type of a TLS record that begins a handshake (RFC 8446, 5.1). No length of a startup packet begins so.
@@ -89,8 +111,13 @@ const handshake = 0x16
 func (m *Machine) Step(p []byte) (o Outcome) {
 	m.buf = append(m.buf, p...)
 	if m.Offers && m.asked == [2]bool{} && len(m.buf) > 0 && m.buf[0] == handshake {
-		o.Secure, m.buf = &Secure{Direct: true, Received: m.buf}, nil
-		m.asked = [2]bool{true, true}
+		m.secure, m.asked = &Secure{Direct: true}, [2]bool{true, true}
+	}
+	if m.secure != nil { // a peer that says no more costs no goroutine
+		if hello(m.buf) > 0 {
+			m.secure.Received = m.buf
+			o.Secure, m.secure, m.buf = m.secure, nil, nil
+		}
 		return o
 	}
 	n, err := pgwire.StartupSize(m.buf)
@@ -117,8 +144,8 @@ func (m *Machine) Step(p []byte) (o Outcome) {
 		m.asked[i] = true
 		m.buf = m.buf[:0]
 		if code == pgwire.SSLCode && m.Offers {
-			m.asked = [2]bool{true, true}
-			o.Reply, o.Secure = append(o.Reply, 'S'), &Secure{}
+			m.asked, m.secure = [2]bool{true, true}, &Secure{}
+			o.Reply, o.Agrees = append(o.Reply, 'S'), true
 			return o
 		}
 		o.Reply = append(o.Reply, 'N')

@@ -25,6 +25,9 @@ const (
 	NoRule
 	RuleRejects
 	UserLookup
+	TooManyClients
+	TooManyFailures
+	LoginsBusy
 	DoorClosed
 	UnknownDatabase
 	QueueTimeout
@@ -50,7 +53,11 @@ const (
 	Removed
 	InternalError
 	NotReady
+	count // of them
 )
+
+// Count is the number of rows.
+const Count = int(count)
 
 var table = [...]Entry{
 	ProtocolViolation:    {Severity: Fatal, SQLState: "08P01", Sentence: "protocol violation: %s", Tested: "dataplane/assembly.TestGarbage"},
@@ -73,6 +80,9 @@ var table = [...]Entry{
 	NoRule:               {Severity: Fatal, SQLState: "28000", Sentence: "no pg_hba.conf entry for %s", Tested: "dataplane/auth.TestDoor"},
 	RuleRejects:          {Severity: Fatal, SQLState: "28000", Sentence: "pg_hba.conf rejects %s", Tested: "dataplane/auth.TestDoor"},
 	UserLookup:           {Severity: Fatal, SQLState: "57P03", Sentence: "users cannot be looked up at the moment", Hint: "The proxy's log says why.", Tested: "dataplane/assembly.TestAuthQuery"},
+	TooManyClients:       {Severity: Fatal, SQLState: "53300", Sentence: "too many clients %s", Hint: "Try again later, or raise the limit: see max_clients in [limits].", Tested: "dataplane/assembly.TestClientLimits"},
+	TooManyFailures:      {Severity: Fatal, SQLState: "28000", Sentence: "too many failed log-ins of user %q from this address: try again in %s", Tested: "dataplane/assembly.TestFailedLogins"},
+	LoginsBusy:           {Severity: Fatal, SQLState: "53300", Sentence: "too many log-ins are under way", Hint: "Try again in a moment.", Tested: "dataplane/assembly.TestLoginsQueue"},
 	DoorClosed:           {Severity: Fatal, SQLState: "28000", Sentence: "no authentication is configured, so only clients on this machine are let in", Hint: "Set mode in the [auth] section of the proxy's configuration.", Tested: "dataplane/auth.TestDoor"},
 	UnknownDatabase:      {Severity: Fatal, SQLState: "3D000", Sentence: "database %q is not known to the proxy", Hint: "Add it to [[databases]].", Tested: "dataplane/assembly.TestUnknownDatabase"},
 	QueueTimeout:         {Severity: Failure, SQLState: "53300", Sentence: "no server connection became free within %s", Hint: "All connections of the pool are in use: see max_connections and acquire_timeout_secs.", Tested: "dataplane/assembly.TestQueueTimeout"},

@@ -3,6 +3,7 @@ package resource
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -50,7 +51,20 @@ func completeLimits(l *heliosv1.Limits) {
 	orUint32(&l.MaxPreparedPerServer, 100)
 	orUint64(&l.MaxPreparedBytes, 64<<20)
 	orUint64(&l.MaxStatementBytes, 4<<20)
+	orUint32(&l.MaxWaitingLogins, 256)
+	if l.LoginTimeout == nil {
+		l.LoginTimeout = durationpb.New(LoginTimeout)
+	}
+	if l.MaxFailedLogins == nil {
+		l.MaxFailedLogins = proto.Uint32(10)
+	}
+	if l.FailedLoginWindow == nil {
+		l.FailedLoginWindow = durationpb.New(time.Minute)
+	}
 }
+
+// LoginTimeout is how long a client may take to log in where nothing is said.
+const LoginTimeout = 30 * time.Second
 
 func orUint32(at *uint32, unset uint32) {
 	if *at == 0 {

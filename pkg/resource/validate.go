@@ -278,6 +278,9 @@ func (c *checker) limits(l *heliosv1.Limits) {
 	c.positive("max_prepared_per_server", uint64(l.GetMaxPreparedPerServer()))
 	c.positive("max_prepared_bytes", l.GetMaxPreparedBytes())
 	c.positive("max_statement_bytes", l.GetMaxStatementBytes())
+	c.positive("max_waiting_logins", uint64(l.GetMaxWaitingLogins()))
+	c.duration("login_timeout", l.GetLoginTimeout(), false)
+	c.duration("failed_login_window", l.GetFailedLoginWindow(), false)
 }
 
 // place is where a kind stands among the kinds.

@@ -39,7 +39,7 @@ func valid() *resource.Set {
 			"u": {Name: "u", Secret: &heliosv1.Secret{Value: canary}},
 			"v": {Name: "v", Secret: &heliosv1.Secret{Value: keys.String()}, ServerUser: "w", ServerPassword: &heliosv1.Secret{Value: canary}},
 		},
-		Limits: map[string]*heliosv1.Limits{"default": {Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1}},
+		Limits: map[string]*heliosv1.Limits{"default": {Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1, MaxWaitingLogins: 1, LoginTimeout: durationpb.New(time.Second), FailedLoginWindow: durationpb.New(time.Second)}},
 	}
 }
 
@@ -100,6 +100,9 @@ func TestValidate(t *testing.T) {
 		{`Limits "default": missing`, func(s *resource.Set) { s.Limits = nil }},
 		{`Limits "x": name: must be "default"`, func(s *resource.Set) { s.Limits = map[string]*heliosv1.Limits{"x": {Name: "x"}} }},
 		{`Limits "default": max_prepared_per_server: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxPreparedPerServer = 0 }},
+		{`Limits "default": max_waiting_logins: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxWaitingLogins = 0 }},
+		{`Limits "default": login_timeout: must be more than 0`, func(s *resource.Set) { s.Limits["default"].LoginTimeout = &durationpb.Duration{} }},
+		{`Limits "default": failed_login_window: missing`, func(s *resource.Set) { s.Limits["default"].FailedLoginWindow = nil }},
 		{`Limits "default": max_statement_bytes: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxStatementBytes = 0 }},
 	} {
 		t.Run(tt.want, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 )
 
 // collector asks a source at each scrape.
@@ -17,7 +18,7 @@ type collector struct {
 
 	build, clients, servers, wait, queries, errors *prometheus.Desc
 	logins, cancels, panics, bytes, goroutines     *prometheus.Desc
-	looks, pinned, dropped                         *prometheus.Desc
+	unadmitted, looks, pinned, dropped             *prometheus.Desc
 	readings, failures, known, kept                *prometheus.Desc
 	config                                         configDescs
 	listen                                         listenDescs
@@ -36,6 +37,7 @@ func newCollector(s Source, version string) *collector {
 		queries:    desc("queries_total", "Statements executed: Query, Execute and FunctionCall messages."),
 		errors:     desc("errors_total", "Errors that clients were told, by who made them: a server or the proxy.", "source"),
 		logins:     desc("logins_total", "Clients that logged in."),
+		unadmitted: desc("login_failures_total", "Log-ins that were refused, by the SQLSTATE that the client was told.", "sqlstate"),
 		cancels:    desc("cancels_total", "Cancel requests that reached a session."),
 		panics:     desc("panics_total", "Sessions that ended by a fault of the proxy."),
 		looks:      desc("server_looks_total", "Server connections that were looked through after a transaction that may have left something."),
@@ -55,7 +57,7 @@ func newCollector(s Source, version string) *collector {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.clients, c.servers, c.wait, c.queries, c.errors, c.logins, c.cancels, c.panics, c.bytes, c.goroutines,
+		c.build, c.clients, c.servers, c.wait, c.queries, c.errors, c.logins, c.unadmitted, c.cancels, c.panics, c.bytes, c.goroutines,
 		c.looks, c.pinned, c.dropped, c.readings, c.failures, c.known, c.kept,
 	} {
 		to <- d
@@ -87,6 +89,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	counter(c.errors, m.Errors, "server")
 	counter(c.errors, m.Refused, "proxy")
 	counter(c.logins, m.Logins)
+	for state, n := range byState(&m.Unadmitted) {
+		counter(c.unadmitted, n, state)
+	}
 	counter(c.cancels, m.Cancels)
 	counter(c.panics, m.Panics)
 	counter(c.looks, m.Looks)
@@ -111,6 +116,17 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if s.Config != nil {
 		c.config.collect(s.Config, to)
 	}
+}
+
+// byState adds up what has the same SQLSTATE.
+func byState(counts *[pgerr.Count]uint64) map[string]uint64 {
+	sums := map[string]uint64{}
+	for _, row := range pgerr.Table() {
+		if n := counts[row.ID]; n > 0 || row.ID == pgerr.AuthenticationFailed {
+			sums[row.SQLState] += n
+		}
+	}
+	return sums
 }
 
 // waits turns counts a bucket into counts up to a bound.

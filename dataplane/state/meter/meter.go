@@ -1,7 +1,10 @@
 // Package meter is what loops count: plain integers, each owned by one loop and summed when somebody asks. It never locks.
 package meter
 
-import "github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+import (
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+)
 
 // WaitBounds are the upper bounds of the queue-wait histogram, in seconds.
 var WaitBounds = [...]float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30}
@@ -19,6 +22,8 @@ type Loop struct {
 	Unnotified uint64 // those that were dropped, as a session had no room for them
 	FromClient uint64 // bytes
 	ToClient   uint64
+
+	Unadmitted [pgerr.Count]uint64 // log-ins that were refused, by the error that the client was told
 
 	Pinned  [pin.Count]uint64 // sessions that came to keep their server connection, by reason
 	Dropped [pin.Count]uint64 // what sessions lost at the end of a transaction, by reason
@@ -65,6 +70,9 @@ func (m *Loop) Add(o *Loop) {
 	m.Looks += o.Looks
 	m.Notified += o.Notified
 	m.Unnotified += o.Unnotified
+	for i, n := range o.Unadmitted {
+		m.Unadmitted[i] += n
+	}
 	for i := range m.Pinned {
 		m.Pinned[i] += o.Pinned[i]
 		m.Dropped[i] += o.Dropped[i]

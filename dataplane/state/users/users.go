@@ -49,9 +49,11 @@ func (u *User) Verifier() *scram.Keys {
 	return u.keys.Load()
 }
 
-// Stretch makes the keys of a password, which takes milliseconds. Who comes first makes them for all.
-func (u *User) Stretch() {
-	k, _ := scram.NewKeys(u.secret)
+// Stretch makes the keys of a password, which takes milliseconds. Who comes first makes them for all. The salt is the one that
+// somebody of that name would get who is not there, of whom mockSecret makes it.
+func (u *User) Stretch(mockSecret string) {
+	mock := scram.MockKeys(mockSecret, u.Name)
+	k, _ := scram.Derive(u.secret, mock.Salt, mock.Iterations)
 	u.keys.CompareAndSwap(nil, &k)
 }
 

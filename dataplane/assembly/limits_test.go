@@ -1,0 +1,263 @@
+package assembly
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// from connects from one of this machine's addresses.
+func from(ip, addr, user, database, password string) (*pgconn.PgConn, error) {
+	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", user, addr, database))
+	if err != nil {
+		return nil, err
+	}
+	cfg.Password = password
+	cfg.DialFunc = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext
+	return pgconn.ConnectConfig(context.Background(), cfg)
+}
+
+// turnedDown says with which SQLSTATE and sentence the proxy refuses; empty if it does not.
+func turnedDown(err error) string {
+	var pe *pgconn.PgError
+	if asPg(err, &pe) {
+		return pe.Code + " " + pe.Message
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// TestClientLimits refuses clients that are too many, by each of the bounds, and lets the next in when one has left. Who is refused
+// is told so; cancel requests are none of them.
+func TestClientLimits(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	for _, c := range []struct {
+		name string
+		edit func(*resource.Set)
+		want string
+	}{
+		{"all", func(s *resource.Set) { s.Limits["default"].MaxClients = 2 }, "53300 too many clients in all: the limit is 2"},
+		{"address", func(s *resource.Set) { s.Limits["default"].MaxClientsPerAddress = 2 }, `53300 too many clients from address "127.0.0.1": the limit is 2`},
+		{"database", func(s *resource.Set) { s.Limits["default"].MaxClientsPerDatabase = 2 }, `53300 too many clients in database "postgres": the limit is 2`},
+		{"one database", func(s *resource.Set) {
+			s.Limits["default"].MaxClientsPerDatabase = 1
+			s.Databases["postgres"] = proto.Clone(s.Databases["*"]).(*heliosv1.Database)
+			s.Databases["postgres"].Name, s.Databases["postgres"].MaxClients = "postgres", 2
+		}, `53300 too many clients in database "postgres": the limit is 2`},
+		{"user", func(s *resource.Set) { s.Limits["default"].MaxClientsPerUser = 2 }, `53300 too many clients of user "postgres": the limit is 2`},
+		{"one user", func(s *resource.Set) {
+			s.Limits["default"].MaxClientsPerUser = 1
+			s.Users["postgres"] = &heliosv1.User{Name: "postgres", MaxClients: 2}
+		}, `53300 too many clients of user "postgres": the limit is 2`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
+			c.edit(set)
+			p, addr := start(t, set)
+			a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+			for range 3 { // who is refused is not counted
+				if _, err := from("127.0.0.1", addr, "postgres", "postgres", ""); turnedDown(err) != c.want {
+					t.Errorf("the third: %v, want %s", err, c.want)
+				}
+			}
+			done := make(chan error, 1)
+			go func() { _, err := a.Exec(context.Background(), "SELECT pg_sleep(60)").ReadAll(); done <- err }()
+			within(t, 10*time.Second, "a statement runs", func() bool {
+				return ask(pgConn(t, pg), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid() AND state = 'active'") == "1"
+			})
+			if err := a.CancelRequest(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if err := <-done; !strings.Contains(fmt.Sprint(err), "57014") {
+				t.Errorf("a statement that was cancelled at a full door: %v", err)
+			}
+			b.Close(context.Background())
+			within(t, 10*time.Second, "a client gets in when another has left", func() bool {
+				c, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+				if err == nil {
+					c.Close(context.Background())
+				}
+				return err == nil
+			})
+			a.Close(context.Background())
+			within(t, 10*time.Second, "nobody is counted", func() bool { return p.hub.Clients.In() == 0 })
+		})
+	}
+}
+
+// pgConn is a connection to the server itself.
+func pgConn(t *testing.T, pg *pgcluster.Cluster) *pgconn.PgConn {
+	t.Helper()
+	c, err := tryConnect(pg.Primary.Addr(), "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// TestFailedLogins has a user wait at the address where he has failed, there or not, and nobody else.
+func TestFailedLogins(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Limits["default"].MaxFailedLogins = proto.Uint32(3)
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("right")}
+	set.Users["bob"] = &heliosv1.User{Name: "bob", Secret: secret("right"), ServerUser: "postgres"}
+	p, addr := start(t, set)
+	attempt := func(ip, user, password string) string {
+		c, err := from(ip, addr, user, "postgres", password)
+		if err == nil {
+			c.Close(context.Background())
+		}
+		return turnedDown(err)
+	}
+	check := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	for range 2 { // twice two failures, for the right password forgets them
+		for range 2 {
+			check("a wrong password", attempt("127.0.0.1", "postgres", "wrong"), `28P01 password authentication failed for user "postgres"`)
+		}
+		check("the right password", attempt("127.0.0.1", "postgres", "right"), "")
+	}
+	for _, user := range []string{"postgres", "nobody"} {
+		for range 3 {
+			check(user, attempt("127.0.0.1", user, "wrong"), fmt.Sprintf("28P01 password authentication failed for user %q", user))
+		}
+		got := attempt("127.0.0.1", user, "right")
+		if want := fmt.Sprintf("28000 too many failed log-ins of user %q from this address: try again in ", user); !strings.HasPrefix(got, want) {
+			t.Errorf("%s who has to wait: %q, want %q", user, got, want)
+		}
+	}
+	check("another user", attempt("127.0.0.1", "bob", "right"), "")
+	check("from elsewhere", attempt("127.0.0.2", "postgres", "right"), "")
+	for i := range 30 - 4 - 6 {
+		attempt("127.0.0.1", fmt.Sprint("guess", i), "wrong")
+	}
+	if got := attempt("127.0.0.1", "bob", "right"); !strings.HasPrefix(got, "28000 too many failed log-ins") {
+		t.Errorf("an address that has tried many users: %q", got)
+	}
+	check("from elsewhere", attempt("127.0.0.2", "bob", "right"), "")
+
+	m := p.Metrics().Counted.Unadmitted
+	if m[pgerr.AuthenticationFailed] != 30 || m[pgerr.TooManyFailures] != 3 {
+		t.Errorf("counted are %d wrong passwords and %d that had to wait", m[pgerr.AuthenticationFailed], m[pgerr.TooManyFailures])
+	}
+}
+
+// TestLoginsQueue has log-ins that compute wait for each other, refuses those that are too many, in words, also where TLS was asked
+// for, and holds nobody up who is in.
+func TestLoginsQueue(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	keys, _ := scram.Derive("right", []byte("0123456789abcdef"), 1_000_000) // that takes a while
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Limits["default"].MaxWaitingLogins = 2
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_PASSWORD
+	pki := newPKI(t)
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{CertFile: pki.cert, KeyFile: pki.key}
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret(keys.String()), ServerPassword: secret("any")}
+	p, addr := start(t, set, func(o *Options) { o.Reactor.Computing = 1 })
+	first, err := from("127.0.0.1", addr, "postgres", "postgres", "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close(context.Background())
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	got := map[string]int{}
+	for range 10 {
+		all.Go(func() {
+			c, err := from("127.0.0.1", addr, "postgres", "postgres", "right")
+			if err == nil {
+				c.Close(context.Background())
+			}
+			mu.Lock()
+			got[turnedDown(err)]++
+			mu.Unlock()
+		})
+	}
+	within(t, 20*time.Second, "log-ins wait", func() bool { return p.group.Waiting() == 2 })
+	for i, ask := range [][]byte{pgscript.SSLRequest(), {22, 3, 1, 0, 1, 1}} {
+		raw, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.SetDeadline(time.Now().Add(20 * time.Second))
+		raw.Write(ask)
+		b := make([]byte, 1000)
+		n, _ := raw.Read(b)
+		raw.Close()
+		if s := string(b[:n]); i == 0 && !strings.Contains(s, "C53300") || i == 1 && s != "\x15\x03\x01\x00\x02\x02\x50" {
+			t.Errorf("TLS while others are at it: %q", s)
+		}
+	}
+	want(t, first, "SELECT 1", "1")
+	all.Wait()
+	if got[""] < 3 || got["53300 too many log-ins are under way"] != 10-got[""] || got[""] == 10 {
+		t.Errorf("10 at once: %v", got)
+	}
+	if c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"postgresql"}}); err != nil {
+		t.Errorf("behind the storm: %v", err)
+	} else {
+		c.Close()
+	}
+}
+
+// TestFilesRunOut tells clients that there are hardly any file descriptors left, and keeps some for servers. It is not run beside other
+// tests, who open files too.
+func TestFilesRunOut(t *testing.T) {
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	var last int
+	for range 300 {
+		f, err := os.Open("/dev/null")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		last = int(f.Fd())
+	}
+	files := (last + 40) * 8 / 7 // so that the first eighth of those that are kept begins there
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *Options) { o.Files = files })
+	told, closed := 0, 0
+	for range 80 {
+		c, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+		switch got := turnedDown(err); {
+		case err == nil:
+			defer c.Close(context.Background())
+			want(t, c, "SELECT 1", "1")
+		case strings.HasPrefix(got, "53300 too many clients for the files that it may open: the limit is "):
+			told++
+		default:
+			closed++
+		}
+	}
+	if told == 0 || reactor.OpenFiles() < files {
+		t.Errorf("%d were told, %d not", told, closed)
+	}
+}

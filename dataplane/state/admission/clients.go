@@ -1,0 +1,114 @@
+// Package admission counts the clients that are in and the log-ins that fail, and says who has to wait outside. It never looks at what a client sends, and never parks anybody: the answer is there at once.
+package admission
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+)
+
+// Bounds are how many clients may be in at once; 0 is no bound.
+type Bounds struct{ All, Address, Database, User int }
+
+// Full says which bound is reached.
+type Full struct {
+	What string // "in all", `from address "10.0.0.1"`, ...
+	Max  int
+}
+
+// String ends the sentence "too many clients ".
+func (f *Full) String() string { return fmt.Sprintf("%s: the limit is %d", f.What, f.Max) }
+
+// Clients counts the clients of a proxy. The zero Clients is ready, and any thread may use it.
+type Clients struct {
+	mu        sync.Mutex
+	all       int
+	addresses map[netip.Addr]int
+	databases map[string]int
+	users     map[string]int
+}
+
+// Place is what a client holds of the count. It is kept by whoever entered.
+type Place uint8
+
+// Places.
+const (
+	Outside  Place = iota
+	Entered        // counts in all, and for its address
+	Admitted       // and for its database and user
+)
+
+// Enter counts a client that says who it wants to be. One at a unix socket has no valid address, and no bound for it.
+func (c *Clients) Enter(p *Place, addr netip.Addr, b Bounds) *Full {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if over(c.all, b.All) {
+		return &Full{"in all", b.All}
+	}
+	if addr.IsValid() && over(c.addresses[addr], b.Address) {
+		return &Full{fmt.Sprintf("from address %q", addr), b.Address}
+	}
+	c.all++
+	if addr.IsValid() {
+		add(&c.addresses, addr)
+	}
+	*p = Entered
+	return nil
+}
+
+// Admit counts an entered client that has proved who it is: nobody takes a user's places who only names him.
+func (c *Clients) Admit(p *Place, db, user string, b Bounds) *Full {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if over(c.databases[db], b.Database) {
+		return &Full{fmt.Sprintf("in database %q", db), b.Database}
+	}
+	if over(c.users[user], b.User) {
+		return &Full{fmt.Sprintf("of user %q", user), b.User}
+	}
+	add(&c.databases, db)
+	add(&c.users, user)
+	*p = Admitted
+	return nil
+}
+
+// Leave gives back what the client holds, which may be nothing. The rest is what it entered and was admitted with.
+func (c *Clients) Leave(p *Place, addr netip.Addr, db, user string) {
+	if *p == Outside {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if addr.IsValid() {
+		take(c.addresses, addr)
+	}
+	if *p == Admitted {
+		take(c.databases, db)
+		take(c.users, user)
+	}
+	*p = Outside
+}
+
+// In returns how many clients are counted.
+func (c *Clients) In() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all
+}
+
+func over(n, limit int) bool { return limit > 0 && n >= limit }
+
+func add[K comparable](m *map[K]int, k K) {
+	if *m == nil {
+		*m = map[K]int{}
+	}
+	(*m)[k]++
+}
+
+// take forgets who has nobody in: names and addresses are without number.
+func take[K comparable](m map[K]int, k K) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
+	}
+}
