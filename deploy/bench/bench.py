@@ -12,6 +12,8 @@ Typical use
   bench.py run --before /tmp/heliosproxy.old    # and against another build
   bench.py run --workloads s8,s64,prep8 --rounds 7 --duration 4 --json out.json
   bench.py run --max-cpu-ratio s64:1.0          # exit status 1 when worse than that
+  bench.py run --auth scram --workloads login8,tlslogin8,tls8,idletls1000    # log-ins, and TLS
+  bench.py storm                                # do log-ins slow others' queries down?
   bench.py list                                 # the workloads
 
   # any other proxy (placeholders: {pg_host} {pg_port} {listen_port} {user} {db} {dir} {pool_size}); stopped afterwards
@@ -24,7 +26,7 @@ A target is NAME=HOST:PORT:PID[:TLSPORT]; PID 0 = no process measured. TLS workl
 Exit status: 0, or 1 if a --max-cpu-ratio / --min-tps-ratio gate (to PgBouncer, as WORKLOAD:VALUE) fails. Only addresses of the
 loopback range are accepted.
 """
-import argparse, glob, ipaddress, json, os, pwd, random, resource, shutil, signal, socket
+import argparse, base64, glob, hashlib, hmac, ipaddress, json, os, pwd, random, resource, shutil, signal, socket
 import ssl, statistics, struct, subprocess, sys, tempfile, time
 
 CLK = os.sysconf("SC_CLK_TCK")
@@ -133,7 +135,38 @@ class Raw:
             self.s = c.wrap_socket(self.s)
         b = b"user\0%s\0database\0%s\0\0" % (USER.encode(), DB.encode())
         self.s.sendall(struct.pack("!ii", len(b) + 8, 196608) + b)
-        self.until_ready()
+        self.prove()
+
+    salted = {}
+
+    def prove(self):
+        """Answers SCRAM-SHA-256 (RFC 5802) where it is asked for, then reads on until it may begin."""
+        f = self.s.makefile("rb")
+        say = lambda b: self.s.sendall(b"p" + struct.pack("!i", len(b) + 4) + b)
+        mac = lambda k, m: hmac.new(k, m, hashlib.sha256).digest()
+        bare = b"n=,r=" + base64.b64encode(os.urandom(18))
+        while True:
+            head = f.read(5)
+            if len(head) < 5:
+                raise OSError("connection closed")
+            body = f.read(struct.unpack("!i", head[1:])[0] - 4)
+            code = struct.unpack("!i", body[:4])[0] if head[:1] == b"R" else None
+            if head[:1] == b"E":
+                raise OSError(body.decode(errors="replace"))
+            if head[:1] == b"Z":
+                return
+            if code == 10:
+                first = b"n,," + bare
+                say(b"SCRAM-SHA-256\0" + struct.pack("!i", len(first)) + first)
+            if code == 11:
+                a = dict(x.split(b"=", 1) for x in body[4:].split(b","))
+                key = (a[b"s"], int(a[b"i"]))
+                if key not in Raw.salted:
+                    Raw.salted[key] = hashlib.pbkdf2_hmac("sha256", b"bench", base64.b64decode(key[0]), key[1])
+                client = mac(Raw.salted[key], b"Client Key")
+                without = b"c=biws,r=" + a[b"r"]
+                sign = mac(hashlib.sha256(client).digest(), b",".join([bare, body[4:], without]))
+                say(without + b",p=" + base64.b64encode(bytes(x ^ y for x, y in zip(client, sign))))
 
     def until_ready(self):
         """Discard input up to ReadyForQuery; returns bytes seen. Fast path looks only at the tail."""
@@ -209,9 +242,12 @@ WORKLOADS = [
     W("pipe8",   "10-query pipelines (-M extended), 8 clients", c=8, script="pipe10", args=["-M", "extended"]),
     W("tls8",    "pgbench -S simple over TLS, 8 clients", c=8, args=["-S"], tls=True),
     W("tlsconn", "TLS connect per transaction, 4 clients", c=4, args=["-S", "-C"], tls=True),
+    W("login8",    "log in and leave, 8 clients, keys made before", login=8),
+    W("tlslogin8", "the same over TLS", login=8, tls=True),
     W("out100",  "SELECT of 100 MB, MB/s and CPU per MB", bulk="out"),
     W("in100",   "COPY IN of 100 MB, MB/s and CPU per MB", bulk="in"),
     W("idle1000", "1000 idle clients, memory each",    idle=1000),
+    W("idletls1000", "1000 idle TLS clients, memory each", idle=1000, tls=True),
     W("idle5000", "5000 idle clients, memory each",    idle=5000),
 ]
 BYNAME = {w["name"]: w for w in WORKLOADS}
@@ -233,12 +269,43 @@ port = %(pg_port)d
 role = "primary"
 
 [auth]
-mode = "trust"
-"""
+mode = "%(auth)s"
+
+[[users]]
+name = "bench"
+password = '%(secret)s'
+%(tls)s"""
+
+def verifier(password="bench"):
+    """What PostgreSQL and the proxies keep of the password: RFC 5803."""
+    salt = os.urandom(16); n = 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, n)
+    mac = lambda k, m: hmac.new(k, m, hashlib.sha256).digest()
+    b = lambda x: base64.b64encode(x).decode()
+    return "SCRAM-SHA-256$%d:%s$%s:%s" % (n, b(salt), b(hashlib.sha256(mac(salted, b"Client Key")).digest()), b(mac(salted, b"Server Key")))
+
+def logins(st, t, *args, **kw):
+    """The program that logs in, started; its output is a pipe."""
+    program = os.path.join(st.dir, "logins")
+    if not os.path.exists(program):
+        subprocess.run(["go", "build", "-o", program, "./deploy/bench/logins"], cwd=ROOT, check=True)
+    return subprocess.Popen([program, "-address", "127.0.0.1:%d" % (t["tls"] if "-tls" in args else t["port"])] + list(args),
+                            stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, **kw)
+
+def login(st, t, w, secs):
+    u0, s0 = cpu_seconds(t["pid"])
+    p = logins(st, t, *(["-tls"] if w.get("tls") else []), "-clients", str(w["login"]), "-length", "%gs" % secs)
+    r = json.loads(p.communicate()[0])
+    u1, s1 = cpu_seconds(t["pid"])
+    if p.returncode or not r["done"] or r["refused"]:
+        raise RuntimeError("log-ins: %s" % r)
+    n = r["done"]
+    return dict(tps=n / r["seconds"], p50=r["p50_ms"] * 1e3, p99=r["p99_ms"] * 1e3,
+                cpu=(u1 + s1 - u0 - s0) * 1e6 / n, sys=(s1 - s0) * 1e6 / n, rss=rss_kib(t["pid"]))
 
 def pgbench(t, w, secs, tmp, bindir):
     port = t["tls"] if w.get("tls") else t["port"]
-    env = dict(os.environ, PGSSLMODE="require" if w.get("tls") else "disable", PGGSSENCMODE="disable")
+    env = dict(os.environ, PGPASSWORD="bench", PGSSLMODE="require" if w.get("tls") else "disable", PGGSSENCMODE="disable")
     pre = os.path.join(tmp, "log")
     for f in glob.glob(pre + ".*"):
         os.unlink(f)
@@ -299,6 +366,24 @@ def bulk(t, w):
         r.update(cpu=(u1 + s1 - u0 - s0) * 1e6 / mb, sys=(s1 - s0) * 1e6 / mb, rss=rss_kib(t["pid"]))
     return r
 
+def idle_tls(st, t, w):
+    n = w["idle"]
+    if not t["pid"]:
+        raise RuntimeError("no process to measure")
+    p = logins(st, t, "-tls", "-hold", "1")                   # what the first of them needs is not counted
+    p.stdout.readline(); p.stdin.close(); p.wait(); time.sleep(0.5)
+    base = rss_kib(t["pid"]); u0, s0 = cpu_seconds(t["pid"]); t0 = time.time()
+    p = logins(st, t, "-tls", "-hold", str(n))
+    if p.stdout.readline() != "held\n":
+        raise RuntimeError("cannot hold %d clients" % n)
+    dt = time.time() - t0; u1, s1 = cpu_seconds(t["pid"])
+    time.sleep(1.0)
+    after = rss_kib(t["pid"]); time.sleep(4.0); settled = rss_kib(t["pid"])
+    u2, s2 = cpu_seconds(t["pid"]); time.sleep(2.0); u3, s3 = cpu_seconds(t["pid"])
+    p.stdin.close(); p.wait()
+    return dict(tps=n / dt, cpu=(u1 + s1 - u0 - s0) * 1e6 / n, rss=settled, rss_per_conn=(settled - base) / n,
+                rss_at_once=(after - base) / n, idle_cpu_pct=(u3 + s3 - u2 - s2) * 50)
+
 def idle(t, w):
     n = w["idle"]
     if not t["pid"]:
@@ -317,20 +402,22 @@ def idle(t, w):
     return dict(tps=n / dt, cpu=(u1 + s1 - u0 - s0) * 1e6 / n, rss=after, rss_per_conn=(after - base) / n,
                 idle_cpu_pct=(u3 + s3 - u2 - s2) * 50)
 
-def measure(t, w, secs, tmp, bindir):
+def measure(st, t, w, secs, tmp, bindir):
     if w.get("tls") and not t["tls"]:
         raise RuntimeError("no TLS port")
     if "bulk" in w:
         return bulk(t, w)
+    if "login" in w:
+        return login(st, t, w, secs)
     if "idle" in w:
-        return idle(t, w)
+        return idle_tls(st, t, w) if w.get("tls") else idle(t, w)
     return pgbench(t, w, secs, tmp, bindir)
 
 # ----------------------------------------------------------------- the stack
 
 class Stack:
     def __init__(self, a):
-        self.a, self.procs, self.pg = a, [], None
+        self.a, self.procs, self.pg, self.tls = a, [], None, False
         self.dir = tempfile.mkdtemp(prefix="pgproxybench.", dir=a.workdir)
         os.chmod(self.dir, 0o755)
         self.srv = os.path.join(self.dir, "srv"); os.mkdir(self.srv)
@@ -381,6 +468,8 @@ class Stack:
                "from generate_series(1, 100000) i")
         ps(DB, USER, "vacuum analyze")
 
+    secret = verifier()
+
     def cert(self):
         k, c = self.srv + "/tls.key", self.srv + "/tls.crt"
         if not os.path.exists(c):
@@ -393,11 +482,11 @@ class Stack:
     def start_pgbouncer(self, port, pg_host, pg_port, tls=False, name="pgbouncer"):
         ini = os.path.join(self.srv, name + ".ini"); auth = os.path.join(self.srv, "users.txt")
         with open(auth, "w") as f:
-            f.write('"bench" "bench"\n')
+            f.write('"bench" "%s"\n' % (self.secret if self.a.auth == "scram" else "bench"))
         ver = subprocess.run([self.a.pgbouncer, "--version"], capture_output=True, text=True).stdout.split()[1]
         v = tuple(int(x) for x in ver.split(".")[:2])
         conf = ["[databases]", "bench = host=%s port=%d dbname=bench user=bench" % (pg_host, pg_port), "[pgbouncer]",
-                "listen_addr = 127.0.0.1", "listen_port = %d" % port, "unix_socket_dir =", "auth_type = trust",
+                "listen_addr = 127.0.0.1", "listen_port = %d" % port, "unix_socket_dir =", "auth_type = " + ("scram-sha-256" if self.a.auth == "scram" else "trust"),
                 "auth_file = " + auth, "pool_mode = transaction", "default_pool_size = %d" % self.a.pool_size,
                 "max_client_conn = 12000", "ignore_startup_parameters = extra_float_digits",
                 "log_connections = 0", "log_disconnections = 0", "log_stats = 0", "server_idle_timeout = 3600"]
@@ -419,11 +508,16 @@ class Stack:
         listen = free_port()
         conf = os.path.join(self.dir, name + ".toml")
         with open(conf, "w") as f:
-            f.write(PROXY_TOML % dict(listen_port=listen, admin_port=free_port(), pool_size=self.a.pool_size,
-                                      pg_host=pg_host, pg_port=pg_port))
+            tls = ""
+            if self.tls:
+                tls = '\n[tls]\ncert_path = "%s.crt"\nkey_path = "%s.key"\n' % ((os.path.join(self.dir, "ours"),) * 2)
+                for end, path in zip(("key", "crt"), self.cert()):
+                    shutil.copy(path, os.path.join(self.dir, "ours." + end)); os.chmod(os.path.join(self.dir, "ours." + end), 0o600)
+            f.write(PROXY_TOML % dict(listen_port=listen, admin_port=free_port(), pool_size=self.a.pool_size, pg_host=pg_host,
+                                      pg_port=pg_port, auth=self.a.auth, secret=self.secret, tls=tls))
         p = self.spawn(name, [os.path.abspath(program), "--config", conf], as_postgres=False)
         wait_port(listen)
-        return dict(name=name, host="127.0.0.1", port=listen, pid=p.pid, tls=0)
+        return dict(name=name, host="127.0.0.1", port=listen, pid=p.pid, tls=listen if self.tls else 0)
 
     def stop(self):
         for p in reversed(self.procs):
@@ -441,7 +535,7 @@ class Stack:
 
 COLS = [("tps", "tps (MB/s for bulk, conn/s for idle)"), ("p50", "p50 µs"), ("p99", "p99 µs"),
         ("cpu", "proxy CPU µs/txn (µs/MB, µs/conn)"), ("sys", "of it kernel"), ("rss", "PSS KiB"),
-        ("rss_per_conn", "KiB/idle conn"), ("idle_cpu_pct", "idle CPU %")]
+        ("rss_per_conn", "KiB/idle conn"), ("rss_at_once", "the same at once"), ("idle_cpu_pct", "idle CPU %")]
 
 def med(v):
     v = [x for x in v if x is not None]
@@ -524,6 +618,50 @@ def cmd_serve(a):
     finally:
         st.stop()
 
+def cmd_storm(a):
+    """Others' queries beside log-ins at a rate: at the same proxy, and, as the control, at a second one that has nothing else to do."""
+    raise_limit()
+    st = Stack(a); st.tls = True
+    try:
+        host, port = "127.0.0.1", st.start_pg(a.pg_port or free_port())
+        busy = st.start_ours("heliosproxy", a.program, host, port)
+        second = st.start_ours("second", a.program, host, port)
+        w = dict(c=a.clients, args=["-S"])
+        if a.query_rate:
+            w["args"] += ["-R", str(a.query_rate)]
+        print("pgbench -S, %d clients%s, beside log-ins over TLS by SCRAM; %d rounds of %g s each; %d cores" % (
+            a.clients, " at %d/s" % a.query_rate if a.query_rate else "", a.rounds, a.duration, os.cpu_count()), flush=True)
+        print("| log-ins offered a second | at | p50 µs | p99 µs | queries/s | log-ins/s | their p50 ms | refused |\n|---|---|---|---|---|---|---|---|", flush=True)
+        for rate in [float(x) for x in a.rates.split(",")]:
+            got = {"none": [], "itself": [], "second": []}
+            refused = {}
+            for r in range(a.rounds):
+                order = list(got); random.shuffle(order)
+                for at in order:
+                    p = None
+                    if at != "none":
+                        p = logins(st, busy if at == "itself" else second, "-tls", "-rate", str(rate), "-clients", str(a.login_clients),
+                                   "-length", "%gs" % (a.duration + 1))
+                        time.sleep(0.5)
+                    x = pgbench(busy, w, a.duration, st.out, a.pg_bin)
+                    if p:
+                        l = json.loads(p.communicate()[0])
+                        x.update(logins=l["done"] / l["seconds"], lp50=l["p50_ms"])
+                        for k, v in list(l["refused"].items()) + [("not begun", l["skipped"])]:
+                            refused.setdefault(at, {}).setdefault(k, 0); refused[at][k] += v
+                        if l.get("words"):
+                            refused[at]["words"] = l["words"]
+                    got[at].append(x)
+            for at, xs in got.items():
+                m = lambda k: fmt(med([x.get(k) for x in xs]))
+                print("| %g | %s | %s | %s | %s | %s | %s | %s |" % (rate, at, m("p50"), m("p99"), m("tps"), m("logins"), m("lp50"),
+                      refused.get(at, "")), flush=True)
+            print("p99 to that of the control, by round: median %.2f of %s" % (
+                med([x["p99"] / y["p99"] for x, y in zip(got["itself"], got["second"])]),
+                ["%.2f" % (x["p99"] / y["p99"]) for x, y in zip(got["itself"], got["second"])]), flush=True)
+    finally:
+        st.stop()
+
 def cmd_run(a):
     raise_limit()
     ws = [w.strip() for w in (QUICK if a.quick else a.workloads).split(",") if w.strip()]
@@ -536,12 +674,13 @@ def cmd_run(a):
         a.rounds, a.duration = min(a.rounds, 3), min(a.duration, 2)
     st = Stack(a)
     try:
+        st.tls = any(BYNAME[w].get("tls") for w in ws)
         if a.pg:
             h, p = a.pg.split(":"); check_loopback(h); host, port = h, int(p)
             st.init_db(host, port)
         else:
             host, port = "127.0.0.1", st.start_pg(a.pg_port or free_port())
-        targets = [dict(name="direct", host=host, port=port, pid=0, tls=0)] if a.direct else []
+        targets = [dict(name="direct", host=host, port=port, pid=0, tls=0)] if a.direct and a.auth == "trust" else []
         given = [parse_target(s) for s in a.target]
         if not any(t["name"] == a.base for t in given) and a.base == "pgbouncer":
             pp = free_port(); pid, ver = st.start_pgbouncer(pp, host, port)
@@ -588,7 +727,7 @@ def cmd_run(a):
                         continue                              # failed once: not tried again
                     tt = dict(t, pid=t.get("tlspid", t["pid"])) if wd.get("tls") else t
                     try:
-                        x = measure(tt, wd, a.duration if r >= 0 else 1, st.out, a.pg_bin)
+                        x = measure(st, tt, wd, a.duration if r >= 0 else 1, st.out, a.pg_bin)
                     except (RuntimeError, OSError, subprocess.TimeoutExpired) as e:
                         x = dict(error=str(e))
                     if r >= 0 or "error" in x:
@@ -622,6 +761,7 @@ def main():
     common.add_argument("--workdir", default="/tmp")
     common.add_argument("--pool-size", type=int, default=16)
     common.add_argument("--pg-port", type=int, default=0)
+    common.add_argument("--auth", choices=["trust", "scram"], default="trust", help="how clients log in at the proxies")
     common.add_argument("--keep", action="store_true", help="keep the temporary directory")
     s = sub.add_parser("serve", parents=[common], help="keep PostgreSQL + PgBouncer up")
     s.add_argument("--pgbouncer-port", type=int, default=0)
@@ -644,12 +784,21 @@ def main():
     r.add_argument("--json")
     r.add_argument("--max-cpu-ratio", action="append", default=[], metavar="WORKLOAD:X")
     r.add_argument("--min-tps-ratio", action="append", default=[], metavar="WORKLOAD:X")
+    m = sub.add_parser("storm", parents=[common], help="others' queries beside log-ins")
+    m.set_defaults(auth="scram")
+    m.add_argument("--program", default=os.path.join(ROOT, "bin/heliosproxy"))
+    m.add_argument("--rates", default="200,1000", help="log-ins a second, with commas between")
+    m.add_argument("--clients", type=int, default=8, help="of pgbench")
+    m.add_argument("--query-rate", type=int, default=0, help="queries a second; 0: as many as they can")
+    m.add_argument("--login-clients", type=int, default=300, help="log-ins under way, at most")
+    m.add_argument("--rounds", type=int, default=3)
+    m.add_argument("--duration", type=int, default=10)
     sub.add_parser("list", help="workloads")
     a = ap.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # so that the servers are stopped and the directory goes
     if a.cmd == "run":
         a.duration = int(max(1, a.duration))
-    sys.exit({"list": cmd_list, "serve": cmd_serve, "run": cmd_run}[a.cmd](a) or 0)
+    sys.exit({"list": cmd_list, "serve": cmd_serve, "run": cmd_run, "storm": cmd_storm}[a.cmd](a) or 0)
 
 if __name__ == "__main__":
     main()
