@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"crypto/rand"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -29,7 +31,7 @@ type stage struct {
 }
 
 // newStage makes a stage whose pool has one server connection, logged in.
-func newStage(t testing.TB) *stage {
+func newStage(t testing.TB, edit ...func(*resource.Set)) *stage {
 	g, err := reactor.NewGroup(1, reactor.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +42,12 @@ func newStage(t testing.TB) *stage {
 		Nodes:        map[string]*heliosv1.Node{"n1": {Name: "n1", Cluster: "main", Host: "127.0.0.1", Port: 1, Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY}},
 		PoolProfiles: map[string]*heliosv1.PoolProfile{"p": {Name: "p", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 1, AcquireTimeout: durationpb.New(time.Minute)}},
 		Listeners:    map[string]*heliosv1.Listener{"l": {Name: "l", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
+		Users:        map[string]*heliosv1.User{},
 		Databases:    map[string]*heliosv1.Database{"*": {Name: "*", Cluster: "main", PoolProfile: "p"}},
 		Limits:       map[string]*heliosv1.Limits{"default": {MaxPreparedStatements: 100, MaxPreparedPerServer: 100, MaxPreparedBytes: 1 << 20, MaxStatementBytes: 1 << 20, LoginTimeout: durationpb.New(time.Minute), MaxWaitingLogins: 1}},
+	}
+	for _, e := range edit {
+		e(set)
 	}
 	snap, err := snapshot.Compile(set, 1)
 	if err != nil {
@@ -173,23 +179,56 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// BenchmarkLogin is the walk of a connection that logs in by trust and says goodbye.
+// BenchmarkLogin is the walk of a connection that logs in and says goodbye. That by SCRAM includes what the client computes.
 func BenchmarkLogin(b *testing.B) {
-	s := newStage(b)
-	s.client()
 	hello := pgscript.Startup(pgscript.Version30, "user", "u", "database", "d")
-	door := &Door{Listener: &snapshot.Listener{Door: &auth.Door{Method: auth.Trust}}}
+	keys, key := scram.Derive("secret", []byte("0123456789abcdef"), 4096)
+	for _, c := range []struct {
+		name   string
+		method auth.Method
+	}{{"trust", auth.Trust}, {"scram", auth.SCRAM}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := newStage(b, func(set *resource.Set) {
+				set.Users["u"] = &heliosv1.User{Name: "u", Secret: &heliosv1.Secret{Value: keys.String()}, ServerPassword: &heliosv1.Secret{Value: "secret"}}
+			})
+			s.client()
+			door := &Door{Listener: &snapshot.Listener{Door: &auth.Door{Method: c.method}}}
+			s.loop.Step()
+			b.ReportAllocs()
+			for b.Loop() {
+				e, m := s.loop.NewMemory()
+				Accept(s.hub, e, reactor.Address{}, door)
+				m.Feed(hello)
+				s.loop.Step()
+				if c.method == auth.SCRAM {
+					s.prove(m, key, keys.ServerKey)
+				}
+				m.Feed(pgscript.Terminate())
+				s.loop.Step()
+				if !m.Closed() {
+					b.Fatalf("%q", m.Sent)
+				}
+			}
+		})
+	}
+}
+
+// prove answers a listener that has asked for SCRAM.
+func (s *stage) prove(m *reactor.Memory, key scram.ClientKey, server scram.Key) {
+	cl, err := scram.NewClient(rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m.Take()
+	m.Feed(pgscript.SASLInitial(scram.Mechanism, string(cl.First())))
 	s.loop.Step()
-	b.ReportAllocs()
-	for b.Loop() {
-		e, m := s.loop.NewMemory()
-		Accept(s.hub, e, reactor.Address{}, door)
-		m.Feed(hello)
-		s.loop.Step()
-		m.Feed(pgscript.Terminate())
-		s.loop.Step()
-		if !m.Closed() {
-			b.Fatalf("%q", m.Sent)
-		}
+	if _, _, err := cl.Salt(m.Sent[9:]); err != nil {
+		s.t.Fatalf("%q: %v", m.Sent, err)
+	}
+	m.Take()
+	m.Feed(pgscript.SASLResponse(string(cl.Final(key, server))))
+	s.loop.Step()
+	if n := len(m.Sent); n < 6 || m.Sent[n-6] != 'Z' {
+		s.t.Fatalf("log-in: %q", m.Sent)
 	}
 }

@@ -106,7 +106,7 @@ func (s *Server) Final(clientFinal []byte) (serverFinal []byte, key ClientKey, e
 		return nil, ClientKey{}, ErrFailed
 	}
 	signature := mac(s.keys.ServerKey[:], auth)
-	return append([]byte("v="), base64.StdEncoding.EncodeToString(signature[:])...), key, nil
+	return base64.StdEncoding.AppendEncode([]byte("v="), signature[:]), key, nil
 }
 
 // readFinal reads channel-binding "," nonce ["," extensions] "," proof and returns the proof and what stands before it.

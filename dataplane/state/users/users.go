@@ -12,6 +12,7 @@ import (
 type User struct {
 	Name   string
 	secret string // a password, an md5 hash or a SCRAM verifier
+	proves bool   // it is a verifier
 	keys   atomic.Pointer[scram.Keys]
 }
 
@@ -24,6 +25,7 @@ func New(name, secret string) (*User, error) {
 		if err != nil {
 			return nil, err
 		}
+		u.proves = true
 		u.keys.Store(&k)
 	}
 	return u, nil
@@ -36,7 +38,7 @@ func (u *User) Secret() string { return u.secret }
 func (u *User) HasMD5() bool { return pgmd5.IsHash(u.secret) }
 
 // HasVerifier says whether the secret is a SCRAM verifier. Nobody has none.
-func (u *User) HasVerifier() bool { return u != nil && scram.IsVerifier(u.secret) }
+func (u *User) HasVerifier() bool { return u != nil && u.proves }
 
 // Keys returns what a proof of SCRAM is checked with; nil where that is not made yet, see [User.Stretch], or cannot be.
 func (u *User) Keys() *scram.Keys { return u.keys.Load() }
