@@ -54,6 +54,7 @@ type node struct {
 	configs   int // config streams
 	reporters map[*reporter]struct{}
 	confirmed string // the hash that it has confirmed on its config stream
+	alarm     alarm
 }
 
 // New makes a fleet without proxies.

@@ -124,14 +124,19 @@ func (f *Fleet) hear(stream heliosv1.StatusService_StreamStatusServer, id string
 
 // report takes over what a proxy says of itself: it is the truth.
 func (f *Fleet) report(id string, r *heliosv1.StatusReport) {
+	var e *heliosv1.Event
 	f.update(id, func(n *node) {
+		e = n.alarm.hear(id, r, f.o.Now())
 		x := n.seen
 		x.Group, x.Build, x.Started = r.GetGroup(), r.GetBuild(), r.GetStarted()
 		x.Generation, x.Hash, x.Source, x.Since = r.GetGeneration(), r.GetHash(), r.GetSource(), r.GetSince()
 		x.Rejection, x.Warnings = r.GetRejection(), r.GetWarnings()
 		x.Ready, x.Reason, x.Listeners = r.GetReady(), r.GetReason(), r.GetListeners()
-		x.Clients, x.Servers = r.GetClients(), r.GetServers()
+		x.Clients, x.Servers, x.FailedLogins = r.GetClients(), r.GetServers(), r.GetFailedLogins()
 	})
+	if e != nil {
+		f.o.Event(e)
+	}
 }
 
 // leave turns the end of a stream into the error of its method.

@@ -165,6 +165,9 @@ func TestFailedLogins(t *testing.T) {
 	check("from elsewhere", attempt("127.0.0.2", "bob", "right"), "")
 
 	m := p.Metrics().Counted.Unadmitted
+	if n := p.hub.Failures.Count(); n != 33 {
+		t.Errorf("%d failures are reported", n)
+	}
 	if m[pgerr.AuthenticationFailed] != 30 || m[pgerr.TooManyFailures] != 3 {
 		t.Errorf("counted are %d wrong passwords and %d that had to wait", m[pgerr.AuthenticationFailed], m[pgerr.TooManyFailures])
 	}

@@ -35,7 +35,7 @@ func (r reporter) Report() (*heliosv1.StatusReport, <-chan struct{}) {
 	x := &heliosv1.StatusReport{
 		NodeId: p.o.NodeID, Group: r.group, Build: version.String(), Started: timestamppb.New(p.started),
 		StoreId: s.StoreID, Generation: s.Generation, Hash: s.Hash(), Source: s.Source, Rejection: s.Rejection, Warnings: s.Warnings,
-		Ready: ok, Reason: reason, Listeners: p.Addresses(),
+		Ready: ok, Reason: reason, Listeners: p.Addresses(), FailedLogins: p.hub.Failures.Count(),
 	}
 	if s.Content != nil {
 		x.Since = timestamppb.New(s.Since)

@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -158,6 +159,51 @@ func TestClientCertificates(t *testing.T) {
 	}
 	if _, err := px.Apply(set, nil); err == nil || !strings.Contains(err.Error(), "crl") {
 		t.Errorf("a configuration with a list that cannot be read is taken: %v", err)
+	}
+}
+
+// TestCertificateReplaced gives a listener another certificate, file by file, while clients are at work and others come: nobody is
+// dropped or turned away, and who comes after that sees the new one.
+func TestCertificateReplaced(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	pg.Primary.Exec(t, "CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, abalance int); CREATE TABLE pgbench_branches AS SELECT 1 AS bid; INSERT INTO pgbench_accounts SELECT g, g FROM generate_series(1, 100000) g")
+	p := newPKI(t)
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_REQUIRE, CertFile: p.cert, KeyFile: p.key}
+	_, addr := start(t, set, func(o *Options) { o.FilesPeriod = 5 * time.Millisecond })
+	host, port := split(addr)
+	var at [2]*exec.Cmd
+	var said [2]bytes.Buffer
+	for i, how := range []string{"-c4", "-Cc2"} {
+		at[i] = exec.Command("pgbench", "-n", "-S", "-T3", how, "-h", host, "-p", port, "-U", "postgres", "postgres")
+		at[i].Env = append(os.Environ(), "PGSSLMODE=verify-ca", "PGSSLROOTCERT="+p.ca)
+		at[i].Stdout, at[i].Stderr = &said[i], &said[i]
+		if err := at[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		pair := p.Server("localhost", "127.0.0.1")
+		cert, key := pair.Files(t, t.TempDir(), "server")
+		for from, to := range map[string]string{cert: p.cert, key: p.key} { // in either order
+			if err := os.Rename(from, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		within(t, 10*time.Second, "the new certificate", func() bool {
+			c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"postgresql"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			return c.ConnectionState().PeerCertificates[0].SerialNumber.Cmp(pair.Leaf(t).SerialNumber) == 0
+		})
+	}
+	for i := range at {
+		if err := at[i].Wait(); err != nil || !strings.Contains(said[i].String(), "number of failed transactions: 0") {
+			t.Errorf("%v\n%s", err, &said[i])
+		}
 	}
 }
 

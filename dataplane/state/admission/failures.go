@@ -28,8 +28,9 @@ const (
 type Failures struct {
 	most int
 
-	mu   sync.Mutex
-	paid map[from]int64 // when all failures will be paid for: nanoseconds
+	mu    sync.Mutex
+	paid  map[from]int64 // when all failures will be paid for: nanoseconds
+	count uint64
 }
 
 // from is who failed: a user from an address, or, without one, anybody from there.
@@ -64,6 +65,9 @@ func (f *Failures) Wait(now int64, addr netip.Addr, user string, p Patience) tim
 	if addr.IsValid() {
 		wait = max(wait, f.wait(now, from{origin: o}, crowded(p)))
 	}
+	if wait > 0 {
+		f.count++
+	}
 	return wait
 }
 
@@ -76,12 +80,13 @@ func (f *Failures) wait(now int64, w from, p Patience) time.Duration {
 
 // Failed notes that a log-in failed, and says whether it is the first after which there is a wait.
 func (f *Failures) Failed(now int64, addr netip.Addr, user string, p Patience) (begins bool) {
-	if p.Max <= 0 {
-		return false
-	}
 	o := origin(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.count++
+	if p.Max <= 0 {
+		return false
+	}
 	begins = f.charge(now, from{o, user}, p)
 	if addr.IsValid() && f.charge(now, from{origin: o}, crowded(p)) {
 		begins = true
@@ -117,4 +122,11 @@ func (f *Failures) Succeeded(addr netip.Addr, user string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.paid, from{origin(addr), user})
+}
+
+// Count is how many log-ins have failed, or were told to wait, since the start.
+func (f *Failures) Count() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
 }

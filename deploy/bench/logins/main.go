@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	var o storm.Options
+	o := storm.Options{Deadline: 30 * time.Second}
 	flag.StringVar(&o.Address, "address", "", "HOST:PORT")
 	flag.StringVar(&o.User, "user", "bench", "user")
 	flag.StringVar(&o.Database, "database", "bench", "database")
@@ -21,13 +21,16 @@ func main() {
 	flag.Float64Var(&o.Rate, "rate", 0, "log-ins offered a second; 0: as many as the clients do")
 	flag.DurationVar(&o.Length, "length", 5*time.Second, "how long")
 	flag.IntVar(&o.Clients, "clients", 8, "log-ins at a time, at most")
-	flag.DurationVar(&o.Deadline, "deadline", 30*time.Second, "how long one log-in may take")
 	n := flag.Int("hold", 0, "in place of all that: log in so many sessions, print held, and keep them until standard input ends")
+	guesses := flag.Int("guess", 0, "or: try so many wrong proofs, and say how long they take for users who are there or not")
 	flag.Parse()
 	var err error
-	if *n > 0 {
+	switch {
+	case *n > 0:
 		err = storm.Hold(&o, *n, os.Stdin, os.Stdout)
-	} else {
+	case *guesses > 0:
+		err = storm.Guess(&o, *guesses, os.Stdout)
+	default:
 		err = storm.Run(context.Background(), &o, os.Stdout)
 	}
 	if err != nil {

@@ -21,6 +21,8 @@ type Target struct {
 	Address, User, Database, Password string
 	TLS                               bool
 
+	wrong bool // prove nothing
+
 	made sync.Map // salt and iterations to *keys
 }
 
@@ -158,6 +160,9 @@ func (t *Target) answer(client **scram.Client, code uint32, data []byte) (answer
 		salt, n, err := (*client).Salt(data)
 		if err != nil {
 			return nil, err
+		}
+		if t.wrong {
+			return (*client).Final(scram.ClientKey{}, scram.Key{}), nil
 		}
 		k := t.keys(salt, n)
 		return (*client).Final(k.client, k.server.ServerKey), nil

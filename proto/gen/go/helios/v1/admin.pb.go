@@ -1781,16 +1781,18 @@ type FleetNode struct {
 	Source     Source                 `protobuf:"varint,7,opt,name=source,proto3,enum=helios.v1.Source" json:"source,omitempty"`
 	Since      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
 	// When the control plane heard of it last.
-	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
-	Connected     bool                   `protobuf:"varint,10,opt,name=connected,proto3" json:"connected,omitempty"`
-	Ready         bool                   `protobuf:"varint,11,opt,name=ready,proto3" json:"ready,omitempty"`
-	Reason        string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
-	Rejection     *Rejection             `protobuf:"bytes,13,opt,name=rejection,proto3" json:"rejection,omitempty"`
-	Warnings      []string               `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Listeners     map[string]string      `protobuf:"bytes,15,rep,name=listeners,proto3" json:"listeners,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Clients       uint32                 `protobuf:"varint,16,opt,name=clients,proto3" json:"clients,omitempty"`
-	Servers       uint32                 `protobuf:"varint,17,opt,name=servers,proto3" json:"servers,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=started,proto3" json:"started,omitempty"`
+	LastSeen  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	Connected bool                   `protobuf:"varint,10,opt,name=connected,proto3" json:"connected,omitempty"`
+	Ready     bool                   `protobuf:"varint,11,opt,name=ready,proto3" json:"ready,omitempty"`
+	Reason    string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	Rejection *Rejection             `protobuf:"bytes,13,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	Warnings  []string               `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Listeners map[string]string      `protobuf:"bytes,15,rep,name=listeners,proto3" json:"listeners,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Clients   uint32                 `protobuf:"varint,16,opt,name=clients,proto3" json:"clients,omitempty"`
+	Servers   uint32                 `protobuf:"varint,17,opt,name=servers,proto3" json:"servers,omitempty"`
+	Started   *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=started,proto3" json:"started,omitempty"`
+	// Log-ins with a wrong proof, and those that had to wait because of such, since the start.
+	FailedLogins  uint64 `protobuf:"varint,19,opt,name=failed_logins,json=failedLogins,proto3" json:"failed_logins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1949,6 +1951,13 @@ func (x *FleetNode) GetStarted() *timestamppb.Timestamp {
 		return x.Started
 	}
 	return nil
+}
+
+func (x *FleetNode) GetFailedLogins() uint64 {
+	if x != nil {
+		return x.FailedLogins
+	}
+	return 0
 }
 
 type GetNodeConfigRequest struct {
@@ -2748,7 +2757,7 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\v2\x15.helios.v1.GenerationR\n" +
 	"generation\x12\x12\n" +
 	"\x04hash\x18\x03 \x01(\tR\x04hash\x12\x12\n" +
-	"\x04more\x18\x04 \x01(\bR\x04more\"\xe4\x05\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\x89\x06\n" +
 	"\tFleetNode\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -2770,7 +2779,8 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"\tlisteners\x18\x0f \x03(\v2#.helios.v1.FleetNode.ListenersEntryR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x10 \x01(\rR\aclients\x12\x18\n" +
 	"\aservers\x18\x11 \x01(\rR\aservers\x124\n" +
-	"\astarted\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x1a<\n" +
+	"\astarted\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12#\n" +
+	"\rfailed_logins\x18\x13 \x01(\x04R\ffailedLogins\x1a<\n" +
 	"\x0eListenersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +

@@ -255,9 +255,11 @@ type StatusReport struct {
 	// Why it is not ready.
 	Reason string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Where the listeners are bound, by name.
-	Listeners     map[string]string `protobuf:"bytes,14,rep,name=listeners,proto3" json:"listeners,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Clients       uint32            `protobuf:"varint,15,opt,name=clients,proto3" json:"clients,omitempty"`
-	Servers       uint32            `protobuf:"varint,16,opt,name=servers,proto3" json:"servers,omitempty"`
+	Listeners map[string]string `protobuf:"bytes,14,rep,name=listeners,proto3" json:"listeners,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Clients   uint32            `protobuf:"varint,15,opt,name=clients,proto3" json:"clients,omitempty"`
+	Servers   uint32            `protobuf:"varint,16,opt,name=servers,proto3" json:"servers,omitempty"`
+	// Log-ins with a wrong proof, and those that had to wait because of such, since the start.
+	FailedLogins  uint64 `protobuf:"varint,17,opt,name=failed_logins,json=failedLogins,proto3" json:"failed_logins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -400,6 +402,13 @@ func (x *StatusReport) GetClients() uint32 {
 func (x *StatusReport) GetServers() uint32 {
 	if x != nil {
 		return x.Servers
+	}
+	return 0
+}
+
+func (x *StatusReport) GetFailedLogins() uint64 {
+	if x != nil {
+		return x.FailedLogins
 	}
 	return 0
 }
@@ -558,7 +567,7 @@ const file_helios_v1_status_proto_rawDesc = "" +
 	"\rconfig_wanted\x18\x02 \x01(\v2\x17.helios.v1.ConfigWantedH\x00R\fconfigWantedB\t\n" +
 	"\amessage\"G\n" +
 	"\x0eReportSettings\x125\n" +
-	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x82\x05\n" +
+	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xa7\x05\n" +
 	"\fStatusReport\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -578,7 +587,8 @@ const file_helios_v1_status_proto_rawDesc = "" +
 	"\x06reason\x18\r \x01(\tR\x06reason\x12D\n" +
 	"\tlisteners\x18\x0e \x03(\v2&.helios.v1.StatusReport.ListenersEntryR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x0f \x01(\rR\aclients\x12\x18\n" +
-	"\aservers\x18\x10 \x01(\rR\aservers\x1a<\n" +
+	"\aservers\x18\x10 \x01(\rR\aservers\x12#\n" +
+	"\rfailed_logins\x18\x11 \x01(\x04R\ffailedLogins\x1a<\n" +
 	"\x0eListenersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1e\n" +
