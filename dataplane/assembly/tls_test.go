@@ -361,6 +361,30 @@ func TestDirectTLS(t *testing.T) {
 	}
 }
 
+// TestOpenSSL shakes hands with openssl, which is no Go: with ALPN from the first byte on, and behind an SSLRequest, in each version.
+func TestOpenSSL(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p := newPKI(t)
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_REQUIRE, CertFile: p.cert, KeyFile: p.key}
+	_, addr := start(t, set)
+	for _, c := range []struct{ how, want string }{
+		{"-alpn postgresql", "ALPN protocol: postgresql"},
+		{"-alpn postgresql -tls1_2", "ALPN protocol: postgresql"},
+		{"-alpn h2", "no application protocol"},
+		{"-starttls postgres -tls1_3", "Verification: OK"},
+		{"-starttls postgres -tls1_2", "Verification: OK"},
+		{"-starttls postgres -tls1_1 -cipher ALL:@SECLEVEL=0", "protocol version"},
+	} {
+		args := append([]string{"s_client", "-connect", addr, "-CAfile", p.ca, "-verify_hostname", "localhost"}, strings.Fields(c.how)...)
+		out, _ := exec.Command("openssl", args...).CombinedOutput()
+		if !strings.Contains(string(out), c.want) {
+			t.Errorf("openssl %s: want %s, got\n%s", c.how, c.want, out)
+		}
+	}
+}
+
 // TestPeer lets a client in at a unix socket under the name that the operating system has for it.
 func TestPeer(t *testing.T) {
 	t.Parallel()

@@ -86,9 +86,11 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	if full := c.hub.Clients.Enter(&c.place, c.address(), snap.Bounds(c.db, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
-	if p := o.Start.Negotiate(c.newest()); p != nil {
-		if err := c.ep.Send(p); err != nil {
-			return errors.Join(errGone, err)
+	if !o.Start.Plain() {
+		if p := o.Start.Negotiate(c.newest()); p != nil {
+			if err := c.ep.Send(p); err != nil {
+				return errors.Join(errGone, err)
+			}
 		}
 	}
 	x, step := auth.Begin(c.door.Door, c.describe(), c.hub.MockSecret())

@@ -50,6 +50,9 @@ func (s *Start) Physical() bool {
 	return true
 }
 
+// Plain says that protocol 3.0 is spoken and nothing besides, so that there is nothing to negotiate.
+func (s *Start) Plain() bool { return s.version <= pgwire.Version30 && len(s.unknown) == 0 }
+
 // Negotiate settles which version of the protocol is spoken: the one that the client asks for, but newest at most, which is 3.0 or 3.2.
 // The client is sent what is returned, nil for most, before anything else.
 func (s *Start) Negotiate(newest uint32) []byte {
