@@ -110,6 +110,7 @@ func (r *reader) buildUsers() {
 		if s.has("users.server_password") {
 			user.ServerPassword = &heliosv1.Secret{Value: s.text("users.server_password")}
 		}
+		user.ServerPasswords = r.passwords(s, "users.server_", resource.KindUser, name, "server_passwords")
 		r.set.Users[name] = user
 		r.from(resource.KindUser, name, s, "users.", map[string]string{
 			"name": "name", "secret": "password", "server_user": "server_user", "server_password": "server_password",
@@ -132,7 +133,7 @@ func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.Aut
 	case form == resource.SecretMD5 && auth == heliosv1.AuthMethod_AUTH_METHOD_SCRAM:
 		warn("an md5 hash does not answer SCRAM: %s cannot log in unless auth.mode is md5 or password")
 	}
-	if user.GetServerPassword().GetValue() != "" {
+	if user.GetServerPassword().GetValue() != "" || user.GetServerPasswords() != nil || r.elsewhere() {
 		return
 	}
 	switch form {

@@ -42,6 +42,7 @@ func (r *reader) build() {
 	r.origins[origin{resource.KindCluster, defaultName, ""}] = place{1, "nodes"}
 	r.set.Clusters[defaultName].Tls = r.serverTLS(r.settings, "server_tls.")
 	r.fromTLS(resource.KindCluster, defaultName, r.settings, "server_tls.")
+	r.set.Clusters[defaultName].Passwords = r.passwords(r.settings, "server_auth.", resource.KindCluster, defaultName, "passwords")
 	r.buildNodes()
 	r.buildPool(defaultName, r.settings, "pool.")
 	r.buildDatabases()
@@ -121,6 +122,7 @@ func (r *reader) buildNodes() {
 			}
 		}
 		r.fromTLS(resource.KindNode, name, s, "nodes.tls.")
+		r.set.Nodes[name].Passwords = r.passwords(s, "nodes.", resource.KindNode, name, "passwords")
 		r.from(resource.KindNode, name, s, "nodes.", map[string]string{"host": "host", "port": "port", "role": "role"})
 		r.origins[origin{resource.KindNode, name, "name"}] = s.at(key)
 		if r.set.Nodes[name].Role == heliosv1.NodeRole_NODE_ROLE_STANDBY {

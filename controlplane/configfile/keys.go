@@ -50,7 +50,7 @@ func lists() []string { return []string{"nodes", "databases", "users", "hba"} }
 
 // keys is the table of all keys that have an effect, in the order of the reference.
 func keys() []key {
-	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), nodeKeys(), databaseKeys(), userKeys())
+	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
 }
 
 func proxyKeys() []key {
@@ -220,6 +220,13 @@ func nodeKeys() []key {
 		k.doc, k.name, k.def = "`"+k.name+"` for this node. What `[server_tls]` says unless set.", "nodes.tls."+name, nil
 		all = append(all, k)
 	}
+	for _, k := range serverAuthKeys() {
+		k.doc, k.name = "As `"+k.name+"`, for this node alone.", "nodes."+strings.TrimPrefix(k.name, "server_auth.")
+		if k.kind != integer {
+			k.doc += " It goes before `[server_auth]`."
+		}
+		all = append(all, k)
+	}
 	return all
 }
 
@@ -272,6 +279,18 @@ func userKeys() []key {
 		{
 			name: "users.server_password",
 			doc:  "The password used at the server. The user's `password` unless set, which must be a password then: a verifier opens no server that asks for one.",
+		},
+		{
+			name: "users.server_password_file",
+			doc:  "As `server_auth.password_file`, for this user alone, in place of `server_password`. It goes before what nodes and `[server_auth]` say.",
+		},
+		{
+			name: "users.server_password_command", kind: texts,
+			doc: "As `server_auth.password_command`, for this user alone, in place of `server_password`. It goes before what nodes and `[server_auth]` say.",
+		},
+		{
+			name: "users.server_password_lifetime_secs", kind: integer, min: 1, max: year,
+			doc: "As `server_auth.password_lifetime_secs`, of `server_password_command`.",
 		},
 		{
 			name: "users.max_clients", kind: integer, min: 1, max: maxCount,

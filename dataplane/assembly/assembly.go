@@ -28,6 +28,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/passwords"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -69,6 +70,7 @@ type Proxy struct {
 	listeners  *listeners
 	inquirers  *inquirers
 	secrets    *secrets
+	passwords  *passwords.Finder
 
 	started       time.Time
 	persistFailed atomic.Bool
@@ -138,6 +140,7 @@ func New(o Options) (*Proxy, error) {
 		serve.NewLocal(p.hub, l)
 	}
 	p.secrets = newSecrets(o.Log, o.FilesPeriod)
+	p.passwords = passwords.New()
 	g.Start()
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil {
@@ -171,6 +174,10 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
+	odd, faults := p.checkPasswords(snap)
+	if len(faults) > 0 {
+		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
+	}
 	opened, faults := p.warm(snap)
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
@@ -178,7 +185,7 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	if old := p.current.Load(); old != nil {
 		snap.Inherit(old)
 	}
-	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users})
+	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords})
 	old := p.current.Load()
 	swapped := false
 	defer func() { // persisting may panic, and what was in force is all that counts then
@@ -187,7 +194,7 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 		}
 	}()
 	if p.control.Load() != nil { // somebody hears the warnings
-		warnings = reach(old, snap)
+		warnings = append(odd, reach(old, snap)...)
 	}
 	if persist != nil {
 		if err := persist(); err != nil {
@@ -381,5 +388,6 @@ func (p *Proxy) Close() error {
 	}
 	p.secrets.close()
 	p.group.Stop()
+	p.passwords.Close()
 	return err
 }

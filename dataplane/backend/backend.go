@@ -9,6 +9,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/passwords"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
@@ -43,13 +44,20 @@ type Target struct {
 type Secret struct {
 	For      string // whose it is, for words
 	password string
+	found    bool          // it comes from elsewhere: what looks like an md5 hash is none
 	ring     *keyring.Ring // where there is no password
 	owner    keyring.Owner
+
+	// A password that lives elsewhere is found when a server asks for one. Where it is not, rest is what proves it.
+	finder  *passwords.Finder
+	sources []passwords.Source
+	rest    *Secret
 
 	mu   sync.Mutex
 	salt string
 	keys scram.Keys
 	key  scram.ClientKey
+	last *Secret // what was found last
 }
 
 // NewSecret makes the secret of user.
@@ -117,10 +125,12 @@ type Conn struct {
 
 	overheard []byte // see Overheard
 	addr      reactor.Address
-	secured   bool   // it speaks TLS
-	plain     bool   // it does not, as the server does not
-	endPoint  []byte // what SCRAM binds to; empty: nothing
-	bound     bool   // the exchange is bound to it
+	secured   bool    // it speaks TLS
+	plain     bool    // it does not, as the server does not
+	endPoint  []byte  // what SCRAM binds to; empty: nothing
+	bound     bool    // the exchange is bound to it
+	proof     *Secret // what was found for the target's secret; nil: the server has not asked yet
+	renewed   bool    // another one was looked for, as the server has refused the first
 }
 
 // Open begins to open a connection on l. The owner hears of the outcome.
@@ -303,5 +313,5 @@ var _ reactor.Body = (*Conn)(nil)
 // Same says whether connections to t and o are interchangeable.
 func (t *Target) Same(o *Target) bool {
 	return t.Host == o.Host && t.Port == o.Port && t.Database == o.Database && t.User == o.User &&
-		t.Secret.password == o.Secret.password && t.TLS == o.TLS && t.Binding == o.Binding && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout
+		t.Secret.same(o.Secret) && t.TLS == o.TLS && t.Binding == o.Binding && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout
 }

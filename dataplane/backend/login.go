@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -36,7 +37,7 @@ func (c *Conn) open(t *reactor.Task) {
 		c.fail(c.inWords(err))
 		return
 	}
-	c.phase = free
+	c.phase, c.proof = free, nil
 	c.Status = pgwire.Idle
 	c.Since = t.Loop().Now()
 	c.owner.Opened(c)
@@ -149,12 +150,20 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 	if len(body) < 4 {
 		return nil, errors.New("malformed authentication request")
 	}
-	s, code, data := c.Target.Secret, binary.BigEndian.Uint32(body), body[4:]
-	hash := pgmd5.IsHash(s.password)
-	missing := func() error { return pgerr.New(pgerr.ServerPassword, c.Target.Node, s.For) }
+	code, data := binary.BigEndian.Uint32(body), body[4:]
 	if c.Target.Binding == scram.Require && exchange == nil && code != pgwire.AuthSASL && !c.bound {
 		return nil, errors.New("channel_binding is require, and the server does not ask for SCRAM")
 	}
+	s := c.Target.Secret
+	if code != pgwire.AuthOK && code != pgwire.AuthSASLFinal && s.Finds() {
+		data = bytes.Clone(data) // the loop's, until t parks
+		var err error
+		if s, err = c.find(t); err != nil {
+			return nil, err
+		}
+	}
+	hash := !s.found && pgmd5.IsHash(s.password)
+	missing := func() error { return pgerr.New(pgerr.ServerPassword, c.Target.Node, s.For) }
 	switch code {
 	case pgwire.AuthOK:
 		if exchange != nil {
@@ -248,7 +257,7 @@ func (s *Secret) stretch(t *reactor.Task, salt []byte, n int) (scram.Keys, scram
 		key  scram.ClientKey
 	}
 	own := []byte(strings.Clone(string(salt)))
-	m, err := reactor.Offload(t, func() (made, error) {
+	m, err := reactor.Compute(t, func() (made, error) {
 		k, ck := scram.Derive(s.password, own, n)
 		return made{k, ck}, nil
 	})

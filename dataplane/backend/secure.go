@@ -34,6 +34,13 @@ func (c *Conn) reach(t *reactor.Task) error {
 	var first error
 	for i, secure := range ways {
 		err := c.try(t, secure)
+		if c.mayRenew(err) {
+			var other bool
+			if other, err = c.renew(t, err); other {
+				c.anew()
+				err = c.try(t, secure)
+			}
+		}
 		if err == nil {
 			return nil
 		}
@@ -43,10 +50,15 @@ func (c *Conn) reach(t *reactor.Task) error {
 		if i == len(ways)-1 || !c.otherwise(secure, err) || t.Expired() || t.Killed() != nil {
 			break
 		}
-		c.EP.Close()
-		c.EP, c.in, c.inAt, c.secured, c.endPoint, c.bound = nil, nil, 0, false, nil, false
+		c.anew()
 	}
 	return first
+}
+
+// anew gives the attempt up, for another one.
+func (c *Conn) anew() {
+	c.EP.Close()
+	c.EP, c.in, c.inAt, c.secured, c.endPoint, c.bound = nil, nil, 0, false, nil, false
 }
 
 // otherwise says whether what has failed one way may go well the other.

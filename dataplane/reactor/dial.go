@@ -70,7 +70,11 @@ func connected(fd int) (bool, error) {
 // goes on by itself and its result is dropped, so f must not touch what t owns.
 func Offload[T any](t *Task, f func() (T, error)) (T, error) {
 	g := t.loop.group
-	return offload(t, func() { g.blocked <- struct{}{} }, func() { <-g.blocked }, f)
+	return Await(t, func() (T, error) {
+		g.blocked <- struct{}{}
+		defer func() { <-g.blocked }()
+		return f()
+	})
 }
 
 // Compute is [Offload] for what takes a processor's time: passwords to stretch, signatures to verify. It shares its places with
@@ -78,10 +82,16 @@ func Offload[T any](t *Task, f func() (T, error)) (T, error) {
 func Compute[T any](t *Task, f func() (T, error)) (T, error) {
 	p := &t.loop.group.computing
 	p.queue()
-	return offload(t, p.enter, p.leave, f)
+	return Await(t, func() (T, error) {
+		p.enter()
+		defer p.leave()
+		return f()
+	})
 }
 
-func offload[T any](t *Task, enter, leave func(), f func() (T, error)) (T, error) {
+// Await is Offload for an f that mostly waits, for a program or for another one's answer, and bounds by itself how many do: it takes
+// none of the places that those have who work.
+func Await[T any](t *Task, f func() (T, error)) (T, error) {
 	type outcome struct {
 		done  bool
 		value T
@@ -90,9 +100,7 @@ func offload[T any](t *Task, enter, leave func(), f func() (T, error)) (T, error
 	o := &outcome{}
 	l := t.loop
 	go func() {
-		enter()
 		v, err := f()
-		leave()
 		l.Post(func() {
 			o.done, o.value, o.err = true, v, err
 			t.Wake()

@@ -16,6 +16,7 @@ func TestWaysOut(t *testing.T) {
 		"recv":    func(t *Task, e *Endpoint) error { _, err := e.Recv(t); return err },
 		"flush":   func(t *Task, e *Endpoint) error { return e.Flush(t) },
 		"offload": func(t *Task, _ *Endpoint) error { _, err := Offload(t, func() (int, error) { select {} }); return err },
+		"await":   func(t *Task, _ *Endpoint) error { _, err := Await(t, func() (int, error) { select {} }); return err },
 	} {
 		for want, end := range map[error]func(l *Loop, b *body){
 			errKill:     func(_ *Loop, b *body) { b.Kill(errKill) },
@@ -80,6 +81,34 @@ func TestOffload(t *testing.T) {
 	}
 	if sum.Load() != 190 || most.Load() > 2 {
 		t.Errorf("sum %d, want 190; %d at once, want at most 2", sum.Load(), most.Load())
+	}
+}
+
+// TestAwait lets more tasks wait for one thing than there are places for those who work, and one of these work meanwhile.
+func TestAwait(t *testing.T) {
+	g := group(t, 1, Options{Blocking: 1})
+	l := g.Loops()[0]
+	release, done := make(chan struct{}), make(chan int, 3)
+	for range 2 {
+		l.Post(func() {
+			task(l, func(t *Task) {
+				v, _ := Await(t, func() (int, error) { <-release; return 7, nil })
+				done <- v
+			}).Wake()
+		})
+	}
+	l.Post(func() {
+		task(l, func(t *Task) {
+			v, _ := Offload(t, func() (int, error) { return 1, nil })
+			done <- v
+		}).Wake()
+	})
+	if v := <-done; v != 1 {
+		t.Errorf("the first to be done brings %d", v)
+	}
+	close(release)
+	if a, b := <-done, <-done; a != 7 || b != 7 {
+		t.Errorf("who waited has %d and %d", a, b)
 	}
 }
 

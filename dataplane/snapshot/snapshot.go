@@ -19,6 +19,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/passwords"
 	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
@@ -39,13 +40,15 @@ type Snapshot struct {
 	users     map[string]*user
 	primaries map[string]*heliosv1.Node // by cluster
 	links     map[string]*link          // by node
+	sources   []Source
 	machine   Machine
 }
 
 // link is how connections to a node are made.
 type link struct {
-	tls     tlsconf.ClientSpec
-	binding scram.ChannelBinding
+	tls       tlsconf.ClientSpec
+	binding   scram.ChannelBinding
+	passwords []*heliosv1.PasswordSource // the node's and its cluster's
 }
 
 // Machine is what a configuration needs that is the machine's, and outlives configurations.
@@ -53,6 +56,8 @@ type Machine struct {
 	Links map[string]*tlsconf.Client // TLS towards nodes, by name; what is not there is without
 	Ring  *keyring.Ring              // what users have proved to have
 	Users *users.Book                // what databases say of their users
+	// Passwords finds those that live elsewhere.
+	Passwords *passwords.Finder
 }
 
 // Links yields the TLS of all nodes that are connected to.
@@ -117,11 +122,13 @@ type AuthQuery struct {
 }
 
 type user struct {
-	auth    *users.User
-	clients int // that may be him at once; 0: what is said for all
-	server  string
-	secret  *backend.Secret // that opens servers: a password or an md5 hash
-	proves  bool            // there is none: what the client proves to have opens servers
+	auth      *users.User
+	clients   int // that may be him at once; 0: what is said for all
+	server    string
+	secret    *backend.Secret          // that opens servers: a password or an md5 hash
+	proves    bool                     // there is none: what the client proves to have opens servers
+	said      bool                     // the secret is said for servers, and goes before what clusters and nodes say
+	passwords *heliosv1.PasswordSource // goes before that too; nil: there is none
 }
 
 // Route is where the statements of a database and user go.
@@ -173,6 +180,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		}
 		l := &link{}
 		l.tls, l.binding = resource.TowardsServers(set.Clusters[n.GetCluster()], n)
+		l.passwords = []*heliosv1.PasswordSource{n.GetPasswords(), set.Clusters[n.GetCluster()].GetPasswords()}
 		s.links[n.GetName()] = l
 	}
 	for name, d := range set.Databases {
@@ -208,6 +216,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		}
 		s.users[name] = cu
 	}
+	s.sources = sources(set, s.primaries)
 	return s, nil
 }
 
@@ -272,7 +281,8 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, opens := &user{auth: a, server: u.GetServerUser(), clients: int(u.GetMaxClients())}, u.GetServerPassword().GetValue()
+	c, opens := &user{auth: a, server: u.GetServerUser(), clients: int(u.GetMaxClients()), passwords: u.GetServerPasswords()}, u.GetServerPassword().GetValue()
+	c.said = opens != ""
 	if c.server == "" {
 		c.server = u.GetName()
 	}
@@ -332,7 +342,7 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 	}
 	as, secret := s.identity(d, db, name)
 	return Route{
-		Target:  s.target(d, n, db, as, secret),
+		Target:  s.target(d, n, db, as, s.elsewhere(n, s.users[name], secret)),
 		Profile: &d.profile,
 		Keeps:   d.keeps,
 		Policy:  &d.policy,
@@ -342,7 +352,7 @@ func (s *Snapshot) Route(db, name string) (r Route, ok bool) {
 	}, true
 }
 
-// identity returns who name is at the servers of d, and what proves it.
+// identity returns who name is at the servers of d, and what proves it unless its password lives elsewhere.
 func (s *Snapshot) identity(d *database, db, name string) (as string, secret *backend.Secret) {
 	u := s.users[name]
 	switch {
@@ -402,8 +412,11 @@ func (s *Snapshot) Inquiry(db, name string) (q Inquiry, ok bool) {
 		return Inquiry{}, false
 	}
 	secret := backend.NewSecret(d.query.User, d.query.Password)
-	if u := s.users[d.query.User]; u != nil && d.query.Password == "" {
-		secret = u.secret
+	if u := s.users[d.query.User]; d.query.Password == "" {
+		if u != nil {
+			secret = u.secret
+		}
+		secret = s.elsewhere(n, u, secret)
 	}
 	q = Inquiry{Place: s.place(d, db), Query: d.query.Query, Good: d.query.Good, Owner: keyring.Owner{Cluster: d.cluster, User: name}}
 	t := s.target(d, n, db, d.query.User, secret)

@@ -34,6 +34,7 @@ const (
 	Canceled
 	ServerUnreachable
 	ServerPassword
+	ServerPasswordSource
 	ServerKey
 	ServerAuthentication
 	ServerLost
@@ -89,6 +90,7 @@ var table = [...]Entry{
 	Canceled:             {Severity: Failure, SQLState: "57014", Sentence: "canceling statement due to user request", Tested: "dataplane/assembly.TestCancelInQueue"},
 	ServerUnreachable:    {Severity: Failure, SQLState: "08001", Sentence: "cannot reach server %s: %s", Tested: "dataplane/assembly.TestServerUnreachable"},
 	ServerPassword:       {Severity: Failure, SQLState: "28P01", Sentence: "server %s asks for a password that the proxy does not have: set server_password for %s", Tested: "dataplane/assembly.TestServerAuthentication"},
+	ServerPasswordSource: {Severity: Failure, SQLState: "08001", Sentence: "there is no password for server %s as %q: %s", Tested: "dataplane/assembly.TestPasswordSources"},
 	ServerKey:            {Severity: Failure, SQLState: "28P01", Sentence: "server %s asks for SCRAM, and the proxy has no password of user %q and no key for it: %s", Hint: "Log in to the proxy by SCRAM once, or set server_password.", Tested: "dataplane/assembly.TestPassThrough"},
 	ServerAuthentication: {Severity: Failure, SQLState: "28000", Sentence: "cannot log in at server %s as %q: %s", Tested: "dataplane/assembly.TestServerMethod"},
 	ServerLost:           {Severity: Fatal, SQLState: "08006", Sentence: "server closed the connection unexpectedly; whether the statement was carried out is not known", Tested: "dataplane/assembly.TestServerLost"},

@@ -62,13 +62,13 @@ func (c *checker) agree(a, b *heliosv1.Database) bool {
 	return proto.Equal(p, q)
 }
 
-// sharedUsers checks that users who log in at servers under one name do so with one password: they share
-// its connections.
+// sharedUsers checks that users who log in at servers under one name do so with one password, or one from the same place: they
+// share its connections.
 func (c *checker) sharedUsers() {
 	first := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.set.Users)) {
 		u := c.set.Users[name]
-		if u.GetServerPassword().GetValue() == "" {
+		if u.GetServerPassword().GetValue() == "" && u.GetServerPasswords() == nil {
 			continue
 		}
 		as := u.GetServerUser()
@@ -80,7 +80,11 @@ func (c *checker) sharedUsers() {
 			first[as] = name
 			continue
 		}
-		if c.set.Users[other].GetServerPassword().GetValue() != u.GetServerPassword().GetValue() {
+		o := c.set.Users[other]
+		if !proto.Equal(o.GetServerPasswords(), u.GetServerPasswords()) {
+			c.kind, c.name = KindUser, name
+			c.refuse("server_passwords", "user %q logs in at servers as %q too, with a password from another place", other, as)
+		} else if o.GetServerPassword().GetValue() != u.GetServerPassword().GetValue() {
 			c.kind, c.name = KindUser, name
 			c.refuse("server_password", "user %q logs in at servers as %q too, with another password", other, as)
 		}

@@ -142,6 +142,7 @@ func (c *checker) cluster(cl *heliosv1.Cluster) {
 		c.refuse("", "one primary may be enabled, not %s", strings.Join(primaries, " and "))
 	}
 	c.towardsServers(cl.GetTls())
+	c.passwords("passwords", cl.GetPasswords())
 }
 
 func (c *checker) node(n *heliosv1.Node) {
@@ -160,6 +161,7 @@ func (c *checker) node(n *heliosv1.Node) {
 		c.refuse("role", "%d is not a role", n.GetRole())
 	}
 	c.towardsServers(n.GetTls())
+	c.passwords("passwords", n.GetPasswords())
 }
 
 func (c *checker) poolProfile(p *heliosv1.PoolProfile) {
@@ -267,6 +269,10 @@ func (c *checker) user(u *heliosv1.User) {
 		c.refuse("server_password", "%s", err)
 	case form == SecretSCRAM:
 		c.refuse("server_password", "a SCRAM verifier cannot log in anywhere; the password is needed")
+	}
+	c.passwords("server_passwords", u.GetServerPasswords())
+	if u.GetServerPasswords() != nil && (u.GetServerPassword().GetValue() != "" || u.GetServerPassword().GetRedacted()) {
+		c.refuse("server_passwords", "there is a server_password already")
 	}
 }
 

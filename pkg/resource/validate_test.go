@@ -97,6 +97,27 @@ func TestValidate(t *testing.T) {
 		{`User "v": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
 			s.Users["v"].ServerPassword.Value = s.Users["v"].GetSecret().GetValue()
 		}},
+		{`Cluster "c": passwords: one of passfile, file and command must be set, not none`, func(s *resource.Set) { s.Clusters["c"].Passwords = &heliosv1.PasswordSource{} }},
+		{`Node "b": passwords: one of passfile, file and command must be set, not three`, func(s *resource.Set) {
+			s.Nodes["b"].Passwords = &heliosv1.PasswordSource{Passfile: "/a", File: "/b", Command: []string{"c"}}
+		}},
+		{`Node "b": passwords.passfile: "a" is not an absolute path`, func(s *resource.Set) { s.Nodes["b"].Passwords = &heliosv1.PasswordSource{Passfile: "a"} }},
+		{`Node "b": passwords.file: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Nodes["b"].Passwords = &heliosv1.PasswordSource{File: "/a\x00"} }},
+		{`Node "b": passwords.command: has no program`, func(s *resource.Set) { s.Nodes["b"].Passwords = &heliosv1.PasswordSource{Command: []string{"", "a"}} }},
+		{`Node "b": passwords.command: "a/b" is neither the name of a program nor an absolute path`, func(s *resource.Set) { s.Nodes["b"].Passwords = &heliosv1.PasswordSource{Command: []string{"a/b"}} }},
+		{`Node "b": passwords.command: has a NUL byte, which no argument can hold`, func(s *resource.Set) {
+			s.Nodes["b"].Passwords = &heliosv1.PasswordSource{Command: []string{"a", "\x00"}}
+		}},
+		{`Node "b": passwords.lifetime: must be more than 0`, func(s *resource.Set) {
+			s.Nodes["b"].Passwords = &heliosv1.PasswordSource{Command: []string{"a"}, Lifetime: durationpb.New(0)}
+		}},
+		{`Node "b": passwords.lifetime: is of what a command prints, and there is none`, func(s *resource.Set) {
+			s.Nodes["b"].Passwords = &heliosv1.PasswordSource{File: "/a", Lifetime: durationpb.New(1)}
+		}},
+		{`User "v": server_passwords: there is a server_password already`, func(s *resource.Set) { s.Users["v"].ServerPasswords = &heliosv1.PasswordSource{File: "/a"} }},
+		{`User "w": server_passwords: user "v" logs in at servers as "w" too, with a password from another place`, func(s *resource.Set) {
+			s.Users["w"] = &heliosv1.User{Name: "w", ServerPasswords: &heliosv1.PasswordSource{File: "/a"}}
+		}},
 		{`Limits "default": missing`, func(s *resource.Set) { s.Limits = nil }},
 		{`Limits "x": name: must be "default"`, func(s *resource.Set) { s.Limits = map[string]*heliosv1.Limits{"x": {Name: "x"}} }},
 		{`Limits "default": max_prepared_per_server: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxPreparedPerServer = 0 }},

@@ -559,10 +559,13 @@ func (x *Cluster) GetPasswords() *PasswordSource {
 }
 
 // PasswordSource is where the password for a server comes from when a connection is opened. One of passfile, file and command
-// is set. Files are those of the machine that the proxy runs on.
+// is set. Files are those of the machine that the proxy runs on. A User's source is asked first, then the Node's, then the
+// Cluster's; behind them comes what the user's own secret, or what he has proved at log-in, is good for. A file that cannot be read
+// or a command that fails is an error, and nothing behind it is asked.
 type PasswordSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A file of lines HOST:PORT:DATABASE:USER:PASSWORD, as libpq's .pgpass. Whom no line fits has no password of it.
+	// A file of lines HOST:PORT:DATABASE:USER:PASSWORD, as libpq's .pgpass, which its owner alone may read. For whom no line fits,
+	// the next source is asked.
 	Passfile string `protobuf:"bytes,1,opt,name=passfile,proto3" json:"passfile,omitempty"`
 	// A file whose first line is the password: a token that something else renews.
 	File string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
@@ -652,7 +655,7 @@ type Node struct {
 	Sync bool `protobuf:"varint,8,opt,name=sync,proto3" json:"sync,omitempty"`
 	// How connections to this node are encrypted, in place of what its cluster says.
 	Tls *ServerTLS `protobuf:"bytes,9,opt,name=tls,proto3" json:"tls,omitempty"`
-	// Where passwords for it come from, in place of what its cluster says.
+	// Where passwords for it come from, before what its cluster says.
 	Passwords     *PasswordSource `protobuf:"bytes,10,opt,name=passwords,proto3" json:"passwords,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1451,7 +1454,8 @@ type User struct {
 	ServerPassword *Secret `protobuf:"bytes,4,opt,name=server_password,json=serverPassword,proto3" json:"server_password,omitempty"`
 	// Clients that may be logged in as him at once, in place of what Limits say.
 	MaxClients uint32 `protobuf:"varint,5,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
-	// Where the password used at servers comes from, in place of server_password and of what clusters and nodes say.
+	// Where the password used at servers comes from, before what nodes and clusters say. It is not set together with
+	// server_password, before which none of them comes.
 	ServerPasswords *PasswordSource `protobuf:"bytes,6,opt,name=server_passwords,json=serverPasswords,proto3" json:"server_passwords,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -1,0 +1,171 @@
+package passwords
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+var errFull = errors.New("there is no more room")
+
+// printed is what a command has printed, and the run that is under way. The Finder's mutex guards it.
+type printed struct {
+	answer
+	under   *flight   // nil: it does not run
+	renewed time.Time // when it was run last because a server had refused the password
+}
+
+// answer is the outcome of a run.
+type answer struct {
+	password string
+	err      error
+	at       time.Time // when a run began that went well, and when one ended that did not
+}
+
+// flight is a run that is under way.
+type flight struct {
+	done   chan struct{} // closed at its end; answer is there then
+	answer answer
+}
+
+// good says whether an answer that is kept is still one at now.
+func (p *printed) good(now time.Time, lifetime time.Duration, refused string) bool {
+	switch age := now.Sub(p.at); {
+	case p.at.IsZero():
+		return false
+	case p.err != nil:
+		return age < rest
+	case age >= lifetime:
+		return false
+	}
+	return refused == "" || p.password != refused || !p.renewed.IsZero() && now.Sub(p.renewed) < rest
+}
+
+// ask returns what a command prints for a log-in: what is kept of it, or what it prints now. Of each command and its arguments one
+// runs at once, and whoever asks meanwhile waits for that one.
+func (f *Finder) ask(s Source, to Login, refused string) (string, error) {
+	argv := s.argv(to)
+	key := strings.Join(argv, "\x00")
+	f.mu.Lock()
+	p := f.kept[key]
+	if p == nil {
+		f.makeRoom()
+		p = &printed{}
+		f.kept[key] = p
+	}
+	if w := p.under; w != nil {
+		f.mu.Unlock()
+		<-w.done
+		return w.answer.password, w.answer.err
+	}
+	now := f.now()
+	if p.good(now, s.Lifetime, refused) {
+		defer f.mu.Unlock()
+		return p.password, p.err
+	}
+	if refused != "" && p.password == refused {
+		p.renewed = now
+	}
+	if f.ctx.Err() != nil {
+		defer f.mu.Unlock()
+		return "", errClosed
+	}
+	w := &flight{done: make(chan struct{})}
+	p.under = w
+	f.flights.Add(1)
+	defer f.flights.Done()
+	f.mu.Unlock()
+	w.answer = f.execute(argv)
+	f.mu.Lock()
+	p.answer, p.under = w.answer, nil
+	f.mu.Unlock()
+	close(w.done)
+	return w.answer.password, w.answer.err
+}
+
+// makeRoom forgets the oldest answer where there are too many. There is always one that nobody waits for, as fewer may wait than
+// are kept.
+func (f *Finder) makeRoom() {
+	if len(f.kept) < maxKept {
+		return
+	}
+	oldest := ""
+	for key, p := range f.kept {
+		if p.under == nil && (oldest == "" || p.at.Before(f.kept[oldest].at)) {
+			oldest = key
+		}
+	}
+	delete(f.kept, oldest)
+}
+
+// execute runs a command when there is a place for it.
+func (f *Finder) execute(argv []string) answer {
+	failed := func(err error) answer { return answer{err: err, at: f.now()} }
+	if err := f.take(f.running); err != nil {
+		return failed(err)
+	}
+	defer func() { <-f.running }()
+	began := f.now()
+	ctx, cancel := context.WithTimeout(f.ctx, f.limit)
+	defer cancel()
+	text, err := f.run(ctx, argv)
+	switch {
+	case f.ctx.Err() != nil:
+		return failed(errClosed)
+	case ctx.Err() != nil:
+		return failed(fmt.Errorf("has not ended within %s", f.limit))
+	case err != nil:
+		return failed(err)
+	}
+	password, err := firstLine(text)
+	if err != nil {
+		return failed(fmt.Errorf("what it printed: %w", err))
+	}
+	return answer{password: password, at: began}
+}
+
+// run runs a program in a group of processes of its own, with the environment of this one, and returns what it prints: no more than
+// a byte above maxText. What it says besides is dropped, as it may be a password too. With ctx's end the whole group is killed.
+func run(ctx context.Context, argv []string) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := &output{full: cancel}
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	c.Stdout = out
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = time.Second // for what has left the group, or was left behind, and has the output open
+	err := c.Run()
+	switch {
+	case out.text.Len() > maxText:
+		return out.text.Bytes(), nil // which is too much, whatever became of it
+	case errors.Is(err, exec.ErrWaitDelay):
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+		return nil, errors.New("has ended and left somebody behind who holds its output open")
+	case err != nil:
+		return nil, err
+	}
+	return out.text.Bytes(), nil
+}
+
+// output takes maxText bytes and one more.
+type output struct {
+	text bytes.Buffer
+	full func() // is called when there is no more room
+}
+
+// Write takes what there is room for.
+func (o *output) Write(p []byte) (int, error) {
+	room := maxText + 1 - o.text.Len()
+	if len(p) < room {
+		return o.text.Write(p)
+	}
+	o.text.Write(p[:room])
+	o.full()
+	return room, errFull
+}
