@@ -111,7 +111,8 @@ func show(r *heliosv1.StoredResource) *heliosv1.Resource {
 	if r == nil {
 		return nil
 	}
-	return &heliosv1.Resource{Item: release.Redacted(r.GetItem()), Revision: r.GetRevision()}
+	clean, forms := release.Shown(r.GetItem())
+	return &heliosv1.Resource{Item: clean, Revision: r.GetRevision(), Secrets: forms}
 }
 
 // GetVersion says what this control plane is.

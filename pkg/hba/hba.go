@@ -67,14 +67,14 @@ type Request struct {
 // Match returns the first rule that fits, nil if there is none: the client is then refused, as by reject. An error says that whether a rule
 // fits cannot be told because q lacks what it needs; the client must be refused. The Rule belongs to r and may not be changed.
 func (r *Rules) Match(q *Request) (*Rule, error) {
-	c := client{Request: q, user: truncate(q.User), database: truncate(q.Database), addr: q.Addr.Unmap().WithZone("")}
+	c := newClient(q)
 	for i := range r.rules {
 		rule := &r.rules[i]
-		fits := rule.Type.fits(q) && c.isDatabase(rule.databases) && c.isUser(rule.users) && (q.Local || c.isAt(&rule.address))
+		misfit := c.misfit(rule)
 		if c.lacks != "" {
-			return nil, fmt.Errorf("%s:%d: the rule needs %s, which the request does not have", rule.File, rule.Line, c.lacks)
+			return nil, c.lacking(rule)
 		}
-		if fits {
+		if misfit == fitsAll {
 			return rule, nil
 		}
 	}
@@ -114,6 +114,41 @@ type client struct {
 
 	name  string // what HostName answered
 	named bool   // it was asked
+}
+
+func newClient(q *Request) client {
+	return client{Request: q, user: truncate(q.User), database: truncate(q.Database), addr: q.Addr.Unmap().WithZone("")}
+}
+
+// column is a column of a rule that may fit a client or not.
+type column uint8
+
+const (
+	fitsAll column = iota // no column that does not fit
+	ofType
+	ofDatabases
+	ofUsers
+	ofAddresses
+)
+
+// misfit returns the first column of a rule that does not fit. What it returns means nothing once lacks is set.
+func (c *client) misfit(rule *Rule) column {
+	switch {
+	case !rule.Type.fits(c.Request):
+		return ofType
+	case !c.isDatabase(rule.databases):
+		return ofDatabases
+	case !c.isUser(rule.users):
+		return ofUsers
+	case !c.Local && !c.isAt(&rule.address):
+		return ofAddresses
+	}
+	return fitsAll
+}
+
+// lacking says that whether a rule fits cannot be told.
+func (c *client) lacking(rule *Rule) error {
+	return fmt.Errorf("%s:%d: the rule needs %s, which the request does not have", rule.File, rule.Line, c.lacks)
 }
 
 // truncate cuts a name of a start-up packet as PostgreSQL does, after NAMEDATALEN-1 bytes.

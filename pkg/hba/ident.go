@@ -2,6 +2,7 @@ package hba
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -112,6 +113,11 @@ func (e *mapping) target(systemUser string) (target name, fits, broken bool) {
 		group = byByte(group)
 	}
 	return name{text: strings.Replace(e.databaseUser.text, `\1`, group, 1)}, true, false
+}
+
+// Has says whether there is a map of this name. m may be nil.
+func (m *Maps) Has(mapName string) bool {
+	return m != nil && slices.ContainsFunc(m.entries, func(e mapping) bool { return e.mapName == mapName })
 }
 
 // NeedsRoles says whether a map needs to know which roles a user is a member of.

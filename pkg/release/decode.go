@@ -69,11 +69,17 @@ func Faults(err *resource.InvalidError) []*heliosv1.Fault {
 
 // Redacted is an item without its secrets. What cannot be decoded is not shown at all.
 func Redacted(it *heliosv1.Item) *heliosv1.Item {
+	clean, _ := Shown(it)
+	return clean
+}
+
+// Shown is [Redacted], and what the secrets are that were left out, as [resource.Forms] has it.
+func Shown(it *heliosv1.Item) (clean *heliosv1.Item, forms map[string]string) {
 	kind, m, fault := Decode(it)
 	if fault == nil {
 		if clean, err := Encode(kind, resource.Redacted(m)); err == nil {
-			return clean
+			return clean, resource.Forms(m)
 		}
 	}
-	return &heliosv1.Item{Kind: it.GetKind(), Name: it.GetName()}
+	return &heliosv1.Item{Kind: it.GetKind(), Name: it.GetName()}, nil
 }

@@ -72,15 +72,21 @@ func Rules(l *heliosv1.Listener) (rules *hba.Rules, maps *hba.Maps, problems []h
 	o := hba.Options{Lack: hba.Needs{Roles: true}}
 	if l.GetHba() != "" {
 		if rules, problems = hba.Parse("hba", []byte(l.GetHba()), o); rules != nil {
-			for r := range rules.All() {
-				if r.Method == hba.PAM {
-					problems = append(problems, hba.Problem{File: r.File, Line: r.Line, Reason: "method pam is not there in this release: use another one, or reject"})
-				}
-			}
+			problems = NotServed(rules)
 		}
 	}
 	maps, more := hba.ParseIdent("ident", []byte(l.GetIdent()), o)
 	return rules, maps, append(problems, more...)
+}
+
+// NotServed lists the rules that this release cannot carry out.
+func NotServed(rules *hba.Rules) (problems []hba.Problem) {
+	for r := range rules.All() {
+		if r.Method == hba.PAM {
+			problems = append(problems, hba.Problem{File: r.File, Line: r.Line, Reason: "method pam is not there in this release: use another one, or reject"})
+		}
+	}
+	return problems
 }
 
 // tls says what is wrong with a spec.

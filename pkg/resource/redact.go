@@ -18,6 +18,26 @@ func Redacted(m Message) Message {
 	return c
 }
 
+// Forms says what the secrets of a resource are that [Redacted] leaves out, by the paths of their fields: "scram", "md5" or
+// "password". It is nil where there are none.
+func Forms(m Message) map[string]string {
+	var forms map[string]string
+	for s, field := range secrets(m.ProtoReflect()) {
+		if s.Value == "" {
+			continue
+		}
+		if forms == nil {
+			forms = map[string]string{}
+		}
+		form, err := FormOf(s.Value)
+		if err != nil {
+			form = SecretPassword // what a validated resource does not have
+		}
+		forms[field] = form.String()
+	}
+	return forms
+}
+
 // Restore gives secrets of m that are redacted the value that stored has, a resource of the same kind or
 // nil. It returns the fields for which there is none.
 func Restore(m, stored Message) (missing []string) {

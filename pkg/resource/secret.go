@@ -19,6 +19,19 @@ const (
 	SecretSCRAM                      // a verifier: checks clients, opens no server by itself
 )
 
+// String is the form in a word.
+func (f SecretForm) String() string {
+	switch f {
+	case SecretPassword:
+		return "password"
+	case SecretMD5:
+		return "md5"
+	case SecretSCRAM:
+		return "scram"
+	}
+	return "none"
+}
+
 // FormOf says what a secret is, as PostgreSQL would read it. The secret is in neither result.
 func FormOf(secret string) (SecretForm, error) {
 	switch {

@@ -237,3 +237,17 @@ func TestAddressLocal(t *testing.T) {
 		}
 	}
 }
+
+// TestForms says what secrets are that are left out, and nothing of what they hold.
+func TestForms(t *testing.T) {
+	for want, u := range map[string]*heliosv1.User{
+		"map[]":                {Name: "ann", Secret: &heliosv1.Secret{}},
+		"map[secret:password]": {Secret: &heliosv1.Secret{Value: "word"}},
+		"map[secret:md5 server_password:password]": {Secret: &heliosv1.Secret{Value: "md553f48b7c4b76a86ce72276c5755f217d"}, ServerPassword: &heliosv1.Secret{Value: "word"}},
+		"map[secret:scram]":                        {Secret: &heliosv1.Secret{Value: "SCRAM-SHA-256$1:c2FsdA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}},
+	} {
+		if got := fmt.Sprint(resource.Forms(u)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -21,6 +21,11 @@ func EndPoint(cert *x509.Certificate) ([]byte, error) {
 	return sum.Sum(nil), nil
 }
 
+// EndPointHash is the hash that [EndPoint] takes of a certificate.
+func EndPointHash(cert *x509.Certificate) (crypto.Hash, error) {
+	return endPointHash(cert.SignatureAlgorithm)
+}
+
 func endPointHash(a x509.SignatureAlgorithm) (crypto.Hash, error) {
 	switch a {
 	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,

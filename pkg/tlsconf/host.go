@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// HostMismatch says why verify-full would refuse a server's certificate for a host, by the name or address that it is connected to; it is empty if it would not.
+func HostMismatch(cert *x509.Certificate, host string) string { return checkHost(cert, host) }
+
 // checkHost says why a server's certificate is not the host's, in libpq's words; it is empty if it is. The rules are those of libpq 15 and later
 // (pgtls_verify_peer_name_matches_certificate_guts): alternative names first, then the common name, but only if there is no alternative name of the host's kind.
 func checkHost(cert *x509.Certificate, host string) string {

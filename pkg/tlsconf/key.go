@@ -35,6 +35,26 @@ func keyPair(certificate, key []byte) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
+// ParseKey reads the private key of a PEM file, as crypto/x509 returns it: it has the methods of crypto.Signer. password is needed if the key is encrypted.
+func ParseKey(file []byte, password Password) (any, error) {
+	file, err := openKey(file, password)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(file)
+	if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParseECPrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("it is malformed, or of a kind that is not known")
+	}
+	return key, nil
+}
+
 // openKey returns the file's private key, PEM, not encrypted.
 func openKey(file []byte, password Password) ([]byte, error) {
 	for rest := file; ; {

@@ -151,7 +151,10 @@ type Resource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Item  *Item                  `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
 	// The revision of the desired state that wrote it last.
-	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What the secrets are that the item leaves out, by the paths of their fields, such as "secret" or "tls.key_password": "scram",
+	// "md5" or "password".
+	Secrets       map[string]string `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -198,6 +201,13 @@ func (x *Resource) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Resource) GetSecrets() map[string]string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
 }
 
 type WriteRequest struct {
@@ -2646,10 +2656,14 @@ var File_helios_v1_admin_proto protoreflect.FileDescriptor
 
 const file_helios_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x15helios/v1/admin.proto\x12\thelios.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"K\n" +
+	"\x15helios/v1/admin.proto\x12\thelios.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"\xc3\x01\n" +
 	"\bResource\x12#\n" +
 	"\x04item\x18\x01 \x01(\v2\x0f.helios.v1.ItemR\x04item\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xad\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12:\n" +
+	"\asecrets\x18\x03 \x03(\v2 .helios.v1.Resource.SecretsEntryR\asecrets\x1a:\n" +
+	"\fSecretsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x01\n" +
 	"\fWriteRequest\x120\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.helios.v1.WriteHeaderH\x00R\x06header\x12.\n" +
 	"\achanges\x18\x02 \x01(\v2\x12.helios.v1.ChangesH\x00R\achanges\x120\n" +
@@ -2879,7 +2893,7 @@ func file_helios_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_helios_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_helios_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_helios_v1_admin_proto_goTypes = []any{
 	(Action)(0),                   // 0: helios.v1.Action
 	(NodeState)(0),                // 1: helios.v1.NodeState
@@ -2922,87 +2936,89 @@ var file_helios_v1_admin_proto_goTypes = []any{
 	(*AuditChange)(nil),           // 38: helios.v1.AuditChange
 	(*GetVersionRequest)(nil),     // 39: helios.v1.GetVersionRequest
 	(*GetVersionResponse)(nil),    // 40: helios.v1.GetVersionResponse
-	nil,                           // 41: helios.v1.FleetNode.ListenersEntry
-	(*Item)(nil),                  // 42: helios.v1.Item
-	(*Ref)(nil),                   // 43: helios.v1.Ref
-	(*Fault)(nil),                 // 44: helios.v1.Fault
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
-	(*Generation)(nil),            // 46: helios.v1.Generation
-	(Source)(0),                   // 47: helios.v1.Source
-	(*Rejection)(nil),             // 48: helios.v1.Rejection
+	nil,                           // 41: helios.v1.Resource.SecretsEntry
+	nil,                           // 42: helios.v1.FleetNode.ListenersEntry
+	(*Item)(nil),                  // 43: helios.v1.Item
+	(*Ref)(nil),                   // 44: helios.v1.Ref
+	(*Fault)(nil),                 // 45: helios.v1.Fault
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*Generation)(nil),            // 47: helios.v1.Generation
+	(Source)(0),                   // 48: helios.v1.Source
+	(*Rejection)(nil),             // 49: helios.v1.Rejection
 }
 var file_helios_v1_admin_proto_depIdxs = []int32{
-	42, // 0: helios.v1.Resource.item:type_name -> helios.v1.Item
-	4,  // 1: helios.v1.WriteRequest.header:type_name -> helios.v1.WriteHeader
-	5,  // 2: helios.v1.WriteRequest.changes:type_name -> helios.v1.Changes
-	7,  // 3: helios.v1.WriteRequest.commit:type_name -> helios.v1.WriteCommit
-	6,  // 4: helios.v1.Changes.changes:type_name -> helios.v1.Change
-	42, // 5: helios.v1.Change.put:type_name -> helios.v1.Item
-	43, // 6: helios.v1.Change.delete:type_name -> helios.v1.Ref
-	10, // 7: helios.v1.WriteResponse.effects:type_name -> helios.v1.Effect
-	9,  // 8: helios.v1.WriteResponse.outcome:type_name -> helios.v1.WriteOutcome
-	0,  // 9: helios.v1.Effect.action:type_name -> helios.v1.Action
-	2,  // 10: helios.v1.Effect.before:type_name -> helios.v1.Resource
-	2,  // 11: helios.v1.Effect.after:type_name -> helios.v1.Resource
-	44, // 12: helios.v1.Faults.faults:type_name -> helios.v1.Fault
-	2,  // 13: helios.v1.Conflict.current:type_name -> helios.v1.Resource
-	14, // 14: helios.v1.Destruction.removals:type_name -> helios.v1.Removal
-	2,  // 15: helios.v1.ListResponse.resources:type_name -> helios.v1.Resource
-	2,  // 16: helios.v1.WatchResponse.upserts:type_name -> helios.v1.Resource
-	43, // 17: helios.v1.WatchResponse.removes:type_name -> helios.v1.Ref
-	24, // 18: helios.v1.ListReleasesResponse.releases:type_name -> helios.v1.Release
-	45, // 19: helios.v1.Release.created:type_name -> google.protobuf.Timestamp
-	46, // 20: helios.v1.Release.generation:type_name -> helios.v1.Generation
-	42, // 21: helios.v1.GetReleaseResponse.items:type_name -> helios.v1.Item
-	24, // 22: helios.v1.GetReleaseResponse.release:type_name -> helios.v1.Release
-	29, // 23: helios.v1.GetFleetResponse.nodes:type_name -> helios.v1.FleetNode
-	46, // 24: helios.v1.GetFleetResponse.generation:type_name -> helios.v1.Generation
-	1,  // 25: helios.v1.FleetNode.state:type_name -> helios.v1.NodeState
-	46, // 26: helios.v1.FleetNode.generation:type_name -> helios.v1.Generation
-	47, // 27: helios.v1.FleetNode.source:type_name -> helios.v1.Source
-	45, // 28: helios.v1.FleetNode.since:type_name -> google.protobuf.Timestamp
-	45, // 29: helios.v1.FleetNode.last_seen:type_name -> google.protobuf.Timestamp
-	48, // 30: helios.v1.FleetNode.rejection:type_name -> helios.v1.Rejection
-	41, // 31: helios.v1.FleetNode.listeners:type_name -> helios.v1.FleetNode.ListenersEntry
-	45, // 32: helios.v1.FleetNode.started:type_name -> google.protobuf.Timestamp
-	46, // 33: helios.v1.GetNodeConfigResponse.generation:type_name -> helios.v1.Generation
-	47, // 34: helios.v1.GetNodeConfigResponse.source:type_name -> helios.v1.Source
-	45, // 35: helios.v1.GetNodeConfigResponse.since:type_name -> google.protobuf.Timestamp
-	42, // 36: helios.v1.GetNodeConfigResponse.items:type_name -> helios.v1.Item
-	34, // 37: helios.v1.ListEventsResponse.events:type_name -> helios.v1.Event
-	45, // 38: helios.v1.Event.time:type_name -> google.protobuf.Timestamp
-	46, // 39: helios.v1.Event.generation:type_name -> helios.v1.Generation
-	37, // 40: helios.v1.ListAuditResponse.records:type_name -> helios.v1.AuditRecord
-	45, // 41: helios.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	38, // 42: helios.v1.AuditRecord.changes:type_name -> helios.v1.AuditChange
-	0,  // 43: helios.v1.AuditChange.action:type_name -> helios.v1.Action
-	3,  // 44: helios.v1.AdminService.Write:input_type -> helios.v1.WriteRequest
-	16, // 45: helios.v1.AdminService.GetOutcome:input_type -> helios.v1.GetOutcomeRequest
-	18, // 46: helios.v1.AdminService.List:input_type -> helios.v1.ListRequest
-	20, // 47: helios.v1.AdminService.Watch:input_type -> helios.v1.WatchRequest
-	22, // 48: helios.v1.AdminService.ListReleases:input_type -> helios.v1.ListReleasesRequest
-	25, // 49: helios.v1.AdminService.GetRelease:input_type -> helios.v1.GetReleaseRequest
-	27, // 50: helios.v1.AdminService.GetFleet:input_type -> helios.v1.GetFleetRequest
-	30, // 51: helios.v1.AdminService.GetNodeConfig:input_type -> helios.v1.GetNodeConfigRequest
-	32, // 52: helios.v1.AdminService.ListEvents:input_type -> helios.v1.ListEventsRequest
-	35, // 53: helios.v1.AdminService.ListAudit:input_type -> helios.v1.ListAuditRequest
-	39, // 54: helios.v1.AdminService.GetVersion:input_type -> helios.v1.GetVersionRequest
-	8,  // 55: helios.v1.AdminService.Write:output_type -> helios.v1.WriteResponse
-	17, // 56: helios.v1.AdminService.GetOutcome:output_type -> helios.v1.GetOutcomeResponse
-	19, // 57: helios.v1.AdminService.List:output_type -> helios.v1.ListResponse
-	21, // 58: helios.v1.AdminService.Watch:output_type -> helios.v1.WatchResponse
-	23, // 59: helios.v1.AdminService.ListReleases:output_type -> helios.v1.ListReleasesResponse
-	26, // 60: helios.v1.AdminService.GetRelease:output_type -> helios.v1.GetReleaseResponse
-	28, // 61: helios.v1.AdminService.GetFleet:output_type -> helios.v1.GetFleetResponse
-	31, // 62: helios.v1.AdminService.GetNodeConfig:output_type -> helios.v1.GetNodeConfigResponse
-	33, // 63: helios.v1.AdminService.ListEvents:output_type -> helios.v1.ListEventsResponse
-	36, // 64: helios.v1.AdminService.ListAudit:output_type -> helios.v1.ListAuditResponse
-	40, // 65: helios.v1.AdminService.GetVersion:output_type -> helios.v1.GetVersionResponse
-	55, // [55:66] is the sub-list for method output_type
-	44, // [44:55] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	43, // 0: helios.v1.Resource.item:type_name -> helios.v1.Item
+	41, // 1: helios.v1.Resource.secrets:type_name -> helios.v1.Resource.SecretsEntry
+	4,  // 2: helios.v1.WriteRequest.header:type_name -> helios.v1.WriteHeader
+	5,  // 3: helios.v1.WriteRequest.changes:type_name -> helios.v1.Changes
+	7,  // 4: helios.v1.WriteRequest.commit:type_name -> helios.v1.WriteCommit
+	6,  // 5: helios.v1.Changes.changes:type_name -> helios.v1.Change
+	43, // 6: helios.v1.Change.put:type_name -> helios.v1.Item
+	44, // 7: helios.v1.Change.delete:type_name -> helios.v1.Ref
+	10, // 8: helios.v1.WriteResponse.effects:type_name -> helios.v1.Effect
+	9,  // 9: helios.v1.WriteResponse.outcome:type_name -> helios.v1.WriteOutcome
+	0,  // 10: helios.v1.Effect.action:type_name -> helios.v1.Action
+	2,  // 11: helios.v1.Effect.before:type_name -> helios.v1.Resource
+	2,  // 12: helios.v1.Effect.after:type_name -> helios.v1.Resource
+	45, // 13: helios.v1.Faults.faults:type_name -> helios.v1.Fault
+	2,  // 14: helios.v1.Conflict.current:type_name -> helios.v1.Resource
+	14, // 15: helios.v1.Destruction.removals:type_name -> helios.v1.Removal
+	2,  // 16: helios.v1.ListResponse.resources:type_name -> helios.v1.Resource
+	2,  // 17: helios.v1.WatchResponse.upserts:type_name -> helios.v1.Resource
+	44, // 18: helios.v1.WatchResponse.removes:type_name -> helios.v1.Ref
+	24, // 19: helios.v1.ListReleasesResponse.releases:type_name -> helios.v1.Release
+	46, // 20: helios.v1.Release.created:type_name -> google.protobuf.Timestamp
+	47, // 21: helios.v1.Release.generation:type_name -> helios.v1.Generation
+	43, // 22: helios.v1.GetReleaseResponse.items:type_name -> helios.v1.Item
+	24, // 23: helios.v1.GetReleaseResponse.release:type_name -> helios.v1.Release
+	29, // 24: helios.v1.GetFleetResponse.nodes:type_name -> helios.v1.FleetNode
+	47, // 25: helios.v1.GetFleetResponse.generation:type_name -> helios.v1.Generation
+	1,  // 26: helios.v1.FleetNode.state:type_name -> helios.v1.NodeState
+	47, // 27: helios.v1.FleetNode.generation:type_name -> helios.v1.Generation
+	48, // 28: helios.v1.FleetNode.source:type_name -> helios.v1.Source
+	46, // 29: helios.v1.FleetNode.since:type_name -> google.protobuf.Timestamp
+	46, // 30: helios.v1.FleetNode.last_seen:type_name -> google.protobuf.Timestamp
+	49, // 31: helios.v1.FleetNode.rejection:type_name -> helios.v1.Rejection
+	42, // 32: helios.v1.FleetNode.listeners:type_name -> helios.v1.FleetNode.ListenersEntry
+	46, // 33: helios.v1.FleetNode.started:type_name -> google.protobuf.Timestamp
+	47, // 34: helios.v1.GetNodeConfigResponse.generation:type_name -> helios.v1.Generation
+	48, // 35: helios.v1.GetNodeConfigResponse.source:type_name -> helios.v1.Source
+	46, // 36: helios.v1.GetNodeConfigResponse.since:type_name -> google.protobuf.Timestamp
+	43, // 37: helios.v1.GetNodeConfigResponse.items:type_name -> helios.v1.Item
+	34, // 38: helios.v1.ListEventsResponse.events:type_name -> helios.v1.Event
+	46, // 39: helios.v1.Event.time:type_name -> google.protobuf.Timestamp
+	47, // 40: helios.v1.Event.generation:type_name -> helios.v1.Generation
+	37, // 41: helios.v1.ListAuditResponse.records:type_name -> helios.v1.AuditRecord
+	46, // 42: helios.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	38, // 43: helios.v1.AuditRecord.changes:type_name -> helios.v1.AuditChange
+	0,  // 44: helios.v1.AuditChange.action:type_name -> helios.v1.Action
+	3,  // 45: helios.v1.AdminService.Write:input_type -> helios.v1.WriteRequest
+	16, // 46: helios.v1.AdminService.GetOutcome:input_type -> helios.v1.GetOutcomeRequest
+	18, // 47: helios.v1.AdminService.List:input_type -> helios.v1.ListRequest
+	20, // 48: helios.v1.AdminService.Watch:input_type -> helios.v1.WatchRequest
+	22, // 49: helios.v1.AdminService.ListReleases:input_type -> helios.v1.ListReleasesRequest
+	25, // 50: helios.v1.AdminService.GetRelease:input_type -> helios.v1.GetReleaseRequest
+	27, // 51: helios.v1.AdminService.GetFleet:input_type -> helios.v1.GetFleetRequest
+	30, // 52: helios.v1.AdminService.GetNodeConfig:input_type -> helios.v1.GetNodeConfigRequest
+	32, // 53: helios.v1.AdminService.ListEvents:input_type -> helios.v1.ListEventsRequest
+	35, // 54: helios.v1.AdminService.ListAudit:input_type -> helios.v1.ListAuditRequest
+	39, // 55: helios.v1.AdminService.GetVersion:input_type -> helios.v1.GetVersionRequest
+	8,  // 56: helios.v1.AdminService.Write:output_type -> helios.v1.WriteResponse
+	17, // 57: helios.v1.AdminService.GetOutcome:output_type -> helios.v1.GetOutcomeResponse
+	19, // 58: helios.v1.AdminService.List:output_type -> helios.v1.ListResponse
+	21, // 59: helios.v1.AdminService.Watch:output_type -> helios.v1.WatchResponse
+	23, // 60: helios.v1.AdminService.ListReleases:output_type -> helios.v1.ListReleasesResponse
+	26, // 61: helios.v1.AdminService.GetRelease:output_type -> helios.v1.GetReleaseResponse
+	28, // 62: helios.v1.AdminService.GetFleet:output_type -> helios.v1.GetFleetResponse
+	31, // 63: helios.v1.AdminService.GetNodeConfig:output_type -> helios.v1.GetNodeConfigResponse
+	33, // 64: helios.v1.AdminService.ListEvents:output_type -> helios.v1.ListEventsResponse
+	36, // 65: helios.v1.AdminService.ListAudit:output_type -> helios.v1.ListAuditResponse
+	40, // 66: helios.v1.AdminService.GetVersion:output_type -> helios.v1.GetVersionResponse
+	56, // [56:67] is the sub-list for method output_type
+	45, // [45:56] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_admin_proto_init() }
@@ -3028,7 +3044,7 @@ func file_helios_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_admin_proto_rawDesc), len(file_helios_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
