@@ -23,17 +23,19 @@ func Handler(o Options) http.Handler {
 		answer(w, status, map[string]any{"ready": ok, "message": reason})
 	})
 	mux.Handle("/metrics", guard(o.Token, o.Metrics))
+	mux.Handle(cachePath, guard(o.Token, cache{o}))
 	mux.Handle("/", guard(o.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
 	})))
 	return readOnly(mux)
 }
 
-// readOnly refuses every method that asks for a change.
+// readOnly refuses every method that asks for a change, but where there is one to ask for.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
+		forgets := r.Method == http.MethodDelete && r.URL.Path == cachePath
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !forgets {
+			w.Header().Set("Allow", map[bool]string{true: "GET, HEAD, DELETE", false: "GET, HEAD"}[r.URL.Path == cachePath])
 			fail(w, http.StatusMethodNotAllowed, r.Method+" is not allowed")
 			return
 		}
@@ -65,7 +67,7 @@ func fail(w http.ResponseWriter, status int, sentence string) {
 }
 
 // answer writes a small JSON object. A client that is gone is no error of ours.
-func answer(w http.ResponseWriter, status int, body map[string]any) {
+func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

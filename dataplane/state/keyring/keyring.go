@@ -3,6 +3,7 @@ package keyring
 
 import (
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
@@ -73,6 +74,27 @@ func (r *Ring) Keep(o Owner, now *scram.Keys) {
 	if ok && (now == nil || h.of.StoredKey != now.StoredKey || h.of.Match(now.Salt, now.Iterations) != nil) {
 		delete(r.keys, o)
 	}
+}
+
+// Each yields each owner of a key, in no order, until yield returns false. Nobody else gets at the ring meanwhile: yield is quick.
+func (r *Ring) Each(yield func(Owner) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for o := range r.keys {
+		if !yield(o) {
+			return
+		}
+	}
+}
+
+// Forget drops the keys of a user of any cluster, and returns how many there were. Until the user logs in again no server connection
+// is opened by them.
+func (r *Ring) Forget(user string) (keys int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := len(r.keys)
+	maps.DeleteFunc(r.keys, func(o Owner, _ held) bool { return o.User == user })
+	return before - len(r.keys)
 }
 
 // Len returns how many keys there are.

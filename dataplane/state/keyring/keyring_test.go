@@ -59,3 +59,18 @@ func TestFull(t *testing.T) {
 		t.Errorf("it is shown: %s", s)
 	}
 }
+
+// TestForget: the keys of a user are dropped in every cluster, and those of others are not.
+func TestForget(t *testing.T) {
+	r := New(9)
+	keys, key := scram.Derive("p", []byte("s"), 1)
+	for _, o := range []Owner{{"a", "ann"}, {"b", "ann"}, {"a", "bob"}} {
+		r.Learn(o, &keys, key)
+	}
+	n, first := 0, 0
+	r.Each(func(Owner) bool { n++; return true })
+	r.Each(func(Owner) bool { first++; return false })
+	if n != 3 || first != 1 || r.Forget("ann") != 2 || r.Len() != 1 || !r.Has(Owner{"a", "bob"}) || r.Forget("ann") != 0 {
+		t.Errorf("listed %d, %d; %d are left", n, first, r.Len())
+	}
+}

@@ -1,6 +1,9 @@
 package users
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // Place is where users are looked up: a database of a cluster, by a query, as somebody.
 type Place struct{ Cluster, Database, Query, As string }
@@ -75,6 +78,26 @@ func (b *Book) Secret(p Place, name string) string {
 		return u.secret
 	}
 	return ""
+}
+
+// Each yields what is known of each name, in no order, until yield returns false. Nobody else gets at the book meanwhile: yield is quick.
+func (b *Book) Each(yield func(p Place, name string, k Known) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for at, k := range b.users {
+		if !yield(at.place, at.name, k) {
+			return
+		}
+	}
+}
+
+// Forget drops what is known of a name everywhere, so that it is asked for again, and returns in how many places that was.
+func (b *Book) Forget(name string) (places int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := len(b.users)
+	maps.DeleteFunc(b.users, func(at entry, _ Known) bool { return at.name == name })
+	return before - len(b.users)
 }
 
 // Len returns how many names are known.

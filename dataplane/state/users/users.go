@@ -40,6 +40,19 @@ func (u *User) HasMD5() bool { return pgmd5.IsHash(u.secret) }
 // HasVerifier says whether the secret is a SCRAM verifier. Nobody has none.
 func (u *User) HasVerifier() bool { return u != nil && u.proves }
 
+// Kind says what the secret is: "scram", "md5", "password" or "none".
+func (u *User) Kind() string {
+	switch {
+	case u.secret == "":
+		return "none"
+	case u.HasVerifier():
+		return "scram"
+	case u.HasMD5():
+		return "md5"
+	}
+	return "password"
+}
+
 // Keys returns what a proof of SCRAM is checked with; nil where that is not made yet, see [User.Stretch], or cannot be.
 func (u *User) Keys() *scram.Keys { return u.keys.Load() }
 
