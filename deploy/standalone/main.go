@@ -8,6 +8,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/deploy/standalone/command"
 	"github.com/heliosproxy/heliosproxy/deploy/standalone/planes"
+	"github.com/heliosproxy/heliosproxy/deploy/standalone/trial"
 )
 
 func main() {
@@ -15,7 +16,7 @@ func main() {
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	p := command.Program{
 		Out: os.Stdout, Err: os.Stderr, Signals: signals,
-		Start: planes.Standalone, Join: planes.Member, Control: planes.Control,
+		Start: planes.Standalone, Join: planes.Member, Control: planes.Control, Try: trial.Try,
 	}
 	os.Exit(p.Main(os.Args[1:]))
 }

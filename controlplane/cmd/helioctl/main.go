@@ -1,4 +1,4 @@
-// Command helioctl administers control planes and standalone proxies. It never touches a store or a proxy itself: it asks a control plane.
+// Command helioctl administers control planes and standalone proxies. It never touches a store itself: it asks a control plane, and, about what a proxy keeps to itself, the proxy.
 package main
 
 import (

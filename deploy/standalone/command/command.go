@@ -30,6 +30,8 @@ type Program struct {
 	Start func(Options) (DataPlane, error)
 	// Join starts one that follows a control plane.
 	Join func(Options, Membership) (Server, error)
+	// Try tries on this machine what a file names, without the network if offline; nil tries nothing.
+	Try func(ctx context.Context, file *configfile.File, offline bool) []Outcome
 	// Control starts a control plane. It returns when the store is there, or when the context ends.
 	Control func(context.Context, ControlOptions) (Closer, error)
 }
@@ -142,35 +144,6 @@ func (p Program) command() *cobra.Command {
 		},
 	})
 	return root
-}
-
-func (p Program) checkCommand() *cobra.Command {
-	var config string
-	var strict bool
-	c := &cobra.Command{
-		Use:   "check --config FILE",
-		Short: "Say what is wrong or without effect in a file, a line each",
-		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence.
-The exit code is 0 if the proxy would start with the file, else 1.`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if config == "" {
-				return errNoConfig
-			}
-			_, findings, err := configfile.Load(config)
-			if err != nil {
-				return failed{err}
-			}
-			printFindings(p.Out, findings)
-			if findings.Failed() || strict && len(findings) > 0 {
-				return failed{errReported}
-			}
-			return nil
-		},
-	}
-	configFlag(c, &config)
-	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
-	return c
 }
 
 func printFindings(w io.Writer, findings configfile.Findings) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
 	"github.com/heliosproxy/heliosproxy/deploy/standalone/command"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
@@ -170,6 +171,46 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %d, %q, %q, want %d, %q", code, out, err, tt.code, want)
 			}
 		})
+	}
+}
+
+// TestCheckTries: what a file names is tried, and the worst of it decides.
+func TestCheckTries(t *testing.T) {
+	path := configFile(t, good)
+	const good, worse, bad = "ok    node a   reached\n", "warn  address  in use\n", "fail  node bc  no answer\n"
+	for _, tt := range []struct {
+		levels, flags string
+		code          int
+		want          string
+	}{
+		{"ok", "", 0, "ok    node a  reached\n"},
+		{"ok warn", "", 0, "ok    node a   reached\nwarn  address  in use\n"},
+		{"ok warn", "--strict", 1, good + worse},
+		{"ok warn fail", "", 1, good + worse + bad},
+		{"ok warn fail", "--offline", 0, "warn  address  in use\n"},
+	} {
+		var out bytes.Buffer
+		code := command.Program{
+			Out: &out, Err: &out,
+			Try: func(_ context.Context, f *configfile.File, offline bool) (all []command.Outcome) {
+				if f.Set.Nodes["db"] == nil && len(f.Set.Nodes) != 1 {
+					t.Errorf("got %v", f.Set)
+				}
+				for _, o := range []command.Outcome{
+					{Level: command.OK, What: "node a", Why: "reached"},
+					{Level: command.Warn, What: "address", Why: "in use"},
+					{Level: command.Fail, What: "node bc", Why: "no\nanswer"},
+				} {
+					if strings.Contains(tt.levels, string(o.Level)) && (!offline || o.Level == command.Warn) {
+						all = append(all, o)
+					}
+				}
+				return all
+			},
+		}.Main(append([]string{"check", "-c", path}, strings.Fields(tt.flags)...))
+		if code != tt.code || out.String() != tt.want {
+			t.Errorf("%s %s: got %d, %q, want %d, %q", tt.levels, tt.flags, code, out.String(), tt.code, tt.want)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/pkg/bearer"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -33,13 +34,13 @@ func (s *session) dial() (heliosv1.AdminServiceClient, error) {
 	if name := s.flags.context; name != "" {
 		var ok bool
 		if named, ok = k.find(name); !ok {
-			return nil, usage{fmt.Errorf("there is no context %q; known are %s", name, strings.Join(k.names(), ", ")), "helioctl config"}
+			return nil, exit.Usage(fmt.Errorf("there is no context %q; known are %s", name, strings.Join(k.names(), ", ")), "helioctl config")
 		}
 	}
 	s.flags.server = first(s.flags.server, s.Env("HELIOCTL_SERVER"), named.Server, defaultServer)
 	s.flags.tokenFile = first(s.flags.tokenFile, s.Env("HELIOCTL_TOKEN_FILE"), named.TokenFile)
 	if err := bearer.Loopback(s.flags.server); err != nil {
-		return nil, usage{fmt.Errorf("--server %w", err), "helioctl"}
+		return nil, exit.Usage(fmt.Errorf("--server %w", err), "helioctl")
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -54,13 +55,13 @@ func (s *session) dial() (heliosv1.AdminServiceClient, error) {
 	if s.flags.tokenFile != "" {
 		token, err := bearer.Read(s.flags.tokenFile)
 		if err != nil {
-			return nil, refused{fmt.Errorf("--token-file: %w", err)}
+			return nil, exit.Refused(fmt.Errorf("--token-file: %w", err))
 		}
 		options = append(options, grpc.WithPerRPCCredentials(bearer.Credentials(token)))
 	}
 	conn, err := grpc.NewClient(s.flags.server, options...)
 	if err != nil {
-		return nil, usage{fmt.Errorf("--server %s: %w", s.flags.server, err), "helioctl"}
+		return nil, exit.Usage(fmt.Errorf("--server %s: %w", s.flags.server, err), "helioctl")
 	}
 	return heliosv1.NewAdminServiceClient(conn), nil
 }

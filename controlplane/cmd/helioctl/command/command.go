@@ -14,17 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
-)
-
-// The exit codes.
-const (
-	exitRefused     = 1
-	exitUsage       = 2
-	exitConflict    = 3
-	exitUnreachable = 4
-	exitUnknown     = 5
 )
 
 // Program is helioctl with the outside world given to it.
@@ -69,8 +62,8 @@ func (p Program) Main(args []string) int {
 		return 0
 	}
 	f := s.explain(err)
-	if ctx.Err() != nil && f.code == exitUnreachable {
-		f = failure{exitRefused, "interrupted, nothing was changed"}
+	if ctx.Err() != nil && f.code == exit.CodeUnreachable {
+		f = failure{exit.CodeRefused, "interrupted, nothing was changed"}
 	}
 	if f.said != "" {
 		fmt.Fprintf(p.Err, "helioctl: %s\n", f.said)
@@ -103,7 +96,8 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 conflict, 4 unreachable, 5 outcome unkno
 		s.getCommand(), s.describeCommand(), s.historyCommand(), s.auditCommand(), s.eventsCommand(),
 		fleet, node, s.explainCommand(), s.configCommand(), s.versionCommand(),
 	)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage{err, c.CommandPath()} })
+	root.AddCommand(s.authentication()...)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return exit.Usage(err, c.CommandPath()) })
 	return root
 }
 
@@ -113,7 +107,7 @@ func help(c *cobra.Command, _ []string) error { return c.Help() }
 // noCommand refuses what is no command of c.
 func noCommand(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), c.CommandPath()}
+		return exit.Usage(fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), c.CommandPath())
 	}
 	return nil
 }
@@ -122,7 +116,7 @@ func noCommand(c *cobra.Command, args []string) error {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usage{err, c.CommandPath()}
+			return exit.Usage(err, c.CommandPath())
 		}
 		return nil
 	}
@@ -134,13 +128,13 @@ func (s *session) bounded(c *cobra.Command) (context.Context, context.CancelFunc
 }
 
 func (s *session) versionCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of helioctl and of the control plane",
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.check("json", "yaml"); err != nil {
+			if err := o.Check("json", "yaml"); err != nil {
 				return err
 			}
 			client, err := s.dial()
@@ -151,13 +145,13 @@ func (s *session) versionCommand() *cobra.Command {
 			defer stop()
 			v, err := client.GetVersion(ctx, &heliosv1.GetVersionRequest{})
 			if err != nil {
-				if o.format == "" {
+				if o.Word == "" {
 					fmt.Fprintf(s.Out, "helioctl       %s\n", version.Line())
 				}
 				return err
 			}
-			if o.format != "" {
-				return o.print(s.Out, object(
+			if o.Word != "" {
+				return o.Print(s.Out, output.Object(
 					"client", version.String(), "server", v.GetBuild(), "protocol", v.GetProtocolVersion(),
 					"store", v.GetStore(), "storeId", v.GetStoreId(), "revision", v.GetRevision(),
 				))
@@ -167,7 +161,7 @@ func (s *session) versionCommand() *cobra.Command {
 			return nil
 		},
 	}
-	o.register(c, "json", "yaml")
+	o.Register(c, "json", "yaml")
 	return c
 }
 

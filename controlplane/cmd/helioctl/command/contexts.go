@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 )
 
@@ -75,10 +76,10 @@ func (s *session) loadContexts() (contexts, error) {
 		return k, nil
 	}
 	if err != nil {
-		return k, refused{fmt.Errorf("read contexts: %w", err)}
+		return k, exit.Refused(fmt.Errorf("read contexts: %w", err))
 	}
 	if err := yaml.Unmarshal(b, &k); err != nil {
-		return k, refused{fmt.Errorf("read contexts: %s: %w", path, err)}
+		return k, exit.Refused(fmt.Errorf("read contexts: %s: %w", path, err))
 	}
 	return k, nil
 }
@@ -86,14 +87,14 @@ func (s *session) loadContexts() (contexts, error) {
 func (s *session) saveContexts(k contexts) error {
 	path := s.contextsPath()
 	if path == "" {
-		return refused{errors.New("there is no home directory: set HELIOCTL_CONFIG to the file of the contexts")}
+		return exit.Refused(errors.New("there is no home directory: set HELIOCTL_CONFIG to the file of the contexts"))
 	}
 	b, err := yaml.Marshal(k)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return refused{fmt.Errorf("write contexts: %w", err)}
+		return exit.Refused(fmt.Errorf("write contexts: %w", err))
 	}
 	part := path + ".part"
 	err = os.WriteFile(part, b, 0o600)
@@ -101,7 +102,7 @@ func (s *session) saveContexts(k contexts) error {
 		err = os.Rename(part, path)
 	}
 	if err != nil {
-		return refused{fmt.Errorf("write contexts: %w", err)}
+		return exit.Refused(fmt.Errorf("write contexts: %w", err))
 	}
 	return nil
 }
@@ -136,7 +137,7 @@ func (s *session) configCommand() *cobra.Command {
 		if _, ok := k.find(name); ok {
 			return nil
 		}
-		return refused{fmt.Errorf("there is no context %q", name)}
+		return exit.Refused(fmt.Errorf("there is no context %q", name))
 	}
 	root.AddCommand(
 		&cobra.Command{
@@ -165,7 +166,7 @@ func (s *session) configCommand() *cobra.Command {
 					return err
 				}
 				if k.Current == "" {
-					return refused{errors.New("there is no current context: helioctl config use-context NAME")}
+					return exit.Refused(errors.New("there is no current context: helioctl config use-context NAME"))
 				}
 				_, err = fmt.Fprintln(s.Out, k.Current)
 				return err

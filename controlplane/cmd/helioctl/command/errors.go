@@ -9,24 +9,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
-
-// usage is an error of the command line.
-type usage struct {
-	error
-	command string
-}
-
-// quiet is an exit code of which everything was said.
-type quiet struct{ code int }
-
-func (quiet) Error() string { return "" }
-
-// refused is an error of what was asked for, found here.
-type refused struct{ error }
 
 // failure is how the program ends.
 type failure struct {
@@ -36,19 +23,22 @@ type failure struct {
 
 // explain turns an error into an exit code and into words that say what to do.
 func (s *session) explain(err error) failure {
-	var u usage
-	var q quiet
+	var u exit.UsageError
+	var q exit.Silent
 	var invalid *manifest.InvalidError
-	var r refused
+	var r exit.RefusedError
+	var away exit.UnreachableError
 	switch {
 	case errors.As(err, &q):
-		return failure{code: q.code}
+		return failure{code: q.Code}
 	case errors.As(err, &u):
-		return failure{exitUsage, fmt.Sprintf("%s\nRun '%s --help' for usage.", u.error, u.command)}
+		return failure{exit.CodeUsage, fmt.Sprintf("%s\nRun '%s --help' for usage.", u.Error(), u.Command)}
 	case errors.As(err, &invalid):
-		return failure{exitRefused, "nothing was changed:\n" + indent(invalid.Error())}
+		return failure{exit.CodeRefused, "nothing was changed:\n" + indent(invalid.Error())}
 	case errors.As(err, &r):
-		return failure{exitRefused, r.Error()}
+		return failure{exit.CodeRefused, r.Error()}
+	case errors.As(err, &away):
+		return failure{exit.CodeUnreachable, away.Error()}
 	}
 	st, ok := status.FromError(err)
 	if !ok {
@@ -56,9 +46,9 @@ func (s *session) explain(err error) failure {
 			return s.lost(err.Error())
 		}
 		if strings.HasPrefix(err.Error(), "unknown command") {
-			return failure{exitUsage, err.Error() + "\nRun 'helioctl --help' for usage."}
+			return failure{exit.CodeUsage, err.Error() + "\nRun 'helioctl --help' for usage."}
 		}
-		return failure{exitRefused, err.Error()}
+		return failure{exit.CodeRefused, err.Error()}
 	}
 	return s.answered(st)
 }
@@ -68,38 +58,38 @@ func (s *session) answered(st *status.Status) failure {
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *heliosv1.Faults:
-			return failure{exitRefused, "refused, nothing was changed:\n" + indent(strings.Join(s.places.faults(d.GetFaults()), "\n"))}
+			return failure{exit.CodeRefused, "refused, nothing was changed:\n" + indent(strings.Join(s.places.faults(d.GetFaults()), "\n"))}
 		case *heliosv1.Conflict:
-			return failure{exitConflict, "conflict, nothing was changed: " + st.Message() + current(d)}
+			return failure{exit.CodeConflict, "conflict, nothing was changed: " + st.Message() + current(d)}
 		case *heliosv1.Outcome:
 			if d.GetSurelyNot() {
-				return failure{exitUnreachable, "nothing was changed: " + st.Message()}
+				return failure{exit.CodeUnreachable, "nothing was changed: " + st.Message()}
 			}
 			return s.lost(st.Message())
 		}
 	}
 	switch st.Code() {
 	case codes.Unauthenticated:
-		return failure{exitRefused, st.Message()}
+		return failure{exit.CodeRefused, st.Message()}
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return s.lost(st.Message())
 	case codes.Unimplemented:
-		return failure{exitRefused, "the control plane does not know this: it is older than helioctl, or something else answers at " + s.flags.server}
+		return failure{exit.CodeRefused, "the control plane does not know this: it is older than helioctl, or something else answers at " + s.flags.server}
 	case codes.Unknown, codes.Internal:
 		if s.sent {
 			return s.lost(st.Message())
 		}
 	}
-	return failure{exitRefused, st.Message()}
+	return failure{exit.CodeRefused, st.Message()}
 }
 
 // lost explains that there was no answer: after a commit was sent nobody knows what became of it.
 func (s *session) lost(why string) failure {
 	if s.sent {
-		return failure{exitUnknown, fmt.Sprintf("there was no answer (%s): the write may have been carried out, or will be, as a whole, or not at all.\n"+
+		return failure{exit.CodeUnknown, fmt.Sprintf("there was no answer (%s): the write may have been carried out, or will be, as a whole, or not at all.\n"+
 			"To find out: helioctl audit --request %s", why, s.request)}
 	}
-	return failure{exitUnreachable, fmt.Sprintf("the control plane at %s is not reached, nothing was changed: %s\n"+
+	return failure{exit.CodeUnreachable, fmt.Sprintf("the control plane at %s is not reached, nothing was changed: %s\n"+
 		"Does it run? --server, HELIOCTL_SERVER or a context say where; --timeout how long to wait.", s.flags.server, plainly(why))}
 }
 

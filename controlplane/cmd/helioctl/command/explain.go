@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	protos "github.com/heliosproxy/heliosproxy/proto"
@@ -71,7 +72,7 @@ func (s *session) explainPath(file protoreflect.FileDescriptor, m protoreflect.M
 	name, rest, deeper := strings.Cut(path, ".")
 	fd := fieldNamed(m, name)
 	if fd == nil {
-		return refused{fmt.Errorf("%s has no field %q: helioctl explain %s lists them", at, name, at)}
+		return exit.Refused(fmt.Errorf("%s has no field %q: helioctl explain %s lists them", at, name, at))
 	}
 	if deeper && fd.Message() != nil {
 		return s.explainPath(file, fd.Message(), at+"."+fd.JSONName(), rest)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 )
 
@@ -15,19 +16,19 @@ import (
 // and of "-", which is the input. All that is wrong is told at once.
 func (s *session) readFiles(names []string) ([]manifest.Document, error) {
 	if len(names) == 0 {
-		return nil, usage{errors.New("-f FILE is missing"), "helioctl"}
+		return nil, exit.Usage(errors.New("-f FILE is missing"), "helioctl")
 	}
 	var docs []manifest.Document
 	var problems []manifest.Problem
 	for _, name := range names {
 		paths, err := expand(name)
 		if err != nil {
-			return nil, refused{err}
+			return nil, exit.Refused(err)
 		}
 		for _, path := range paths {
 			data, err := s.readFile(path)
 			if err != nil {
-				return nil, refused{err}
+				return nil, exit.Refused(err)
 			}
 			ds, err := manifest.Parse(path, data)
 			var invalid *manifest.InvalidError
@@ -41,7 +42,7 @@ func (s *session) readFiles(names []string) ([]manifest.Document, error) {
 		return nil, &manifest.InvalidError{Problems: problems}
 	}
 	if len(docs) == 0 {
-		return nil, refused{fmt.Errorf("there are no resources in %s", strings.Join(names, ", "))}
+		return nil, exit.Refused(fmt.Errorf("there are no resources in %s", strings.Join(names, ", ")))
 	}
 	s.places.add(docs)
 	return docs, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
@@ -38,14 +39,14 @@ func fleetNode(n *heliosv1.FleetNode) any {
 	if r := n.GetRejection(); r != nil {
 		all := []any{}
 		for _, f := range r.GetFaults() {
-			all = append(all, object("kind", f.GetKind(), "name", f.GetName(), "field", yamlName(f.GetKind(), f.GetField()), "reason", f.GetReason()))
+			all = append(all, output.Object("kind", f.GetKind(), "name", f.GetName(), "field", yamlName(f.GetKind(), f.GetField()), "reason", f.GetReason()))
 		}
-		rejection = object("generation", generationOf(r.GetGeneration()), "hash", r.GetHash(), "stage", manifest.Word(r.GetStage()), "faults", all)
+		rejection = output.Object("generation", generationOf(r.GetGeneration()), "hash", r.GetHash(), "stage", manifest.Word(r.GetStage()), "faults", all)
 	}
 	warnings, listeners := []string{}, map[string]string{}
 	warnings = append(warnings, n.GetWarnings()...)
 	maps.Copy(listeners, n.GetListeners())
-	return object(
+	return output.Object(
 		"node", n.GetNodeId(), "group", n.GetGroup(), "version", n.GetBuild(), "state", manifest.Word(n.GetState()),
 		"generation", generationOf(n.GetGeneration()), "hash", n.GetHash(), "source", manifest.Word(n.GetSource()), "since", moment(n.GetSince()),
 		"started", moment(n.GetStarted()), "lastSeen", moment(n.GetLastSeen()), "connected", n.GetConnected(), "ready", n.GetReady(), "reason", n.GetReason(),
@@ -72,12 +73,12 @@ func (s *session) completeNode(c *cobra.Command, given []string, _ string) ([]st
 }
 
 func (s *session) nodeConfigCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	c := &cobra.Command{
 		Use: "config NODE", Short: "Show what a proxy really runs: it is asked itself", Args: args(cobra.ExactArgs(1)),
 		ValidArgsFunction: s.completeNode,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := o.check("json", "yaml"); err != nil {
+			if err := o.Check("json", "yaml"); err != nil {
 				return err
 			}
 			client, err := s.dial()
@@ -110,12 +111,12 @@ func (s *session) nodeConfigCommand() *cobra.Command {
 			return s.showNodeConfig(given[0], about, all, o)
 		},
 	}
-	o.register(c, "json", "yaml")
+	o.Register(c, "json", "yaml")
 	return c
 }
 
-func (s *session) showNodeConfig(name string, about *heliosv1.GetNodeConfigResponse, all []*heliosv1.Resource, o output) error {
-	if o.format == "" {
+func (s *session) showNodeConfig(name string, about *heliosv1.GetNodeConfigResponse, all []*heliosv1.Resource, o output.Format) error {
+	if o.Word == "" {
 		rows := [][]string{
 			{"Node:", name},
 			{"Generation:", generation(about.GetGeneration())},
@@ -140,7 +141,7 @@ func (s *session) showNodeConfig(name string, about *heliosv1.GetNodeConfigRespo
 		}
 		items = append(items, manifest.JSON(n))
 	}
-	return o.print(s.Out, object("node", name, "generation", generationOf(about.GetGeneration()), "hash", about.GetHash(),
+	return o.Print(s.Out, output.Object("node", name, "generation", generationOf(about.GetGeneration()), "hash", about.GetHash(),
 		"source", manifest.Word(about.GetSource()), "since", moment(about.GetSince()), "resources", items))
 }
 

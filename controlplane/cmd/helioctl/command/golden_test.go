@@ -41,6 +41,7 @@ type plane struct {
 	events    []*heliosv1.ListEventsResponse
 	outcome   *heliosv1.GetOutcomeResponse
 	write     func(heliosv1.AdminService_WriteServer) error // what its commit leads to
+	changes   []*heliosv1.Change                            // that came
 }
 
 func (p *plane) List(r *heliosv1.ListRequest, s heliosv1.AdminService_ListServer) error {
@@ -107,6 +108,7 @@ func (p *plane) Write(s heliosv1.AdminService_WriteServer) error {
 		if err != nil {
 			return err
 		}
+		p.changes = append(p.changes, r.GetChanges().GetChanges()...)
 		if r.GetCommit() != nil {
 			return p.write(s)
 		}

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
@@ -27,7 +29,7 @@ func kindArg(word, command string) (string, error) {
 	if t, ok := resource.Lookup(word); ok {
 		return string(t.Kind), nil
 	}
-	return "", usage{fmt.Errorf("%q is no kind; kinds are %s", word, strings.Join(kindWords(), ", ")), command}
+	return "", exit.Usage(fmt.Errorf("%q is no kind; kinds are %s", word, strings.Join(kindWords(), ", ")), command)
 }
 
 // target is a kind and names of it; without names all of the kind are meant.
@@ -50,7 +52,7 @@ func targets(given []string, command string) ([]target, error) {
 			return nil, err
 		}
 		if kind == "" || name == "" {
-			return nil, usage{fmt.Errorf("%q is not KIND/NAME", g), command}
+			return nil, exit.Usage(fmt.Errorf("%q is not KIND/NAME", g), command)
 		}
 		all = append(all, target{kind, []string{name}})
 	}
@@ -64,7 +66,7 @@ func oneTarget(given []string, command string) (kind, name string, err error) {
 		return "", "", err
 	}
 	if len(all) != 1 || len(all[0].names) != 1 || all[0].kind == "" {
-		return "", "", usage{errors.New("want KIND NAME"), command}
+		return "", "", exit.Usage(errors.New("want KIND NAME"), command)
 	}
 	return all[0].kind, all[0].names[0], nil
 }
@@ -127,7 +129,7 @@ func listAll(ctx context.Context, client heliosv1.AdminServiceClient, kind strin
 }
 
 func (s *session) getCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	c := &cobra.Command{
 		Use:   "get KIND [NAME...] | KIND/NAME...",
 		Short: "Show resources; KIND may be all",
@@ -137,7 +139,7 @@ func (s *session) getCommand() *cobra.Command {
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := o.check("json", "yaml", "name", "wide"); err != nil {
+			if err := o.Check("json", "yaml", "name", "wide"); err != nil {
 				return err
 			}
 			wanted, err := targets(given, "helioctl get")
@@ -159,13 +161,13 @@ func (s *session) getCommand() *cobra.Command {
 			return s.show(all, kind, one, o)
 		},
 	}
-	o.register(c, "json", "yaml", "name", "wide")
+	o.Register(c, "json", "yaml", "name", "wide")
 	return c
 }
 
 // show prints resources. One that was asked for by name is itself in JSON, else there is a list.
-func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output) error {
-	switch o.format {
+func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output.Format) error {
+	switch o.Word {
 	case "name":
 		for _, r := range all {
 			fmt.Fprintf(s.Out, "%s/%s\n", strings.ToLower(r.GetItem().GetKind()), r.GetItem().GetName())
@@ -195,11 +197,11 @@ func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output
 			items = append(items, manifest.JSON(n))
 		}
 		if one && len(items) == 1 {
-			return o.print(s.Out, items[0])
+			return o.Print(s.Out, items[0])
 		}
-		return o.print(s.Out, object("apiVersion", manifest.APIVersion, "kind", "List", "items", items))
+		return o.Print(s.Out, output.Object("apiVersion", manifest.APIVersion, "kind", "List", "items", items))
 	}
-	return s.tables(all, kind, o.format == "wide")
+	return s.tables(all, kind, o.Word == "wide")
 }
 
 // tables prints a table a kind.
@@ -221,7 +223,7 @@ func (s *session) tables(all []*heliosv1.Resource, kind string, wide bool) error
 			}
 			_, m, fault := release.Decode(r.GetItem())
 			if fault != nil {
-				return refused{fmt.Errorf("%s %q: %s", fault.GetKind(), fault.GetName(), fault.GetReason())}
+				return exit.Refused(fmt.Errorf("%s %q: %s", fault.GetKind(), fault.GetName(), fault.GetReason()))
 			}
 			if rows == nil {
 				rows = [][]string{heads(m, wide)}
@@ -305,11 +307,11 @@ func cell(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
 }
 
 func (s *session) historyCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	c := &cobra.Command{
 		Use: "history", Short: "List the releases that are kept, the newest first", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.check("json", "yaml", "name"); err != nil {
+			if err := o.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
 			client, err := s.dial()
@@ -325,37 +327,37 @@ func (s *session) historyCommand() *cobra.Command {
 			rows, items, now := [][]string{{"RELEASE", "REVISION", "AGE", "RESOURCES", "BYTES", "BY", "MESSAGE"}}, []any{}, s.Now()
 			for _, r := range all.GetReleases() {
 				number := fmt.Sprint(r.GetNumber())
-				if o.format == "name" {
+				if o.Word == "name" {
 					fmt.Fprintln(s.Out, number)
 				}
 				if r.GetCurrent() {
 					number += " (current)"
 				}
 				rows = append(rows, []string{number, fmt.Sprint(r.GetRevision()), table.Age(now, r.GetCreated()), fmt.Sprint(r.GetResources()), fmt.Sprint(r.GetBytes()), r.GetActor(), r.GetMessage()})
-				items = append(items, object("release", r.GetNumber(), "current", r.GetCurrent(), "revision", r.GetRevision(), "generation", generationOf(r.GetGeneration()),
+				items = append(items, output.Object("release", r.GetNumber(), "current", r.GetCurrent(), "revision", r.GetRevision(), "generation", generationOf(r.GetGeneration()),
 					"hash", r.GetHash(), "created", moment(r.GetCreated()), "resources", r.GetResources(), "bytes", r.GetBytes(), "actor", r.GetActor(), "message", r.GetMessage()))
 			}
-			switch o.format {
+			switch o.Word {
 			case "name":
 				return nil
 			case "":
 				return table.Print(s.Out, rows)
 			}
-			return o.print(s.Out, items)
+			return o.Print(s.Out, items)
 		},
 	}
-	o.register(c, "json", "yaml", "name")
+	o.Register(c, "json", "yaml", "name")
 	return c
 }
 
 func (s *session) auditCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	var limit uint32
 	var request string
 	c := &cobra.Command{
 		Use: "audit", Short: "Show who wrote what, the newest first", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.check("json", "yaml"); err != nil {
+			if err := o.Check("json", "yaml"); err != nil {
 				return err
 			}
 			client, err := s.dial()
@@ -376,7 +378,7 @@ func (s *session) auditCommand() *cobra.Command {
 	}
 	c.Flags().Uint32Var(&limit, "limit", 20, "at most so many records")
 	c.Flags().StringVar(&request, "request", "", "only the record of this request: was it carried out?")
-	o.register(c, "json", "yaml")
+	o.Register(c, "json", "yaml")
 	return c
 }
 
@@ -387,7 +389,7 @@ func (s *session) unrecorded(ctx context.Context, client heliosv1.AdminServiceCl
 	case err != nil:
 		return err
 	case !o.GetDone():
-		return refused{fmt.Errorf("request %s was not carried out; unless it is still under way it never will be", request)}
+		return exit.Refused(fmt.Errorf("request %s was not carried out; unless it is still under way it never will be", request))
 	case o.GetRevision() == 0:
 		_, err = fmt.Fprintf(s.Out, "request %s was carried out and changed nothing\n", request)
 	default:
@@ -396,14 +398,14 @@ func (s *session) unrecorded(ctx context.Context, client heliosv1.AdminServiceCl
 	return err
 }
 
-func (s *session) showAudit(all []*heliosv1.AuditRecord, o output) error {
+func (s *session) showAudit(all []*heliosv1.AuditRecord, o output.Format) error {
 	rows, items, now := [][]string{{"REVISION", "AGE", "BY", "CHANGES", "MESSAGE", "REQUEST"}}, []any{}, s.Now()
 	for _, r := range all {
 		var words []string
 		changes := []any{}
 		for _, ch := range r.GetChanges() {
 			words = append(words, manifest.Word(ch.GetAction())+" "+ch.GetKind()+"/"+ch.GetName())
-			changes = append(changes, object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", yamlNames(ch.GetKind(), ch.GetFields())))
+			changes = append(changes, output.Object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", yamlNames(ch.GetKind(), ch.GetFields())))
 		}
 		if n := len(words) - 2 + int(r.GetMore()); n > 0 && len(words) > 3 {
 			words = append(words[:2], fmt.Sprintf("and %d more", n))
@@ -413,22 +415,22 @@ func (s *session) showAudit(all []*heliosv1.AuditRecord, o output) error {
 			message = strings.TrimSpace(fmt.Sprintf("back to release %d %s", r.GetUndoTo(), message))
 		}
 		rows = append(rows, []string{fmt.Sprint(r.GetRevision()), table.Age(now, r.GetTime()), r.GetActor(), strings.Join(words, ", "), message, r.GetRequestId()})
-		items = append(items, object("revision", r.GetRevision(), "time", moment(r.GetTime()), "actor", r.GetActor(), "request", r.GetRequestId(),
+		items = append(items, output.Object("revision", r.GetRevision(), "time", moment(r.GetTime()), "actor", r.GetActor(), "request", r.GetRequestId(),
 			"message", r.GetMessage(), "undoTo", r.GetUndoTo(), "changes", changes, "more", r.GetMore()))
 	}
-	if o.format == "" {
+	if o.Word == "" {
 		return table.Print(s.Out, rows)
 	}
-	return o.print(s.Out, items)
+	return o.Print(s.Out, items)
 }
 
 func (s *session) eventsCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	var follow bool
 	c := &cobra.Command{
 		Use: "events", Short: "Show what has happened lately, the oldest first", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.check("json"); err != nil {
+			if err := o.Check("json"); err != nil {
 				return err
 			}
 			client, err := s.dial()
@@ -465,14 +467,14 @@ func (s *session) eventsCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until Ctrl-C")
-	o.register(c, "json")
+	o.Register(c, "json")
 	return c
 }
 
 // showEvent prints a line an event, also as JSON.
-func (s *session) showEvent(e *heliosv1.Event, o output) error {
-	if o.format == "json" {
-		j, err := object("time", moment(e.GetTime()), "type", e.GetType(), "node", e.GetNodeId(), "generation", generationOf(e.GetGeneration()), "message", e.GetMessage()).MarshalJSON()
+func (s *session) showEvent(e *heliosv1.Event, o output.Format) error {
+	if o.Word == "json" {
+		j, err := output.Object("time", moment(e.GetTime()), "type", e.GetType(), "node", e.GetNodeId(), "generation", generationOf(e.GetGeneration()), "message", e.GetMessage()).MarshalJSON()
 		if err != nil {
 			return err
 		}

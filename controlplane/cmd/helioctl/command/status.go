@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -51,14 +52,14 @@ func pictures(ctx context.Context, client heliosv1.AdminServiceClient, r *helios
 }
 
 func (s *session) fleetStatusCommand() *cobra.Command {
-	var o output
+	var o output.Format
 	var watch bool
 	c := &cobra.Command{
 		Use: "status", Short: "Show what each proxy runs and how it is", Args: args(cobra.NoArgs),
 		Long: `Show what each proxy runs and how it is. With --watch a terminal is drawn anew after each change; elsewhere a line comes for
 each proxy that has changed, or, with -o, all of it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.check("json", "yaml", "name"); err != nil {
+			if err := o.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
 			client, err := s.dial()
@@ -74,15 +75,15 @@ each proxy that has changed, or, with -o, all of it.`,
 		},
 	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on, until Ctrl-C")
-	o.register(c, "json", "yaml", "name")
+	o.Register(c, "json", "yaml", "name")
 	return c
 }
 
 // watchFleet shows the fleet until ctx ends.
-func (s *session) watchFleet(ctx context.Context, client heliosv1.AdminServiceClient, o output) error {
+func (s *session) watchFleet(ctx context.Context, client heliosv1.AdminServiceClient, o output.Format) error {
 	var last picture
 	var lines changedLines
-	draw := o.format == "" && s.terminal()
+	draw := o.Word == "" && s.terminal()
 	err := pictures(ctx, client, &heliosv1.GetFleetRequest{Watch: true}, func(p picture) error {
 		switch {
 		case draw:
@@ -93,7 +94,7 @@ func (s *session) watchFleet(ctx context.Context, client heliosv1.AdminServiceCl
 			}
 			_, err := io.WriteString(s.Out, b.String())
 			return err
-		case o.format == "":
+		case o.Word == "":
 			return lines.show(s.Out, p, s.Now())
 		case p.same(last):
 			return nil
@@ -128,8 +129,8 @@ func (s *session) terminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func showFleet(w io.Writer, p picture, o output, now time.Time) error {
-	switch o.format {
+func showFleet(w io.Writer, p picture, o output.Format, now time.Time) error {
+	switch o.Word {
 	case "name":
 		for _, n := range p.nodes {
 			fmt.Fprintln(w, n.GetNodeId())
@@ -140,7 +141,7 @@ func showFleet(w io.Writer, p picture, o output, now time.Time) error {
 		for _, n := range p.nodes {
 			nodes = append(nodes, fleetNode(n))
 		}
-		return o.print(w, object("generation", generationOf(p.generation), "hash", p.hash, "nodes", nodes))
+		return o.Print(w, output.Object("generation", generationOf(p.generation), "hash", p.hash, "nodes", nodes))
 	}
 	fmt.Fprintf(w, "Current generation %s, hash %s\n\n", generation(p.generation), first(p.hash, "-"))
 	if len(p.nodes) == 0 {

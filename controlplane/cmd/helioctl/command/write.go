@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -27,14 +29,14 @@ const slow = 1 << 20
 type writing struct {
 	dryRun, destructive bool
 	message             string
-	output              output
+	output              output.Format
 }
 
 func (w *writing) register(c *cobra.Command) {
 	c.Flags().BoolVar(&w.dryRun, "dry-run", false, "say what would happen and change nothing")
 	c.Flags().BoolVar(&w.destructive, "allow-destructive", false, "more than 30 % of a kind, or all of it, may be removed")
 	c.Flags().StringVarP(&w.message, "message", "m", "", "why, for the audit record")
-	w.output.register(c, "json", "yaml", "name")
+	w.output.Register(c, "json", "yaml", "name")
 }
 
 func (w *writing) header() *heliosv1.WriteHeader {
@@ -144,7 +146,7 @@ func (s *session) applyCommand() *cobra.Command {
 it since. Secrets that are redacted keep their value. What differs is shown.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := w.output.check("json", "yaml", "name"); err != nil {
+			if err := w.output.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
 			docs, err := s.readFiles(files)
@@ -164,7 +166,7 @@ it since. Secrets that are redacted keep their value. What differs is shown.`,
 }
 
 // change writes and shows what that did.
-func (s *session) change(c *cobra.Command, h *heliosv1.WriteHeader, changes []*heliosv1.Change, o output) error {
+func (s *session) change(c *cobra.Command, h *heliosv1.WriteHeader, changes []*heliosv1.Change, o output.Format) error {
 	client, err := s.dial()
 	if err != nil {
 		return err
@@ -187,7 +189,7 @@ nobody has written it since.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := w.output.check("json", "yaml", "name"); err != nil {
+			if err := w.output.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
 			var changes []*heliosv1.Change
@@ -215,7 +217,7 @@ nobody has written it since.`,
 				}
 			}
 			if len(changes) == 0 || changes[0].GetDelete().GetKind() == "" {
-				return usage{errors.New("want KIND NAME..., KIND/NAME... or -f FILE"), "helioctl delete"}
+				return exit.Usage(errors.New("want KIND NAME..., KIND/NAME... or -f FILE"), "helioctl delete")
 			}
 			return s.change(c, w.header(), changes, w.output)
 		},
@@ -233,7 +235,7 @@ func (s *session) undoCommand() *cobra.Command {
 		Short: "Go back to an older release: write what it has as a new one",
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := w.output.check("json", "yaml", "name"); err != nil {
+			if err := w.output.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
 			h := w.header()
@@ -272,7 +274,7 @@ func (s *session) diffCommand() *cobra.Command {
 			if err := showDiffs(s.Out, w.effects); err != nil || !w.outcome.GetChanged() {
 				return err
 			}
-			return quiet{exitRefused}
+			return exit.Silently(exit.CodeRefused)
 		},
 	}
 	c.Flags().StringArrayVarP(&files, "filename", "f", nil, "a file, a directory, or - for the input; may be given again")
@@ -280,8 +282,8 @@ func (s *session) diffCommand() *cobra.Command {
 }
 
 // showWritten prints what differs, a line a resource, and the revision.
-func (s *session) showWritten(w *written, dryRun bool, o output) error {
-	switch o.format {
+func (s *session) showWritten(w *written, dryRun bool, o output.Format) error {
+	switch o.Word {
 	case "name":
 		for _, e := range w.effects {
 			fmt.Fprintf(s.Out, "%s/%s\n", lower(e.GetKind()), e.GetName())
@@ -290,9 +292,9 @@ func (s *session) showWritten(w *written, dryRun bool, o output) error {
 	case "json", "yaml":
 		effects := []any{}
 		for _, e := range w.effects {
-			effects = append(effects, object("action", manifest.Word(e.GetAction()), "kind", e.GetKind(), "name", e.GetName(), "changedSecrets", yamlNames(e.GetKind(), e.GetChangedSecrets())))
+			effects = append(effects, output.Object("action", manifest.Word(e.GetAction()), "kind", e.GetKind(), "name", e.GetName(), "changedSecrets", yamlNames(e.GetKind(), e.GetChangedSecrets())))
 		}
-		return o.print(s.Out, object("revision", w.outcome.GetRevision(), "changed", w.outcome.GetChanged(), "dryRun", dryRun, "effects", effects))
+		return o.Print(s.Out, output.Object("revision", w.outcome.GetRevision(), "changed", w.outcome.GetChanged(), "dryRun", dryRun, "effects", effects))
 	}
 	if err := showDiffs(s.Out, w.effects); err != nil {
 		return err
@@ -333,7 +335,7 @@ is not taken is kept in a file.`,
 		Args:              args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
-			if err := w.output.check("json", "yaml", "name"); err != nil {
+			if err := w.output.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
 			kind, name, err := oneTarget(given, "helioctl edit")
@@ -359,7 +361,7 @@ func (s *session) edit(c *cobra.Command, w writing, r *heliosv1.Resource) (err e
 	}
 	f, err := os.CreateTemp("", "helioctl-*.yaml")
 	if err != nil {
-		return refused{err}
+		return exit.Refused(err)
 	}
 	path, keep := f.Name(), false
 	defer func() {
@@ -370,17 +372,17 @@ func (s *session) edit(c *cobra.Command, w writing, r *heliosv1.Resource) (err e
 		}
 	}()
 	if _, err := io.WriteString(f, text); err != nil {
-		return refused{err}
+		return exit.Refused(err)
 	}
 	if err := f.Close(); err != nil {
-		return refused{err}
+		return exit.Refused(err)
 	}
 	if err := s.runEditor(c.Context(), path); err != nil {
-		return refused{err}
+		return exit.Refused(err)
 	}
 	changed, err := os.ReadFile(path)
 	if err != nil {
-		return refused{err}
+		return exit.Refused(err)
 	}
 	if string(changed) == text {
 		_, err := fmt.Fprintln(s.Out, "nothing has changed")
@@ -392,7 +394,7 @@ func (s *session) edit(c *cobra.Command, w writing, r *heliosv1.Resource) (err e
 		return err
 	}
 	if it := r.GetItem(); len(docs) != 1 || string(docs[0].Kind) != it.GetKind() || docs[0].Message.GetName() != it.GetName() {
-		return refused{fmt.Errorf("%s %q was edited and something else came back: apply -f is for that", it.GetKind(), it.GetName())}
+		return exit.Refused(fmt.Errorf("%s %q was edited and something else came back: apply -f is for that", it.GetKind(), it.GetName()))
 	}
 	docs[0].Revision = proto.Uint64(r.GetRevision()) // that was read, whatever became of it in the text
 	changes, err := puts(docs)

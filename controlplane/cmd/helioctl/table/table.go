@@ -4,6 +4,7 @@ package table
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,6 +16,15 @@ import (
 func Print(w io.Writer, rows [][]string) error {
 	var ws Widths
 	return ws.Print(w, rows)
+}
+
+// Plain is a text that others have chosen, fit for a terminal: what is no printable character is written as Go writes it, such as \x1b.
+func Plain(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) && utf8.ValidString(s) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
 // Age is how long ago a moment was: the finer, the younger.

@@ -34,3 +34,11 @@ func TestAge(t *testing.T) {
 		t.Error("no time has an age")
 	}
 }
+
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{"ann": "ann", `a"b`: `a"b`, "ä ö": "ä ö", "\x1b[31m\"": `\x1b[31m"`, "a\nb": `a\nb`, "\xff": `\xff`} {
+		if got := table.Plain(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package command
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/account"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/authcache"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/entry"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/inspect"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// plane is the control plane as commands of other packages see it.
+type plane struct{ *session }
+
+// List reads resources.
+func (p plane) List(c *cobra.Command, kind string, names ...string) ([]*heliosv1.Resource, error) {
+	return p.list(c, kind, names)
+}
+
+// Writer gives a command the flags of those that write.
+func (p plane) Writer(c *cobra.Command) func(...*heliosv1.Change) error {
+	w := &writing{}
+	w.register(c)
+	return func(changes ...*heliosv1.Change) error {
+		if err := w.output.Check("json", "yaml", "name"); err != nil {
+			return err
+		}
+		return p.change(c, w.header(), changes, w.output)
+	}
+}
+
+// authentication are the commands about who gets in and how.
+func (s *session) authentication() []*cobra.Command {
+	group := func(use, short string, sub ...*cobra.Command) *cobra.Command {
+		c := &cobra.Command{Use: use, Short: short, Args: noCommand, RunE: help}
+		c.AddCommand(sub...)
+		return c
+	}
+	bounded := func(c *cobra.Command) (context.Context, context.CancelFunc) { return s.bounded(c) }
+	tokenFile := func() string { return s.flags.tokenFile }
+	return []*cobra.Command{
+		group("user", "Add users, give them passwords, list them", account.Commands(account.World{Plane: plane{s}, In: s.In, Out: s.Out, Err: s.Err})...),
+		group("hba", "Try the rules of pg_hba.conf", entry.Command(entry.World{List: plane{s}.List, Out: s.Out})),
+		group("cert", "Look into certificates", inspect.Command(inspect.World{Bounded: bounded, Out: s.Out, Now: s.Now})),
+		group("auth", "See what a proxy knows of those who log in", authcache.Command(authcache.World{Bounded: bounded, TokenFile: tokenFile, Out: s.Out, Err: s.Err, Now: s.Now})),
+	}
+}
