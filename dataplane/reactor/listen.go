@@ -124,21 +124,20 @@ func (ls *Listener) Close() {
 
 // accept takes in one client.
 func (ls *Listener) accept() {
-	fd, sa, err := unix.Accept4(ls.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	switch {
-	case err == nil:
-	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
+	fd, peer, errno := sysAccept(ls.fd)
+	switch errno {
+	case 0:
+	case unix.EMFILE, unix.ENFILE:
 		ls.turnAway()
-		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, err))
+		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, errno))
 		return
-	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED):
+	case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
 		return
 	default:
-		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, err))
+		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, errno))
 		return
 	}
 	e := &Endpoint{fd: int32(fd)}
-	peer := addressOf(sa)
 	to := ls.loop.group.LeastLoaded()
 	if to == ls.loop {
 		ls.take(to, e, peer)

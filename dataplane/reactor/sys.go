@@ -2,6 +2,8 @@ package reactor
 
 import (
 	"math"
+	"math/bits"
+	"net/netip"
 	"syscall"
 	"unsafe"
 
@@ -18,6 +20,27 @@ func sysRecv(fd int, p []byte) (int, syscall.Errno) {
 func sysSend(fd int, p []byte) (int, syscall.Errno) {
 	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
 	return int(n), e
+}
+
+// sysAccept takes in the client that waits longest at a listener that does not wait. At a unix socket the address is the zero one.
+// [unix.Accept4] asks the kernel for the socket's protocol besides, at each client.
+func sysAccept(listener int) (fd int, from Address, e syscall.Errno) {
+	var sa unix.RawSockaddrAny
+	n := uint32(unix.SizeofSockaddrAny)
+	r, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&n)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if e != 0 {
+		return -1, Address{}, e
+	}
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
+		from.IP = netip.AddrPortFrom(netip.AddrFrom4(in.Addr), bits.ReverseBytes16(in.Port))
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(&sa))
+		from.IP = netip.AddrPortFrom(netip.AddrFrom16(in.Addr), bits.ReverseBytes16(in.Port))
+	}
+	return int(r), from, 0
 }
 
 func closeDescriptor(fd int) {

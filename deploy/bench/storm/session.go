@@ -93,7 +93,8 @@ func (t *Target) secure(c net.Conn) (net.Conn, error) {
 	}
 	switch answer[0] {
 	case 'S':
-		s := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		// What libpq offers with the OpenSSL of most clients, which has no post-quantum groups.
+		s := tls.Client(c, &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}})
 		return s, s.Handshake()
 	case 'E':
 		body, err := rest(c)
