@@ -46,7 +46,7 @@ exact: ## Compare with PostgreSQL, message by message, 100,000 generated sequenc
 
 .PHONY: leaks
 leaks: ## Play sessions against twins that have PostgreSQL for themselves, COUNT (10000) interleavings by leak guard
-	go test -count=1 -timeout 2h -v ./deploy/leaks -interleavings $(COUNT)
+	go test -count=1 -timeout 2h -v ./deploy/leaks -interleavings $(COUNT) $(ARGS)
 
 .PHONY: compat
 compat: build ## Run the test suites of drivers directly and through the proxy (ARGS: see CONTRIBUTING.md)

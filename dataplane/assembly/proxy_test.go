@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,10 +22,16 @@ import (
 
 // config is a configuration in front of one server; tests change what they are about.
 func config(srv *pgcluster.Server, mode heliosv1.PoolMode, max uint32) *resource.Set {
+	return configAt(srv.Addr(), mode, max)
+}
+
+// configAt is config for whatever there is at an address.
+func configAt(addr string, mode heliosv1.PoolMode, max uint32) *resource.Set {
+	at := netip.MustParseAddrPort(addr)
 	return &resource.Set{
 		Clusters: map[string]*heliosv1.Cluster{"main": {Name: "main"}},
 		Nodes: map[string]*heliosv1.Node{"n1": {
-			Name: "n1", Cluster: "main", Host: srv.Host(), Port: uint32(srv.Port()), Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY,
+			Name: "n1", Cluster: "main", Host: at.Addr().String(), Port: uint32(at.Port()), Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY,
 		}},
 		PoolProfiles: map[string]*heliosv1.PoolProfile{"default": {
 			Name: "default", Mode: mode, MaxConnections: max, IdleTimeout: durationpb.New(time.Minute),

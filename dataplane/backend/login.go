@@ -24,6 +24,7 @@ import (
 var (
 	errPanicked = errors.New("internal error while the connection was opened")
 	errNothing  = errors.New("nothing arrived")
+	errUnbound  = errors.New("channel_binding is require, and the server does not ask for SCRAM")
 )
 
 // open makes the connection and logs in.
@@ -151,8 +152,16 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 		return nil, errors.New("malformed authentication request")
 	}
 	code, data := binary.BigEndian.Uint32(body), body[4:]
-	if c.Target.Binding == scram.Require && exchange == nil && code != pgwire.AuthSASL && !c.bound {
-		return nil, errors.New("channel_binding is require, and the server does not ask for SCRAM")
+	if c.Target.Binding == scram.Require {
+		switch code {
+		case pgwire.AuthSASL, pgwire.AuthSASLContinue, pgwire.AuthSASLFinal:
+		case pgwire.AuthOK:
+			if exchange == nil && !c.bound {
+				return nil, errUnbound
+			}
+		default: // in the middle of SCRAM, too: who asks for a password then is not whom the exchange was begun with
+			return nil, errUnbound
+		}
 	}
 	s := c.Target.Secret
 	if code != pgwire.AuthOK && code != pgwire.AuthSASLFinal && s.Finds() {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // maxHandshake bounds what a peer may have sent in a handshake that nobody has read yet.
@@ -164,6 +166,9 @@ func (s *secure) open(plain []byte) (n int) {
 			s.in, s.end = nil, err
 			s.e.ready |= readable | hungUp
 		}
+		if m > 0 && planted.Is(planted.Behind) {
+			s.in = nil
+		}
 	}
 	if len(s.in) > 0 { // after the handshake alone, in which more may have come than in one chunk
 		s.in = bytes.Clone(s.in)
@@ -216,7 +221,9 @@ func (s *secure) record(p []byte) int {
 		s.heads, s.left = 0, int(s.head[3])<<8|int(s.head[4])
 	}
 	n := min(len(p), at+s.left)
-	s.left -= n - at
+	if s.left -= n - at; planted.Is(planted.Record) {
+		s.left = 0
+	}
 	return n
 }
 

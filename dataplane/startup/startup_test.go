@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
@@ -184,6 +185,57 @@ func FuzzStep(f *testing.F) {
 	})
 }
 
+// FuzzMessage reads messages of the log-in in two ways: they are the same.
+func FuzzMessage(f *testing.F) {
+	f.Add(append(pgscript.Password("secret"), pgscript.SASLResponse("c=biws")...), 3)
+	f.Add([]byte{'p', 0xff, 0xff, 0xff, 0xff}, 2)
+	f.Fuzz(func(t *testing.T, in []byte, size int) {
+		if size < 1 || len(in) > 1<<15 {
+			return
+		}
+		if err := alike((*Machine).Message, in, size); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// message is how [Machine.Message] reads one.
+type message func(*Machine, []byte, byte) ([]byte, bool, *pgerr.Error)
+
+// alike says whether messages that come in pieces are those that come whole.
+func alike(next message, in []byte, size int) error {
+	whole := messages(next, [][]byte{in})
+	if got := messages(next, slices.Collect(slices.Chunk(in, size))); !slices.Equal(got, whole) {
+		return fmt.Errorf("whole %q, in pieces %q", whole, got)
+	}
+	n := 0
+	for _, m := range whole {
+		n += 5 + len(m)
+	}
+	if n > len(in)+5+len("08P01 ")+60 {
+		return fmt.Errorf("%d bytes of messages in %d", n, len(in))
+	}
+	return nil
+}
+
+// messages reads all that there are, and what ends them.
+func messages(next message, pieces [][]byte) (all []string) {
+	var m Machine
+	for _, p := range pieces {
+		for {
+			body, ok, err := next(&m, p, 'p')
+			if err != nil {
+				return append(all, err.SQLState+" "+err.Message)
+			}
+			if !ok {
+				break
+			}
+			all, p = append(all, string(body)), nil
+		}
+	}
+	return all
+}
+
 // agree says whether a packet that comes in pieces means what it means whole.
 func agree(step func(*Machine, []byte) Outcome, in []byte, size int) error {
 	var m1, m2 Machine
@@ -216,6 +268,19 @@ func TestFuzzerSees(t *testing.T) {
 		t.Error("a machine that spoils what it keeps is not seen")
 	}
 	if err := agree((*Machine).Step, in, 3); err != nil {
+		t.Error(err)
+	}
+	drops := func(m *Machine, p []byte, t byte) ([]byte, bool, *pgerr.Error) {
+		if len(m.buf) > 7 {
+			m.buf[6] = 'X'
+		}
+		return m.Message(p, t)
+	}
+	in = append(pgscript.Password("secret"), pgscript.SASLResponse("c=biws")...)
+	if alike(drops, in, 3) == nil {
+		t.Error("a machine that spoils what it keeps of a message is not seen")
+	}
+	if err := alike((*Machine).Message, in, 3); err != nil {
 		t.Error(err)
 	}
 }

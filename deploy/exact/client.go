@@ -3,7 +3,6 @@ package exact
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,14 +11,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/faultconn"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
 // client is a logged-in connection.
 type client struct {
 	*pgscript.Conn
-	in       *buffered
-	greeting []pgscript.Message // from authentication on
+	in      *buffered
+	wire    *faultconn.Cutter // below TLS; nil without
+	greeted pgscript.Session
 }
 
 // buffered reads more than it is asked for, and sets a deadline only where it has to wait.
@@ -40,40 +41,6 @@ func (b *buffered) Read(p []byte) (int, error) {
 
 // SetReadDeadline does nothing: see wait.
 func (b *buffered) SetReadDeadline(time.Time) error { return nil }
-
-// dial logs in as the superuser, who is trusted. Nothing is waited for longer than wait.
-func dial(addr, database string, wait time.Duration) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, wait)
-	if err != nil {
-		return nil, err
-	}
-	in := &buffered{Conn: conn, r: bufio.NewReaderSize(conn, 32<<10), wait: wait}
-	c := &client{Conn: &pgscript.Conn{Conn: in}, in: in}
-	if err := c.login(database); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("log in at %s: %w", addr, err)
-	}
-	return c, nil
-}
-
-func (c *client) login(database string) error {
-	if err := c.Send(pgscript.Startup(pgscript.Version30, "user", "postgres", "database", database)); err != nil {
-		return err
-	}
-	for {
-		m, err := c.Receive()
-		if err != nil {
-			return err
-		}
-		c.greeting = append(c.greeting, m)
-		switch m.Type {
-		case 'Z':
-			return nil
-		case 'E':
-			return errors.New(m.Backend())
-		}
-	}
-}
 
 // next returns the next message, or end where the server has closed the connection.
 func (c *client) next() (pgscript.Message, error) {
@@ -96,24 +63,24 @@ func (c *client) silent(wait time.Duration) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// say sends a turn: in one packet, or cut at random places. A server that has closed the connection is noticed
-// when its answer is read.
+// say sends a turn: in one packet, or cut at random places; over TLS into records, and records into packets, of which one may have
+// several. A server that has closed the connection is noticed when its answer is read.
 func (c *client) say(t Turn, cuts *rand.Rand) {
+	if c.wire != nil {
+		c.wire.Cuts = cuts
+	}
 	if cuts == nil || cuts.IntN(6) > 0 {
 		_ = c.Send(t...)
 		return
 	}
-	_ = c.SendPackets(cut(slices.Concat(t...), 1+cuts.IntN(3), cuts)...)
-}
-
-// cut cuts b at up to n places, as often as not within a header.
-func cut(b []byte, n int, r *rand.Rand) (packets [][]byte) {
-	for ; n > 0 && len(b) > 1; n-- {
-		at := 1 + r.IntN(min(len(b)-1, 40))
-		packets = append(packets, b[:at])
-		b = b[at:]
+	packets := faultconn.Cut(slices.Concat(t...), 1+cuts.IntN(3), cuts)
+	if c.wire == nil || cuts.IntN(2) == 0 {
+		_ = c.SendPackets(packets...)
+		return
 	}
-	return append(packets, b)
+	c.wire.Hold()
+	_ = c.SendPackets(packets...)
+	_ = c.wire.Release()
 }
 
 // ask runs a Query of the harness itself and returns its answers up to ReadyForQuery.

@@ -24,13 +24,14 @@ var (
 	enough   = flag.Int("exact.findings", 20, "after how many findings nothing more is played")
 	all      = flag.Bool("exact.all", false, "play each sequence on one and on three server connections, not on one of the two")
 	matrix   = flag.Bool("exact.matrix", false, "show the matrix of coverage also where nothing is missing")
+	secured  = flag.Bool("exact.tls", false, "speak TLS at both sides of the proxy, and log in by SCRAM")
 )
 
 // TestExact plays every script, and sequences that are generated, to PostgreSQL and through the proxy, in each pool mode,
 // on one and on three server connections. Nothing may differ but by the table, and the generated sequences bring
 // every message into every state.
 func TestExact(t *testing.T) {
-	st := newStage(t, *parallel)
+	st := newStage(t, *parallel, *secured)
 	st.open(t, time.Minute)
 	st.greet(t)
 	read := scripts(t)
@@ -60,12 +61,12 @@ func TestExact(t *testing.T) {
 func (st *stage) greet(t *testing.T) {
 	t.Helper()
 	greeting := func(x Target) []string {
-		c, err := dial(x.Addr, x.Database, time.Minute)
+		c, err := st.harnesses[0].dial(x.Addr, x.Database)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		lines := pgscript.Lines(c.greeting)
+		lines := pgscript.Lines(c.greeted.Messages)
 		slices.Sort(lines)
 		return lines
 	}

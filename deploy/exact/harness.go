@@ -44,6 +44,8 @@ func (t Target) String() string { return fmt.Sprintf("%v/%d", t.Mode, t.Servers)
 type Harness struct {
 	Oracle  Target
 	Targets []Target
+	// Login is how clients log in.
+	Login Login
 	// Wait is how long a target may stay silent that owes an answer.
 	Wait time.Duration
 	// Coverage, if set, counts what was dealt with.
@@ -57,6 +59,7 @@ type Harness struct {
 
 	places map[Target]*place
 	serial int
+	dials  uint64
 	ended  bool // what was compared last has come to an end before its own
 }
 
@@ -329,17 +332,17 @@ func (h *Harness) at(t Target) (*place, error) {
 	}
 	var err error
 	if p.admin == nil {
-		if p.admin, err = dial(t.Admin, t.Real, h.Wait); err != nil {
+		if p.admin, err = h.dial(t.Admin, t.Real); err != nil {
 			return nil, err
 		}
 	}
 	if p.noise == nil && t.Mode == Transaction {
-		if p.noise, err = newNoise(t, h.Wait); err != nil {
+		if p.noise, err = newNoise(h, t); err != nil {
 			return nil, err
 		}
 	}
 	if p.c == nil {
-		if p.c, err = dial(t.Addr, t.Database, h.Wait); err != nil {
+		if p.c, err = h.dial(t.Addr, t.Database); err != nil {
 			return nil, err
 		}
 	}

@@ -29,12 +29,12 @@ const blink = 5 * time.Millisecond
 const noiseSQL = `SELECT current_setting('TimeZone'), current_setting('DateStyle'), current_setting('search_path'), current_setting('work_mem'), current_user,` +
 	` current_setting('my.own', true), current_setting('statement_timeout')`
 
-func newNoise(t Target, wait time.Duration) (*noise, error) {
-	c, err := dial(t.Addr, t.Database, wait)
+func newNoise(h *Harness, t Target) (*noise, error) {
+	c, err := h.dial(t.Addr, t.Database)
 	if err != nil {
 		return nil, fmt.Errorf("noise: %w", err)
 	}
-	n := &noise{c: c, wait: wait, spare: t.Servers > 1}
+	n := &noise{c: c, wait: h.Wait, spare: t.Servers > 1}
 	for _, sql := range []string{"SET TimeZone = 'Asia/Kathmandu'", "SET my.own = 'noise'"} {
 		if _, err := c.ask(sql); err != nil {
 			return nil, fmt.Errorf("noise: %w", err)

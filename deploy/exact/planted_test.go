@@ -3,6 +3,7 @@
 package exact
 
 import (
+	"iter"
 	"testing"
 	"time"
 
@@ -11,26 +12,39 @@ import (
 
 // TestPlanted plants faults in the proxy, one at a time: each is found by what TestExact plays.
 func TestPlanted(t *testing.T) {
-	st := newStage(t, *parallel)
+	st := newStage(t, *parallel, *secured)
+	st.find(t, 2*time.Second, func(yield func(Sequence) bool) {
+		for _, s := range scripts(t) {
+			if !yield(s) {
+				return
+			}
+		}
+		generated(0, *count)(yield)
+	}, planted.Skipping, planted.Swallowed, planted.Unnamed, planted.CopySync, planted.Late, planted.Notice, planted.Unsynced,
+		planted.Short, planted.Unfinished, planted.Unasked, planted.Held)
+}
+
+// TestPlantedTLS plants faults in what speaks TLS: each is found by what TestTLS plays.
+func TestPlantedTLS(t *testing.T) {
+	newStage(t, *parallel, true).find(t, 3*time.Second, generated(0, tlsCount), planted.Record, planted.Behind)
+}
+
+// find plants faults and wants each to be found, where nothing is waited for longer than wait.
+func (st *stage) find(t *testing.T, wait time.Duration, sequences iter.Seq[Sequence], faults ...planted.Fault) {
 	for _, h := range st.harnesses {
 		h.First = true
 	}
-	for _, fault := range []planted.Fault{
-		planted.Skipping, planted.Swallowed, planted.Unnamed, planted.CopySync, planted.Late, planted.Notice, planted.Unsynced,
-		planted.Short, planted.Unfinished, planted.Unasked, planted.Held,
-	} {
+	for _, fault := range faults {
 		t.Run(string(fault), func(t *testing.T) {
 			planted.Plant(fault)
 			defer planted.Plant("")
-			st.open(t, 2*time.Second)
 			begun, n := time.Now(), 0
-			found, err := st.play(4, func(yield func(Sequence) bool) {
-				for _, s := range scripts(t) {
-					if n++; !yield(s) {
-						return
-					}
-				}
-				for s := range generated(0, *count) {
+			if err := st.begin(t, wait); err != nil {
+				t.Logf("found in %v: nothing begins: %v", time.Since(begun).Round(time.Millisecond), err)
+				return
+			}
+			found, err := st.play(1, func(yield func(Sequence) bool) {
+				for s := range sequences {
 					if n++; !yield(s) {
 						return
 					}

@@ -5,7 +5,7 @@ import "time"
 // Shrink takes turns and messages out of the sequence of a finding for as long as something differs at the same target,
 // and returns what is left. It gives up after limit. What does not happen again with new sessions is returned as it is.
 func Shrink(h *Harness, f *Finding, limit time.Duration) *Finding {
-	alone := &Harness{Oracle: h.Oracle, Targets: []Target{f.Target}, Wait: min(h.Wait, 2*time.Second), Wary: true}
+	alone := &Harness{Oracle: h.Oracle, Targets: []Target{f.Target}, Login: h.Login, Wait: min(h.Wait, 2*time.Second), Wary: true}
 	defer alone.Close()
 	until := time.Now().Add(limit)
 	try := func(s Sequence) bool {

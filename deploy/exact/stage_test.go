@@ -27,6 +27,7 @@ import (
 type stage struct {
 	pg        *pgcluster.Server
 	set       *resource.Set
+	logins    []Login // of the harnesses in turn
 	harnesses []*Harness
 	coverage  Coverage
 }
@@ -40,15 +41,31 @@ func modes() map[Mode]heliosv1.PoolMode {
 	}
 }
 
-// newStage makes a stage with n harnesses, without a proxy.
-func newStage(t testing.TB, n int) *stage {
+// newStage makes a stage with n harnesses, without a proxy; secure, everybody speaks TLS and logs in by SCRAM.
+func newStage(t testing.TB, n int, secure bool) *stage {
 	t.Helper()
-	pg := pgcluster.Start(t, pgcluster.Options{
+	options := pgcluster.Options{
 		MaxConnections: 50 + 30*n,
 		Conf:           map[string]string{"max_prepared_transactions": "20", "synchronous_commit": "off", "jit": "off", "autovacuum": "off"},
-	}).Primary
+	}
+	if secure {
+		options.HBA = []string{"hostssl all all 127.0.0.1/32 scram-sha-256"}
+	}
+	pg := pgcluster.Start(t, options).Primary
+	st := &stage{pg: pg, logins: []Login{{}}, set: &resource.Set{
+		Clusters: map[string]*heliosv1.Cluster{"main": {Name: "main"}},
+		Nodes: map[string]*heliosv1.Node{"n1": {
+			Name: "n1", Cluster: "main", Host: pg.Host(), Port: uint32(pg.Port()), Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY,
+		}},
+		PoolProfiles: map[string]*heliosv1.PoolProfile{},
+		Databases:    map[string]*heliosv1.Database{},
+		Listeners:    map[string]*heliosv1.Listener{"main": {Name: "main", Address: "127.0.0.1:0", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
+	}}
+	if secure {
+		st.secure(t)
+	}
 	pg.Exec(t, "CREATE ROLE r1", "CREATE ROLE r2", "CREATE DATABASE world")
-	template, err := dial(pg.Addr(), "world", 20*time.Second)
+	template, err := (&Harness{Login: st.logins[0], Wait: 20 * time.Second}).dial(pg.Addr(), "world")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,17 +76,8 @@ func newStage(t testing.TB, n int) *stage {
 		}
 	}
 	template.Close()
-	st := &stage{pg: pg, set: &resource.Set{
-		Clusters: map[string]*heliosv1.Cluster{"main": {Name: "main"}},
-		Nodes: map[string]*heliosv1.Node{"n1": {
-			Name: "n1", Cluster: "main", Host: pg.Host(), Port: uint32(pg.Port()), Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY,
-		}},
-		PoolProfiles: map[string]*heliosv1.PoolProfile{},
-		Databases:    map[string]*heliosv1.Database{},
-		Listeners:    map[string]*heliosv1.Listener{"main": {Name: "main", Address: "127.0.0.1:0", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
-	}}
 	for i := range n {
-		h := &Harness{Coverage: &st.coverage}
+		h := &Harness{Coverage: &st.coverage, Login: st.logins[i%len(st.logins)]}
 		h.Oracle = st.target(t, pg, i, Direct, 1)
 		h.Oracle.Addr = pg.Addr()
 		for _, m := range []Mode{Session, Transaction, Statement} {
@@ -106,17 +114,26 @@ func (st *stage) target(t testing.TB, pg *pgcluster.Server, harness int, m Mode,
 // open starts a proxy for the length of a test. Nothing is waited for longer than wait.
 func (st *stage) open(t testing.TB, wait time.Duration) {
 	t.Helper()
+	if err := st.begin(t, wait); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// begin is open for a proxy that may not let anybody in.
+func (st *stage) begin(t testing.TB, wait time.Duration) error {
+	t.Helper()
 	addr := startProxy(t, st.set)
 	for _, h := range st.harnesses {
 		h.Wait = wait
 		for i := range h.Targets {
 			h.Targets[i].Addr = addr
 		}
-		if err := h.fresh(); err != nil {
-			t.Fatal(err)
-		}
 		t.Cleanup(h.Close)
+		if err := h.fresh(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // startProxy starts a proxy in this process.

@@ -32,7 +32,7 @@ var cluster *pgcluster.Cluster
 func TestMain(m *testing.M) {
 	flag.Parse()
 	var err error
-	if cluster, err = pgcluster.New(pgcluster.Options{}); err != nil {
+	if cluster, err = pgcluster.New(pgcluster.Options{HBA: []string{"hostssl all worker 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust"}}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -65,7 +65,7 @@ func databases(t *testing.T) {
 }
 
 // proxy starts one with the given guard and number of server connections.
-func proxy(t testing.TB, guard heliosv1.LeakGuard, pin heliosv1.Pin, most int) (*assembly.Proxy, string) {
+func proxy(t testing.TB, by *wires, guard heliosv1.LeakGuard, pin heliosv1.Pin, most int) (*assembly.Proxy, string) {
 	t.Helper()
 	p, err := assembly.New(assembly.Options{Loops: 1, Reactor: reactor.Options{Poison: true}})
 	if err != nil {
@@ -87,6 +87,7 @@ func proxy(t testing.TB, guard heliosv1.LeakGuard, pin heliosv1.Pin, most int) (
 	if planted.Is(planted.Listen) { // the shared listener leaves nothing that could be missed
 		set.PoolProfiles["default"].Listen = heliosv1.Listen_LISTEN_PIN
 	}
+	by.configure(set)
 	set.Complete()
 	if _, err := p.Apply(set, nil); err != nil {
 		t.Fatal(err)
@@ -116,12 +117,12 @@ func kept(p *assembly.Proxy) func(inTransaction int) int {
 }
 
 // interleave plays the interleavings of the seeds from *seed on, and returns what went wrong first.
-func interleave(t testing.TB, guard heliosv1.LeakGuard, n int, from []unit) (w *world, wrong string) {
+func interleave(t testing.TB, by *wires, guard heliosv1.LeakGuard, n int, from []unit) (w *world, wrong string) {
 	serial := 0
 	worlds := map[int]*world{}
 	for most := 1; most <= 3; most++ {
-		p, addr := proxy(t, guard, heliosv1.Pin_PIN_ON, most)
-		worlds[most] = &world{proxy: addr, server: cluster.Primary.Addr(), most: most, kept: kept(p), serial: &serial, units: from}
+		p, addr := proxy(t, by, guard, heliosv1.Pin_PIN_ON, most)
+		worlds[most] = &world{wires: by, proxy: addr, server: cluster.Primary.Addr(), most: most, kept: kept(p), serial: &serial, units: from}
 	}
 	for i := range n {
 		w := worlds[1+i%3]
@@ -150,7 +151,7 @@ func TestLeaks(t *testing.T) {
 		t.Run(guard.String(), func(t *testing.T) {
 			databases(t)
 			began := time.Now()
-			if w, wrong := interleave(t, guard, *interleaving, units()); wrong != "" {
+			if w, wrong := interleave(t, chosen(t), guard, *interleaving, units()); wrong != "" {
 				w.tell(t, wrong)
 			}
 			t.Logf("%d interleavings in %s", *interleaving, time.Since(began).Round(time.Millisecond))
@@ -161,7 +162,7 @@ func TestLeaks(t *testing.T) {
 // TestText plays what the texts themselves say, under the guard that looks at nothing else.
 func TestText(t *testing.T) {
 	databases(t)
-	if w, wrong := interleave(t, heliosv1.LeakGuard_LEAK_GUARD_TEXT, *interleaving, shown()); wrong != "" {
+	if w, wrong := interleave(t, chosen(t), heliosv1.LeakGuard_LEAK_GUARD_TEXT, *interleaving, shown()); wrong != "" {
 		w.tell(t, wrong)
 	}
 }

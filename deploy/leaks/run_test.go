@@ -42,6 +42,7 @@ type twin struct {
 type world struct {
 	r             *rand.Rand
 	proxy, server string                      // addresses
+	wires         *wires                      // what they are reached by
 	most          int                         // server connections
 	kept          func(inTransaction int) int // sessions that keep a server connection
 	twins         []*twin
@@ -52,18 +53,20 @@ type world struct {
 	seeded        string // what random() answers first to those who have set the seed
 }
 
-func connect(addr, database string) (*pgconn.PgConn, error) {
+// connect logs in as worker.
+func (w *world) connect(addr, database string) (*pgconn.PgConn, error) {
 	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://worker@%s/%s?sslmode=disable", addr, database))
 	if err != nil {
 		return nil, err
 	}
+	w.wires.use(cfg)
 	return pgconn.ConnectConfig(context.Background(), cfg)
 }
 
 // open makes n twins. The direct ones are new as far as DISCARD ALL makes a session new.
 func (w *world) open(n int) error {
 	for len(w.alone) < n {
-		d, err := connect(w.server, "direct")
+		d, err := w.connect(w.server, "direct")
 		if err != nil {
 			return err
 		}
@@ -71,7 +74,7 @@ func (w *world) open(n int) error {
 		w.seedOnce(d)
 	}
 	for i, d := range w.alone {
-		p, err := connect(w.proxy, "proxied")
+		p, err := w.connect(w.proxy, "proxied")
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func TestTaken(t *testing.T) {
 			if c.guard == text {
 				from = shown()
 			}
-			w, wrong := interleave(t, c.guard, *most, from)
+			w, wrong := interleave(t, &wires{}, c.guard, *most, from)
 			if wrong == "" {
 				t.Fatalf("no leak in %d interleavings", *most)
 			}

@@ -13,4 +13,8 @@ const (
 	Unfinished Fault = "unfinished" // the transaction of a lost client is not rolled back
 	Unasked    Fault = "unasked"    // what a transaction has set is not asked for
 	Held       Fault = "held"       // a server connection counts as having every statement
+
+	// Of TLS:
+	Record Fault = "record" // a record that comes in two pieces is taken for two
+	Behind Fault = "behind" // what comes in one packet behind a record is forgotten
 )

@@ -24,8 +24,9 @@ const (
 	// DefaultIterations and SaltLen are what PostgreSQL uses for a new verifier.
 	DefaultIterations = 4096
 	SaltLen           = 16
-	// MaxIterations bounds what a verifier or a server may ask for: 10,000,000 rounds are seconds of a CPU.
-	MaxIterations = 10_000_000
+	// MaxIterations bounds what a verifier or a server may ask for: 1,000,000 rounds are some tenths of a second of a CPU, for each
+	// connection that a server is asked for (CVE-2026-6669).
+	MaxIterations = 1_000_000
 	// MaxMessage is the longest message in bytes that PostgreSQL reads from a client during an exchange, and so does [Server].
 	MaxMessage = 1024
 

@@ -17,6 +17,7 @@ type Login struct {
 	User, Database, Password string
 	Version                  uint32
 	Params                   []string // further names and values of the StartupMessage
+	EndPoint                 []byte   // what a log-in by SCRAM is bound to; nil: it is not
 }
 
 // A Session is what the server told at login.
@@ -38,13 +39,16 @@ func (c *Client) Login(l Login) Session {
 }
 
 // TryLogin is Login for a test that expects to be refused; an ErrorResponse is returned as a *Refusal.
-func (c *Client) TryLogin(l Login) (Session, error) {
+func (c *Client) TryLogin(l Login) (Session, error) { return c.LogIn(l) }
+
+// LogIn is TryLogin of a connection that is no test's.
+func (c *Conn) LogIn(l Login) (Session, error) {
 	version := l.Version
 	if version == 0 {
 		version = Version30
 	}
 	params := append([]string{"user", l.User, "database", l.Database}, l.Params...)
-	if err := c.Conn.Send(Startup(version, params...)); err != nil {
+	if err := c.Send(Startup(version, params...)); err != nil {
 		return Session{}, err
 	}
 	if err := c.authenticate(l); err != nil {
@@ -59,8 +63,8 @@ type Refusal struct{ Message }
 func (r *Refusal) Error() string { return r.Field('S') + " " + r.Field('C') + " " + r.Field('M') }
 
 // authenticate answers requests until AuthenticationOk.
-func (c *Client) authenticate(l Login) error {
-	scram := scramClient{password: l.Password}
+func (c *Conn) authenticate(l Login) error {
+	scram := scramClient{password: l.Password, endPoint: l.EndPoint}
 	for {
 		m, err := c.Receive()
 		if err != nil {
@@ -85,7 +89,7 @@ func (c *Client) authenticate(l Login) error {
 		case 5:
 			answer = Password(MD5(l.User, l.Password, data))
 		case 10:
-			answer = SASLInitial("SCRAM-SHA-256", scram.first())
+			answer = SASLInitial(scram.mechanism(), scram.first())
 		case 11:
 			final, err := scram.final(string(data))
 			if err != nil {
@@ -100,13 +104,13 @@ func (c *Client) authenticate(l Login) error {
 		default:
 			return fmt.Errorf("authentication request %d is unknown", kind)
 		}
-		if err := c.Conn.Send(answer); err != nil {
+		if err := c.Send(answer); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Client) greeting() (Session, error) {
+func (c *Conn) greeting() (Session, error) {
 	s := Session{Params: map[string]string{}}
 	for {
 		m, err := c.Receive()
@@ -136,16 +140,31 @@ func MD5(user, password string, salt []byte) string {
 	return fmt.Sprintf("md5%x", outer)
 }
 
-// A scramClient is the client of one SCRAM-SHA-256 exchange (RFC 5802) without channel binding. Its nonce is fixed: it
+// A scramClient is the client of one SCRAM-SHA-256 exchange (RFC 5802). Its nonce is fixed: it
 // protects nobody, and a script is the same each time it is played.
 type scramClient struct {
 	password  string
+	endPoint  []byte // nil: without channel binding
 	signature []byte // what the server must prove
 }
 
 const scramBare = "n=,r=pgscript"
 
-func (s *scramClient) first() string { return "n,," + scramBare }
+func (s *scramClient) mechanism() string {
+	if s.endPoint != nil {
+		return "SCRAM-SHA-256-PLUS"
+	}
+	return "SCRAM-SHA-256"
+}
+
+func (s *scramClient) header() string {
+	if s.endPoint != nil {
+		return "p=tls-server-end-point,,"
+	}
+	return "n,,"
+}
+
+func (s *scramClient) first() string { return s.header() + scramBare }
 
 func (s *scramClient) final(serverFirst string) (string, error) {
 	attr := map[string]string{}
@@ -165,7 +184,7 @@ func (s *scramClient) final(serverFirst string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bare := "c=biws,r=" + attr["r"]
+	bare := "c=" + base64.StdEncoding.EncodeToString(append([]byte(s.header()), s.endPoint...)) + ",r=" + attr["r"]
 	signed := scramBare + "," + serverFirst + "," + bare
 	clientKey := mac(salted, "Client Key")
 	storedKey := sha256.Sum256(clientKey)
