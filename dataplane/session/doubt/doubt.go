@@ -74,7 +74,7 @@ func (d *Doubt) Answered(q *expect.Queue, c *compose.Composer, i int) (skips boo
 // Ready deals with the status of a ReadyForQuery at i. It says whether that is kept back, which it is when the server was asked: it
 // may be that of the proxy's own Sync. If there is no doubt any more, what was kept back goes ahead of it.
 func (d *Doubt) Ready(q *expect.Queue, c *compose.Composer, status byte, i int) (kept bool) {
-	d.Open = q.N > 0
+	d.Open = q.Readies() || d.Asked && q.N > 0 // else there is no other Sync that it could be the answer to
 	d.Asks = d.Open && !d.Asked
 	switch {
 	case !d.Asked:

@@ -69,6 +69,25 @@ func TestStays(t *testing.T) {
 	}
 }
 
+// TestNoOther ends the doubt with a ReadyForQuery behind which no Sync waits for one: the message there is of a unit that goes on.
+func TestNoOther(t *testing.T) {
+	for name, more := range map[string]bool{"a message": false, "a message and a Sync": true} {
+		var q expect.Queue
+		var d Doubt
+		q.PushSync(true, false)
+		d.Begin(&q)
+		q.Push(expect.Answer{Kind: expect.Parse})
+		if more {
+			q.PushSync(false, false)
+		}
+		c := compose.New(nil, nil)
+		q.Ready()
+		if d.Ready(&q, &c, pgwire.Idle, 0) || d.Open != more {
+			t.Errorf("with %s behind it: open %v", name, d.Open)
+		}
+	}
+}
+
 // TestNotice lets a notice end the doubt where it can only be about a message behind the Syncs: it does not overtake their answers.
 func TestNotice(t *testing.T) {
 	var q expect.Queue

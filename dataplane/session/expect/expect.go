@@ -386,6 +386,16 @@ func (q *Queue) Syncs(n int) bool {
 	return true
 }
 
+// Readies says whether a message is among them that is answered by ReadyForQuery.
+func (q *Queue) Readies() bool {
+	for i := range q.N {
+		if ends>>q.Get(i).Kind&1 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Doubts says whether there is a Sync that the server may have ignored.
 func (q *Queue) Doubts() bool { return q.unsure > 0 }
 
