@@ -388,3 +388,21 @@ func TestGarbage(t *testing.T) {
 	want(t, good, "SELECT 1", "1")
 	eventually(t, 2*time.Second, "the door is clear", func() bool { return p.group.Loops()[0].Load() == 1 })
 }
+
+// TestPasswordAtOnce logs in a client that sends its password together with its first packet.
+func TestPasswordAtOnce(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_PASSWORD
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("right")}
+	_, addr := start(t, set)
+	for password, want := range map[string]byte{"right": 'Z', "wrong": 'E'} {
+		c := pgscript.Dial(t, "tcp", addr)
+		c.Send(append(pgscript.Startup(pgscript.Version30, "user", "postgres", "database", "postgres"), pgscript.Frame('p', []byte(password+"\x00"))...))
+		if got := c.Until("ZE"); got[len(got)-1].Type != want {
+			t.Errorf("%s: %v", password, got)
+		}
+		c.Close()
+	}
+}

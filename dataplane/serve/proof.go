@@ -34,12 +34,14 @@ func (e *handshakeError) Unwrap() error { return e.cause }
 
 // logIn takes in what the client has sent and goes one step on. It says whether there is more to do now.
 func (c *Conn) logIn(t *reactor.Task) (went bool, err error) {
-	p, err := c.ep.TryRecv()
-	if err != nil {
-		return false, errors.Join(errGone, err)
-	}
-	if p == nil {
-		return false, nil
+	var p []byte
+	if c.phase == greeting || !c.login.startup.Answered() { // else it was sent together with what came before
+		if p, err = c.ep.TryRecv(); err != nil {
+			return false, errors.Join(errGone, err)
+		}
+		if p == nil {
+			return false, nil
+		}
 	}
 	if c.phase == greeting {
 		return true, c.greet(t, p)

@@ -192,6 +192,12 @@ func (m *Machine) Message(p []byte, t byte) (body []byte, ok bool, err *pgerr.Er
 	return body, true, nil
 }
 
+// Answered says whether a whole message has come already, for [Machine.Message], or what is none.
+func (m *Machine) Answered() bool {
+	n := len(m.buf)
+	return n > 0 && m.buf[0] != pgwire.Password || n >= pgwire.HeaderSize && n >= pgwire.HeaderSize+pgwire.Body(m.buf)
+}
+
 // Rest returns what came behind the last packet, and ends the machine.
 func (m *Machine) Rest() []byte {
 	p := m.buf
