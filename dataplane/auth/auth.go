@@ -261,9 +261,13 @@ func (x *Exchange) scram(body []byte) Step {
 	if !ok || x.rule.method == SCRAMPlus && string(mech) != scram.MechanismPlus || len(rest) < 4 || int(int32(binary.BigEndian.Uint32(rest))) != len(rest)-4 {
 		return Step{Err: pgerr.New(pgerr.ProtocolViolation, "malformed SASL initial response, or a mechanism that was not offered")}
 	}
-	x.first, x.mechanism = append([]byte(nil), rest[4:]...), string(mech)
+	x.first, x.mechanism = rest[4:], scram.Mechanism
+	if string(mech) != scram.Mechanism {
+		x.mechanism = string(mech)
+	}
 	u := x.user
 	if u != nil && u.Secret() != "" && !u.HasMD5() && u.Keys() == nil {
+		x.first = append([]byte(nil), x.first...) // the loop's, until it goes on to others
 		return x.compute(func() { u.Stretch(x.mock) }, x.challenge)
 	}
 	return x.challenge()

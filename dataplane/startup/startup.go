@@ -167,28 +167,35 @@ func (m *Machine) Step(p []byte) (o Outcome) {
 	return o
 }
 
-// Message returns the body of the next message of type t, without its header, once it is whole. Before
+// Message returns the body of the next message of type t, without its header, once it is whole: it is good as long as p is. Before
 // the client is known a message may have 64 KiB, as in PostgreSQL.
 func (m *Machine) Message(p []byte, t byte) (body []byte, ok bool, err *pgerr.Error) {
-	m.buf = append(m.buf, p...)
-	if len(m.buf) == 0 {
-		return nil, false, nil
+	if len(m.buf) > 0 {
+		m.buf = append(m.buf, p...)
+		p = m.buf
 	}
-	if m.buf[0] != t {
+	if len(p) > 0 && p[0] != t {
 		return nil, false, pgerr.New(pgerr.ProtocolViolation, "expected a password response")
 	}
-	if len(m.buf) < pgwire.HeaderSize {
+	n := 0
+	if len(p) >= pgwire.HeaderSize {
+		if n = pgwire.Body(p); n < 0 || n > 65535 {
+			return nil, false, pgerr.New(pgerr.ProtocolViolation, "invalid password packet size")
+		}
+		n += pgwire.HeaderSize
+	}
+	if n == 0 || len(p) < n {
+		if len(m.buf) == 0 {
+			m.buf = append(m.buf, p...)
+		}
 		return nil, false, nil
 	}
-	n := pgwire.Body(m.buf)
-	if n < 0 || n > 65535 {
-		return nil, false, pgerr.New(pgerr.ProtocolViolation, "invalid password packet size")
+	body, p = p[pgwire.HeaderSize:n], p[n:]
+	if len(p) == 0 || len(m.buf) > 0 {
+		m.buf = m.buf[len(m.buf)-len(p):]
+	} else {
+		m.buf = append(m.buf, p...)
 	}
-	if len(m.buf) < pgwire.HeaderSize+n {
-		return nil, false, nil
-	}
-	body = m.buf[pgwire.HeaderSize : pgwire.HeaderSize+n]
-	m.buf = m.buf[pgwire.HeaderSize+n:]
 	return body, true, nil
 }
 

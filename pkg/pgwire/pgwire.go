@@ -6,6 +6,7 @@ package pgwire
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/jackc/pgproto3/v2"
 
@@ -163,7 +164,7 @@ func AppendTag(dst []byte, tag string) []byte {
 
 // AppendAuthentication appends an authentication request: its code and data.
 func AppendAuthentication(dst []byte, code uint32, data []byte) []byte {
-	dst = AppendHeader(dst, Authentication, 4+len(data))
+	dst = AppendHeader(slices.Grow(dst, HeaderSize+4+len(data)), Authentication, 4+len(data))
 	dst = binary.BigEndian.AppendUint32(dst, code)
 	return append(dst, data...)
 }
