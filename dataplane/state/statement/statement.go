@@ -27,6 +27,9 @@ type Key struct {
 	// What is parsed after the catalogue has changed is another statement: as its epoch says, where it is known, and as many
 	// changes as were sent.
 	Epoch, Change uint64
+
+	// steps is what it does to a session, where the text does not say that: the proxy has put the same one in place of several.
+	steps string
 }
 
 // Statement is a prepared statement. It is immutable and lives as long as a session or a server
@@ -152,6 +155,14 @@ const (
 	RollbackTo
 )
 
+// String writes the steps down; empty for most.
+func (fx *Effects) String() string {
+	if fx == nil || len(fx.Steps) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%#v", fx.Steps)
+}
+
 // Registry finds the statements that sessions share. Any thread may use it.
 type Registry struct {
 	prefix  string
@@ -180,6 +191,7 @@ func (r *Registry) Changed() { r.changes.Add(1) }
 
 // Shared returns the statement with the key, made with that meaning if there was none.
 func (r *Registry) Shared(k Key, m Meaning) *Statement {
+	k.steps = m.Effects.String()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if have := r.shared[k].Value(); have != nil {

@@ -62,6 +62,17 @@ func TestRegistryForgets(t *testing.T) {
 	if b := reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, Meaning{}); a != b {
 		t.Error("one key, two statements")
 	}
+	// One text may stand for several, whose effects are not the same.
+	gone := func(name string) Meaning {
+		return NewMeaning(&Effects{Steps: []Step{{Tag: "DEALLOCATE", Do: Deallocate, Name: name}}}, nil, false)
+	}
+	x, y := reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, gone("x")), reg.Shared(Key{Body: "SELECT 1\x00\x00\x00"}, gone("y"))
+	if x == a || x == y || x != reg.Shared(x.Key, gone("x")) || reg.Find(Key{Body: "SELECT 1\x00\x00\x00"}) != a {
+		t.Error("statements with other effects are one")
+	}
+	if reg.Retire(x); reg.Find(x.Key) != nil {
+		t.Error("a stale one with effects is found")
+	}
 	if b := reg.Shared(Key{Pool: "other", Body: "SELECT 1\x00\x00\x00"}, Meaning{}); a == b || a.Name == b.Name {
 		t.Error("two databases, one statement")
 	}
