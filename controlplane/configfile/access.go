@@ -14,7 +14,7 @@ func (r *reader) buildListeners() {
 	auth := r.authMethod()
 	tcp := s.text("proxy.listen_address")
 	rules, maps := r.rules()
-	r.set.Listeners[defaultName] = &heliosv1.Listener{Name: defaultName, Address: tcp, Auth: auth, Tls: r.clientTLS(), Hba: rules, Ident: maps}
+	r.set.Listeners[defaultName] = &heliosv1.Listener{Name: defaultName, Address: tcp, Auth: auth, Tls: r.clientTLS(), Hba: rules, Ident: maps, Program: r.program(defaultName)}
 	at := s.at("proxy.listen_address")
 	r.origins[origin{resource.KindListener, defaultName, "address"}] = at
 	r.origins[origin{resource.KindListener, defaultName, "auth"}] = s.at("auth.mode")
@@ -26,13 +26,14 @@ func (r *reader) buildListeners() {
 		// Of an address that is refused the port does not matter.
 		address, _ := resource.ParseAddress(tcp)
 		r.set.Listeners[unixName] = &heliosv1.Listener{
-			Name: unixName, Auth: auth, Hba: rules, Ident: maps,
+			Name: unixName, Auth: auth, Hba: rules, Ident: maps, Program: r.program(unixName),
 			Address: "unix:" + socketPath(s.text("proxy.unix_socket_dir"), address.TCP.Port()),
 		}
 		r.origins[origin{resource.KindListener, unixName, "address"}] = s.at("proxy.unix_socket_dir")
 		r.origins[origin{resource.KindListener, unixName, "auth"}] = s.at("auth.mode")
 	}
 	r.warnOfAccess(auth)
+	r.warnOfProgram(auth, rules)
 }
 
 // socketPath is where libpq looks for a socket in a directory. A relative one stays relative, to be refused.
@@ -50,6 +51,7 @@ func (r *reader) authMethod() heliosv1.AuthMethod {
 		"scram-plus": heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS,
 		"cert":       heliosv1.AuthMethod_AUTH_METHOD_CERT,
 		"peer":       heliosv1.AuthMethod_AUTH_METHOD_PEER,
+		"program":    heliosv1.AuthMethod_AUTH_METHOD_PROGRAM,
 	}
 	if !r.settings.has("auth.mode") && r.hasUsers() {
 		return heliosv1.AuthMethod_AUTH_METHOD_SCRAM
@@ -76,7 +78,8 @@ func (r *reader) warnOfAccess(auth heliosv1.AuthMethod) {
 // needsUsers says whether a method needs to know secrets.
 func needsUsers(m heliosv1.AuthMethod) bool {
 	switch m {
-	case heliosv1.AuthMethod_AUTH_METHOD_TRUST, heliosv1.AuthMethod_AUTH_METHOD_CERT, heliosv1.AuthMethod_AUTH_METHOD_PEER:
+	case heliosv1.AuthMethod_AUTH_METHOD_TRUST, heliosv1.AuthMethod_AUTH_METHOD_CERT, heliosv1.AuthMethod_AUTH_METHOD_PEER,
+		heliosv1.AuthMethod_AUTH_METHOD_PROGRAM:
 		return false
 	}
 	return true

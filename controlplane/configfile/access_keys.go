@@ -2,18 +2,18 @@ package configfile
 
 // methodWords are the ways in which clients may prove who they are.
 func methodWords() []string {
-	return []string{"trust", "password", "md5", "scram", "scram-plus", "cert", "peer"}
+	return []string{"trust", "password", "md5", "scram", "scram-plus", "cert", "peer", "program"}
 }
 
 func authKeys() []key {
 	return append([]key{
 		{
 			name: "auth.mode", words: methodWords(),
-			doc: "How clients prove who they are. `scram` is SCRAM-SHA-256, which over TLS may be bound to the connection; `scram-plus` must be; `md5` asks for SCRAM where the user's secret is a SCRAM verifier, as PostgreSQL does; `password` is clear text; `cert` is a client certificate with the name of the user, which needs `tls.ca_path`; `peer` is the operating system's name of who is at the other end of the unix socket; `trust` lets in everybody under any name. Without it: `scram` if there are `[[users]]`, `auth.auth_file` or `auth.auth_query`; otherwise clients on unix sockets and loopback are let in under any name and all others are refused.",
+			doc: "How clients prove who they are. `scram` is SCRAM-SHA-256, which over TLS may be bound to the connection; `scram-plus` must be; `md5` asks for SCRAM where the user's secret is a SCRAM verifier, as PostgreSQL does; `password` is clear text; `cert` is a client certificate with the name of the user, which needs `tls.ca_path`; `peer` is the operating system's name of who is at the other end of the unix socket; `program` is clear text too, which `auth.program` judges; `trust` lets in everybody under any name. Without it: `scram` if there are `[[users]]`, `auth.auth_file` or `auth.auth_query`; otherwise clients on unix sockets and loopback are let in under any name and all others are refused.",
 		},
 		{
 			name: "auth.hba_file",
-			doc:  "A file of rules in the form of PostgreSQL's `pg_hba.conf`, includes and all: the first that fits a client says how it proves who it is, and whom none fits is refused. A relative path is one beside this file. The methods are `trust`, `reject`, `password`, `md5`, `scram-sha-256`, `cert` and `peer`; what needs to know who is a member of which role (`+role`, `samerole`) is refused with its line. It takes the place of `auth.mode` and `[[hba]]`. See [docs/authentication.md](authentication.md).",
+			doc:  "A file of rules in the form of PostgreSQL's `pg_hba.conf`, includes and all: the first that fits a client says how it proves who it is, and whom none fits is refused. A relative path is one beside this file. The methods are `trust`, `reject`, `password`, `md5`, `scram-sha-256`, `cert`, `peer` and `pam`, which `auth.program` judges; what needs to know who is a member of which role (`+role`, `samerole`) is refused with its line. It takes the place of `auth.mode` and `[[hba]]`. See [docs/authentication.md](authentication.md).",
 		},
 		{
 			name: "auth.ident_file",
@@ -22,6 +22,14 @@ func authKeys() []key {
 		{
 			name: "auth.auth_file",
 			doc:  "A list of users beside `[[users]]`: PgBouncer's `userlist.txt` (`\"name\" \"secret\"`), or lines `name:secret`. A secret is what `users.password` may be. A relative path is one beside this file.",
+		},
+		{
+			name: "auth.program", kind: texts,
+			doc: "A program and its arguments that judges passwords, for `auth.mode = \"program\"` and the method `pam` of `auth.hba_file`: `[\"/usr/libexec/helios-check\", \"staff\"]`. It is run without a shell for each log-in. `HELIOS_USER`, `HELIOS_DATABASE`, `HELIOS_ADDRESS`, `HELIOS_TLS` and `HELIOS_PAM_SERVICE` are its environment, besides `PATH`, and the password is a line on its standard input. It lets in by ending with 0, and refuses by ending with 1; whatever else it does, the client is told that log-ins cannot be judged. A program with a `/` in its name that is not absolute is one beside this file. It must be there. See [docs/authentication.md](authentication.md#other-methods).",
+		},
+		{
+			name: "auth.program_timeout_secs", kind: integer, min: 1, max: year, def: int64(10),
+			doc: "How many seconds `auth.program` may take. Then it is killed, with all that it has started.",
 		},
 	}, authQueryKeys()...)
 }

@@ -62,6 +62,9 @@ func (r *reader) rules() (rules, maps string) {
 	}
 	if path, text, ok := r.open("auth.hba_file"); ok {
 		m, problems := hba.Parse(path, text, o)
+		if m != nil {
+			problems = append(problems, resource.NotServed(m, r.settings.has("auth.program"))...)
+		}
 		if report("auth.hba_file", problems); len(problems) == 0 {
 			rules = m.Text()
 		}
@@ -80,6 +83,7 @@ func (r *reader) hbaList() string {
 		heliosv1.AuthMethod_AUTH_METHOD_TRUST: hba.Trust, heliosv1.AuthMethod_AUTH_METHOD_PASSWORD: hba.Password,
 		heliosv1.AuthMethod_AUTH_METHOD_MD5: hba.MD5, heliosv1.AuthMethod_AUTH_METHOD_SCRAM: hba.SCRAM,
 		heliosv1.AuthMethod_AUTH_METHOD_CERT: hba.Cert, heliosv1.AuthMethod_AUTH_METHOD_PEER: hba.Peer,
+		heliosv1.AuthMethod_AUTH_METHOD_PROGRAM: hba.PAM,
 	}[r.authMethod()]
 	var b strings.Builder
 	for _, s := range r.lists["hba"] {
@@ -95,7 +99,7 @@ func (r *reader) hbaList() string {
 		}
 		at := s.at("hba.action")
 		if m == "" {
-			r.fail(at.line, at.key, "allow asks for what auth.mode says: set that to one of trust, password, md5, scram, cert and peer")
+			r.fail(at.line, at.key, "allow asks for what auth.mode says: set that to one of trust, password, md5, scram, cert, peer and program")
 			continue
 		}
 		who := quoted(s.text("hba.database")) + " " + quoted(s.text("hba.user"))

@@ -26,10 +26,7 @@ func (r *reader) passwords(s *section, prefix string, kind resource.Kind, name, 
 	})
 	x := &heliosv1.PasswordSource{Passfile: r.path(s.text(passfile)), File: r.path(s.text(prefix + "password_file"))}
 	if argv, _ := s.get(prefix + "password_command").([]string); len(argv) > 0 {
-		x.Command = slices.Clone(argv)
-		if strings.Contains(argv[0], "/") {
-			x.Command[0] = r.path(argv[0])
-		}
+		x.Command = r.argv(argv)
 	}
 	if s.has(prefix + "password_lifetime_secs") {
 		x.Lifetime = durationpb.New(seconds(s.int(prefix + "password_lifetime_secs")))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/configsync"
+	"github.com/heliosproxy/heliosproxy/dataplane/judge"
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
@@ -71,6 +72,7 @@ type Proxy struct {
 	inquirers  *inquirers
 	secrets    *secrets
 	passwords  *passwords.Finder
+	programs   *judge.Programs
 
 	started       time.Time
 	persistFailed atomic.Bool
@@ -140,7 +142,7 @@ func New(o Options) (*Proxy, error) {
 		serve.NewLocal(p.hub, l)
 	}
 	p.secrets = newSecrets(o.Log, o.FilesPeriod)
-	p.passwords = passwords.New()
+	p.passwords, p.programs = passwords.New(), judge.New()
 	g.Start()
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil {
@@ -178,6 +180,9 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
+	if faults = checkPrograms(snap); len(faults) > 0 {
+		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
+	}
 	opened, faults := p.warm(snap)
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
@@ -185,7 +190,7 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	if old := p.current.Load(); old != nil {
 		snap.Inherit(old)
 	}
-	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords})
+	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords, Programs: p.programs})
 	old := p.current.Load()
 	swapped := false
 	defer func() { // persisting may panic, and what was in force is all that counts then
@@ -389,5 +394,6 @@ func (p *Proxy) Close() error {
 	p.secrets.close()
 	p.group.Stop()
 	p.passwords.Close()
+	p.programs.Close()
 	return err
 }

@@ -2,11 +2,15 @@ package assembly
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/pkg/passwords"
+	"github.com/heliosproxy/heliosproxy/pkg/program"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -25,4 +29,18 @@ func (p *Proxy) checkPasswords(snap *snapshot.Snapshot) (warnings []string, faul
 		}
 	}
 	return warnings, faults
+}
+
+// checkPrograms looks whether the programs that judge log-ins are on this machine.
+func checkPrograms(snap *snapshot.Snapshot) (faults []*heliosv1.Fault) {
+	for _, name := range slices.Sorted(maps.Keys(snap.Listeners)) {
+		x := snap.Listeners[name].Program
+		if x == nil {
+			continue
+		}
+		if err := program.Check(x.Command); err != nil {
+			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: "program.command", Reason: err.Error()})
+		}
+	}
+	return faults
 }

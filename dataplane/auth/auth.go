@@ -23,6 +23,11 @@ type Step struct {
 	// Work, if set, is done outside the loop; then Resume is called. Computes says that it takes a processor's time, and does not wait.
 	Work     func()
 	Computes bool
+	// Stop, if set, says that Work mostly waits, and that what judges bounds by itself how many do. It ends the wait, and is called in
+	// any case, once or more.
+	Stop func()
+	// Asks says that Reply asks for a secret of a user who is not looked up. Who has to wait is refused before.
+	Asks bool
 	// Who says that the user is to be looked up; then Knows is called.
 	Who bool
 	Err *pgerr.Error
@@ -97,12 +102,14 @@ func (x *Exchange) ask(r rule, err *pgerr.Error) Step {
 		return x.done(nil) // its certificate is looked at there
 	case Peer:
 		return x.peer()
+	case Judged:
+		return Step{Asks: true, Reply: pgwire.AppendAuthentication(nil, pgwire.AuthCleartext, nil)}
 	}
 	return Step{Who: true}
 }
 
 // Asked says whether the client was asked for a secret.
-func (x *Exchange) Asked() bool { return x.rule.method.NeedsUser() }
+func (x *Exchange) Asked() bool { return x.rule.method.asks() }
 
 // done lets the client in, if its certificate is what the rule demands.
 func (x *Exchange) done(reply []byte) Step {
@@ -185,10 +192,13 @@ func (x *Exchange) Step(body []byte) Step {
 		x.given = append([]byte(nil), body...)
 	}
 	switch x.rule.method {
-	case Password:
+	case Password, Judged:
 		pw, rest, ok := pgwire.CString(body)
-		if !ok || len(rest) > 0 {
+		switch {
+		case !ok || len(rest) > 0:
 			return Step{Err: pgerr.New(pgerr.ProtocolViolation, "invalid password packet size")}
+		case x.rule.method == Judged:
+			return x.judged(string(pw))
 		}
 		return x.password(string(pw))
 	case MD5:

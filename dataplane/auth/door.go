@@ -23,10 +23,14 @@ const (
 	MD5
 	SCRAM
 	SCRAMPlus
+	Judged // a password in clear text, of which the door's Judge knows whether it is right
 )
 
 // NeedsUser says whether only users whose secret is known may log in.
-func (m Method) NeedsUser() bool { return m >= Password }
+func (m Method) NeedsUser() bool { return m >= Password && m != Judged }
+
+// asks says whether clients are asked for a secret.
+func (m Method) asks() bool { return m >= Password }
 
 // Door is how the clients of a listener prove who they are: all by one method, or each by the first of the rules that fits.
 // It does not change.
@@ -36,6 +40,8 @@ type Door struct {
 	Maps   *hba.Maps  // nil: there are none
 	// Named says that every client has a certificate with the name of its user, besides what else it proves.
 	Named bool
+	// Judge is whom Judged asks; it is there if clients may come to that.
+	Judge Judge
 }
 
 // Client is what is known of a client before it proves anything.
@@ -61,10 +67,12 @@ type rule struct {
 	usermap string
 	cert    hba.ClientCert
 	dn      bool // the certificate's whole subject names
+	service string
 }
 
 var methods = map[hba.Method]Method{
 	hba.Trust: Trust, hba.Reject: Reject, hba.Password: Password, hba.MD5: MD5, hba.SCRAM: SCRAM, hba.Cert: Cert, hba.Peer: Peer,
+	hba.PAM: Judged,
 }
 
 // blocks says whether decide may block.
@@ -116,7 +124,7 @@ func (d *Door) match(c *Client) (rule, *pgerr.Error) {
 	case m.Method == hba.Reject:
 		return rule{}, refused(c).Because(&ruleError{m})
 	}
-	return rule{method: methods[m.Method], usermap: m.Map, cert: m.ClientCert, dn: m.ClientDN}, nil
+	return rule{method: methods[m.Method], usermap: m.Map, cert: m.ClientCert, dn: m.ClientDN, service: m.PAMService}, nil
 }
 
 // ruleError names a rule, for the log.

@@ -92,6 +92,11 @@ func Compute[T any](t *Task, f func() (T, error)) (T, error) {
 // Await is Offload for an f that mostly waits, for a program or for another one's answer, and bounds by itself how many do: it takes
 // none of the places that those have who work.
 func Await[T any](t *Task, f func() (T, error)) (T, error) {
+	return AwaitWhile(t, func() error { return nil }, f)
+}
+
+// AwaitWhile is Await for as long as alive, which is asked at first and each time that t is woken, has no error.
+func AwaitWhile[T any](t *Task, alive func() error, f func() (T, error)) (T, error) {
 	type outcome struct {
 		done  bool
 		value T
@@ -107,7 +112,11 @@ func Await[T any](t *Task, f func() (T, error)) (T, error) {
 		})
 	}()
 	for !o.done {
-		if err := t.Park(); err != nil {
+		err := alive()
+		if err == nil {
+			err = t.Park()
+		}
+		if err != nil {
 			var zero T
 			return zero, err
 		}

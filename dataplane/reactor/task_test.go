@@ -112,6 +112,46 @@ func TestAwait(t *testing.T) {
 	}
 }
 
+// TestAwaitWhile ends a wait when there is nobody any more who waits, which may be so before it begins.
+func TestAwaitWhile(t *testing.T) {
+	g := group(t, 1, Options{})
+	l := g.Loops()[0]
+	gone := errors.New("gone")
+	for _, before := range []bool{false, true} {
+		var left error
+		release, done := make(chan struct{}), make(chan error, 1)
+		var waits *body
+		l.PostWait(func() {
+			if before {
+				left = gone
+			}
+			ended := false
+			waits = task(l, func(t *Task) {
+				if ended {
+					return // what nobody waits for has come
+				}
+				_, err := AwaitWhile(t, func() error { return left }, func() (int, error) { <-release; return 7, nil })
+				ended = true
+				done <- err
+			})
+			waits.Wake()
+		})
+		if !before {
+			l.PostWait(waits.Wake) // for nothing
+			select {
+			case err := <-done:
+				t.Errorf("woken for nothing it ends with %v", err)
+			default:
+			}
+			l.PostWait(func() { left = gone; waits.Wake() })
+		}
+		if err := <-done; !errors.Is(err, gone) {
+			t.Errorf("gone before: %t: %v", before, err)
+		}
+		close(release)
+	}
+}
+
 // TestPostWakes posts to loops that sleep.
 func TestPostWakes(t *testing.T) {
 	for _, o := range []Options{{}, {NoRawWait: true}} {

@@ -50,6 +50,11 @@ func (c *Conn) turnedAway(begun *startup.Secure) error {
 // work does outside the loop what a step of the proof asks for.
 func (c *Conn) work(t *reactor.Task, step auth.Step) error {
 	f := func() (struct{}, error) { step.Work(); return struct{}{}, nil }
+	if step.Stop != nil {
+		defer step.Stop()
+		_, err := reactor.AwaitWhile(t, c.alive, f)
+		return c.lateLogin(err)
+	}
 	if !step.Computes {
 		_, err := reactor.Offload(t, f)
 		return c.lateLogin(err)
@@ -70,8 +75,11 @@ func (c *Conn) patience(t *reactor.Task) error {
 	return pgerr.New(pgerr.TooManyFailures, c.name, wait.Round(time.Second)+time.Second)
 }
 
-// noteFailure counts a wrong proof.
+// noteFailure counts a wrong proof. That it could not be judged whether a proof is wrong is nobody's failure who logs in.
 func (c *Conn) noteFailure(t *reactor.Task, err *pgerr.Error) {
+	if err.ID == pgerr.NotJudged {
+		c.hub.Log.Warn("cannot judge a log-in", zap.String("listener", c.door.Listener.Name), zap.String("user", c.name), zap.Error(err.Unwrap()))
+	}
 	if err.ID != pgerr.AuthenticationFailed {
 		return
 	}

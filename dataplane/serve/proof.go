@@ -198,6 +198,11 @@ func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
 			c.noteSuccess()
 			return c.welcome(t, step.Reply)
 		}
+		if step.Asks {
+			if err := c.patience(t); err != nil {
+				return err
+			}
+		}
 		if err := c.ep.Send(step.Reply); err != nil {
 			return errors.Join(errGone, err)
 		}

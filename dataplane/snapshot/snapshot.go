@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/auth"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/judge"
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline"
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/classify"
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/route"
@@ -58,6 +60,8 @@ type Machine struct {
 	Users *users.Book                // what databases say of their users
 	// Passwords finds those that live elsewhere.
 	Passwords *passwords.Finder
+	// Programs judge what clients give for a proof.
+	Programs *judge.Programs
 }
 
 // Links yields the TLS of all nodes that are connected to.
@@ -70,7 +74,14 @@ func (s *Snapshot) Links(yield func(node string, spec tlsconf.ClientSpec) bool) 
 }
 
 // Equip gives the snapshot what it needs of the machine, before it is used.
-func (s *Snapshot) Equip(m Machine) { s.machine = m }
+func (s *Snapshot) Equip(m Machine) {
+	s.machine = m
+	for _, l := range s.Listeners {
+		if l.Program != nil {
+			l.Door.Judge = m.Programs.Judge(*l.Program)
+		}
+	}
+}
 
 // Admission is who has to wait outside.
 type Admission struct {
@@ -98,6 +109,7 @@ type Listener struct {
 	Address string
 	Door    *auth.Door
 	TLS     tlsconf.ServerSpec
+	Program *judge.Spec // that judges passwords; nil: there is none
 }
 
 // database is a name that clients connect to.
@@ -171,7 +183,8 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		spec := resource.TowardsClients(x.GetTls())
 		s.Listeners[name] = &Listener{
 			Name: name, Address: x.GetAddress(), TLS: spec,
-			Door: &auth.Door{Method: methods[x.GetAuth()], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
+			Door:    &auth.Door{Method: methods[x.GetAuth()], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
+			Program: programOf(x.GetProgram()),
 		}
 	}
 	for _, n := range set.Nodes {
@@ -241,6 +254,14 @@ var methods = map[heliosv1.AuthMethod]auth.Method{
 	heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS:  auth.SCRAMPlus,
 	heliosv1.AuthMethod_AUTH_METHOD_CERT:        auth.Cert,
 	heliosv1.AuthMethod_AUTH_METHOD_PEER:        auth.Peer,
+	heliosv1.AuthMethod_AUTH_METHOD_PROGRAM:     auth.Judged,
+}
+
+func programOf(x *heliosv1.Program) *judge.Spec {
+	if x == nil {
+		return nil
+	}
+	return &judge.Spec{Command: slices.Clone(x.GetCommand()), Timeout: resource.ProgramTimeout(x)}
 }
 
 // AuthQueryUnlessSet is what is asked where the configuration does not say it.

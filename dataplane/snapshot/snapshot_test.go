@@ -51,6 +51,7 @@ func example() *resource.Set {
 			"tcp":  {Name: "tcp", Address: "0.0.0.0:6432", Auth: heliosv1.AuthMethod_AUTH_METHOD_SCRAM},
 			"unix": {Name: "unix", Address: "unix:/run/s", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST},
 			"none": {Name: "none", Address: "[::]:6432"},
+			"asks": {Name: "asks", Address: "[::]:6433", Auth: heliosv1.AuthMethod_AUTH_METHOD_PROGRAM, Program: &heliosv1.Program{Command: []string{"check", "a"}}},
 		},
 		Databases: map[string]*heliosv1.Database{
 			"*":     {Name: "*", Cluster: "main", PoolProfile: "tx"},
@@ -78,6 +79,9 @@ func describe(s *Snapshot) string {
 	for _, name := range slices.Sorted(maps.Keys(s.Listeners)) {
 		l := s.Listeners[name]
 		fmt.Fprintf(&b, "listener %s: %s, method %d, needs a user %v\n", l.Name, l.Address, l.Door.Method, l.Door.Method.NeedsUser())
+		if l.Program != nil {
+			fmt.Fprintf(&b, "  judged by %v within %s\n", l.Program.Command, l.Program.Timeout)
+		}
 	}
 	var primaries []string
 	s.Primaries(func(name, host, port string) { primaries = append(primaries, name+" "+host+" "+port) })

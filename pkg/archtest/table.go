@@ -9,7 +9,7 @@ const (
 		"dataplane/pool/... dataplane/backend/... dataplane/relay/... dataplane/continuity/... dataplane/observe/... " +
 		"dataplane/probe/... dataplane/lookup/... dataplane/listen/... dataplane/peers/... dataplane/console/... " +
 		"dataplane/localadmin/... dataplane/gateway/... dataplane/configsync/... dataplane/feed/... dataplane/report/... " +
-		"dataplane/replication/..."
+		"dataplane/replication/... dataplane/judge/..."
 
 	leaves = "dataplane/query dataplane/reactor dataplane/state/*"
 
@@ -47,6 +47,7 @@ func edges() []edge {
 			"these hold server connections",
 		},
 		{"dataplane/continuity", "dataplane/relay", "a replay is relayed"},
+		{"dataplane/judge", "dataplane/auth", "who judges log-ins is asked by auth, which knows nobody who does"},
 
 		{"controlplane/...", "controlplane/...", "the control plane's own order comes with the control plane"},
 		{"controlplane/...", libraries, "everybody may use the libraries"},

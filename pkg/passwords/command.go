@@ -1,17 +1,13 @@
 package passwords
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
-	"syscall"
 	"time"
-)
 
-var errFull = errors.New("there is no more room")
+	"github.com/heliosproxy/heliosproxy/pkg/program"
+)
 
 // printed is what a command has printed, and the run that is under way. The Finder's mutex guards it.
 type printed struct {
@@ -129,43 +125,7 @@ func (f *Finder) execute(argv []string) answer {
 	return answer{password: password, at: began}
 }
 
-// run runs a program in a group of processes of its own, with the environment of this one, and returns what it prints: no more than
-// a byte above maxText. What it says besides is dropped, as it may be a password too. With ctx's end the whole group is killed.
+// run runs a program with the environment of this one and returns what it prints: no more than a byte above maxText.
 func run(ctx context.Context, argv []string) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	out := &output{full: cancel}
-	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	c.Stdout = out
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = time.Second // for what has left the group, or was left behind, and has the output open
-	err := c.Run()
-	switch {
-	case out.text.Len() > maxText:
-		return out.text.Bytes(), nil // which is too much, whatever became of it
-	case errors.Is(err, exec.ErrWaitDelay):
-		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
-		return nil, errors.New("has ended and left somebody behind who holds its output open")
-	case err != nil:
-		return nil, err
-	}
-	return out.text.Bytes(), nil
-}
-
-// output takes maxText bytes and one more.
-type output struct {
-	text bytes.Buffer
-	full func() // is called when there is no more room
-}
-
-// Write takes what there is room for.
-func (o *output) Write(p []byte) (int, error) {
-	room := maxText + 1 - o.text.Len()
-	if len(p) < room {
-		return o.text.Write(p)
-	}
-	o.text.Write(p[:room])
-	o.full()
-	return room, errFull
+	return program.Run(ctx, program.Command{Argv: argv, Keep: maxText})
 }

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// program stands for a command in a test: it prints a password and a number, one more each time.
-type program struct {
+// fake stands for a command in a test: it prints a password and a number, one more each time.
+type fake struct {
 	mu    sync.Mutex
 	runs  int
 	err   error
@@ -25,7 +25,7 @@ type program struct {
 	hold  chan struct{} // if it is there, a run ends when it is closed, or is ended
 }
 
-func (p *program) run(ctx context.Context, argv []string) ([]byte, error) {
+func (p *fake) run(ctx context.Context, argv []string) ([]byte, error) {
 	p.mu.Lock()
 	p.runs++
 	p.under++
@@ -47,13 +47,13 @@ func (p *program) run(ctx context.Context, argv []string) ([]byte, error) {
 	return fmt.Appendf(nil, "%s %d\n", strings.Join(argv[1:], " "), n), err
 }
 
-func (p *program) fail(err error) {
+func (p *fake) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err = err
 }
 
-func with(f *Finder, p *program) *Finder {
+func with(f *Finder, p *fake) *Finder {
 	f.run = p.run
 	return f
 }
@@ -69,7 +69,7 @@ func wait(d time.Duration) { <-time.After(d) }
 // TestKept asks a command again when what it printed is not good any more, and not before.
 func TestKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &program{}
+		p := &fake{}
 		f := with(New(), p)
 		defer f.Close()
 		check := func(what string, to Login, refused, want string) {
@@ -115,7 +115,7 @@ func TestKept(t *testing.T) {
 // TestOneRun lets many ask for the same at once.
 func TestOneRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &program{hold: make(chan struct{})}
+		p := &fake{hold: make(chan struct{})}
 		f := with(New(), p)
 		defer f.Close()
 		answers := make(chan string, 100)
@@ -141,7 +141,7 @@ func TestOneRun(t *testing.T) {
 // TestTimeout ends a command that does not end.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := with(New(), &program{hold: make(chan struct{})})
+		f := with(New(), &fake{hold: make(chan struct{})})
 		defer f.Close()
 		began := time.Now()
 		_, _, err := f.Find(command(), Login{}, "")
@@ -155,7 +155,7 @@ func TestTimeout(t *testing.T) {
 // end.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &program{hold: make(chan struct{})}
+		p := &fake{hold: make(chan struct{})}
 		f := with(New(), p)
 		errs := make(chan error, maxAsking)
 		for i := range maxAsking {
@@ -186,7 +186,7 @@ func TestBounds(t *testing.T) {
 // TestForgets keeps so many passwords and no more: the oldest goes.
 func TestForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &program{}
+		p := &fake{}
 		f := with(New(), p)
 		defer f.Close()
 		ask := func(i int) string {

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"syscall"
 
 	"github.com/heliosproxy/heliosproxy/pkg/pgpass"
+	"github.com/heliosproxy/heliosproxy/pkg/program"
 )
 
 // Check says what this machine has against a source: warnings about what may become better by itself or is merely odd, and as
@@ -27,7 +27,7 @@ func Check(s Source) (warnings []string, err error) {
 		}
 		return warnings, nil
 	case len(s.Command) > 0:
-		if _, err := exec.LookPath(s.Command[0]); err != nil {
+		if err := program.Check(s.Command); err != nil {
 			return nil, fmt.Errorf("password command: %w", err)
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	NoRule
 	RuleRejects
 	UserLookup
+	NotJudged
 	TooManyClients
 	TooManyFailures
 	LoginsBusy
@@ -81,6 +82,7 @@ var table = [...]Entry{
 	NoRule:               {Severity: Fatal, SQLState: "28000", Sentence: "no pg_hba.conf entry for %s", Tested: "dataplane/auth.TestDoor"},
 	RuleRejects:          {Severity: Fatal, SQLState: "28000", Sentence: "pg_hba.conf rejects %s", Tested: "dataplane/auth.TestDoor"},
 	UserLookup:           {Severity: Fatal, SQLState: "57P03", Sentence: "users cannot be looked up at the moment", Hint: "The proxy's log says why.", Tested: "dataplane/assembly.TestAuthQuery"},
+	NotJudged:            {Severity: Fatal, SQLState: "57P03", Sentence: "log-ins cannot be judged at the moment", Hint: "The proxy's log says why.", Tested: "dataplane/assembly.TestProgram"},
 	TooManyClients:       {Severity: Fatal, SQLState: "53300", Sentence: "too many clients %s", Hint: "Try again later, or raise the limit: see max_clients in [limits].", Tested: "dataplane/assembly.TestClientLimits"},
 	TooManyFailures:      {Severity: Fatal, SQLState: "28000", Sentence: "too many failed log-ins of user %q from this address: try again in %s", Tested: "dataplane/assembly.TestFailedLogins"},
 	LoginsBusy:           {Severity: Fatal, SQLState: "53300", Sentence: "too many log-ins are under way", Hint: "Try again in a moment.", Tested: "dataplane/assembly.TestLoginsQueue"},

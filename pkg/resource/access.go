@@ -72,18 +72,26 @@ func Rules(l *heliosv1.Listener) (rules *hba.Rules, maps *hba.Maps, problems []h
 	o := hba.Options{Lack: hba.Needs{Roles: true}}
 	if l.GetHba() != "" {
 		if rules, problems = hba.Parse("hba", []byte(l.GetHba()), o); rules != nil {
-			problems = NotServed(rules)
+			problems = NotServed(rules, l.GetProgram() != nil)
 		}
 	}
 	maps, more := hba.ParseIdent("ident", []byte(l.GetIdent()), o)
 	return rules, maps, append(problems, more...)
 }
 
-// NotServed lists the rules that this release cannot carry out.
-func NotServed(rules *hba.Rules) (problems []hba.Problem) {
+// NotServed lists the rules that cannot be carried out. program says that there is one that judges passwords, which the method pam
+// needs.
+func NotServed(rules *hba.Rules, program bool) (problems []hba.Problem) {
 	for r := range rules.All() {
-		if r.Method == hba.PAM {
-			problems = append(problems, hba.Problem{File: r.File, Line: r.Line, Reason: "method pam is not there in this release: use another one, or reject"})
+		refuse := func(reason string) {
+			problems = append(problems, hba.Problem{File: r.File, Line: r.Line, Reason: reason})
+		}
+		switch {
+		case r.Method != hba.PAM:
+		case !program:
+			refuse("method pam needs a program that judges passwords: set program (auth.program in a configuration file), or use another method")
+		case r.PAMUseHostname:
+			refuse("pam_use_hostname is not supported: the program is told the address")
 		}
 	}
 	return problems
@@ -128,6 +136,8 @@ func (c *checker) rules(l *heliosv1.Listener) {
 	unix := err == nil && a.Path != ""
 	switch m := l.GetAuth(); {
 	case l.GetHba() != "":
+	case m == heliosv1.AuthMethod_AUTH_METHOD_PROGRAM && l.GetProgram() == nil:
+		c.refuse("auth", "program needs one that judges passwords: set program (auth.program in a configuration file)")
 	case m == heliosv1.AuthMethod_AUTH_METHOD_CERT && l.GetTls().GetCaFile() == "":
 		c.refuse("auth", "cert needs tls.ca_file, which says whose certificates are good")
 	case m == heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS && !TowardsClients(l.GetTls()).Mode.Offered():
@@ -135,6 +145,7 @@ func (c *checker) rules(l *heliosv1.Listener) {
 	case m == heliosv1.AuthMethod_AUTH_METHOD_PEER && !unix && err == nil:
 		c.refuse("auth", "peer is for unix sockets")
 	}
+	c.program(l.GetProgram())
 	if unix && l.GetTls() != nil {
 		c.refuse("tls", "there is no TLS at a unix socket")
 	}

@@ -2,7 +2,6 @@ package resource
 
 import (
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/pkg/passwords"
@@ -54,17 +53,7 @@ func (c *checker) passwords(field string, x *heliosv1.PasswordSource) {
 	path(field+".file", x.GetFile())
 	if argv := x.GetCommand(); len(argv) > 0 {
 		set++
-		switch {
-		case argv[0] == "":
-			c.refuse(field+".command", "has no program")
-		case strings.Contains(argv[0], "/") && !filepath.IsAbs(argv[0]):
-			c.refuse(field+".command", "%q is neither the name of a program nor an absolute path", argv[0])
-		}
-		for _, arg := range argv {
-			if strings.IndexByte(arg, 0) >= 0 {
-				c.refuse(field+".command", "has a NUL byte, which no argument can hold")
-			}
-		}
+		c.argv(field+".command", argv)
 	}
 	if set != 1 {
 		c.refuse(field, "one of passfile, file and command must be set, not %s", [...]string{"none", "", "two", "three"}[set])

@@ -82,6 +82,23 @@ func TestValidate(t *testing.T) {
 		{`Listener "tcp": address: "127.0.0.1:65536" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "127.0.0.1:65536" }},
 		{`Listener "tcp": address: "run" is not an absolute path`, func(s *resource.Set) { s.Listeners["tcp"].Address = "unix:run" }},
 		{`Listener "tcp": auth: 9 is not an authentication method`, func(s *resource.Set) { s.Listeners["tcp"].Auth = 9 }},
+		{`Listener "tcp": auth: program needs one that judges passwords: set program (auth.program in a configuration file)`, func(s *resource.Set) {
+			s.Listeners["tcp"].Auth = heliosv1.AuthMethod_AUTH_METHOD_PROGRAM
+		}},
+		{`Listener "tcp": program.command: missing`, func(s *resource.Set) { s.Listeners["tcp"].Program = &heliosv1.Program{} }},
+		{`Listener "tcp": program.command: "a/b" is neither the name of a program nor an absolute path`, func(s *resource.Set) {
+			s.Listeners["tcp"].Program = &heliosv1.Program{Command: []string{"a/b"}}
+		}},
+		{`Listener "tcp": program.timeout: must be more than 0`, func(s *resource.Set) {
+			s.Listeners["tcp"].Program = &heliosv1.Program{Command: []string{"a"}, Timeout: durationpb.New(0)}
+		}},
+		{`Listener "tcp": hba: line 2: method pam needs a program that judges passwords: set program (auth.program in a configuration file), or use another method`, func(s *resource.Set) {
+			s.Listeners["tcp"].Hba = "local all all trust\nhost all all all pam\n"
+		}},
+		{`Listener "tcp": hba: line 1: pam_use_hostname is not supported: the program is told the address`, func(s *resource.Set) {
+			s.Listeners["tcp"].Hba = "host all all all pam pam_use_hostname=1\n"
+			s.Listeners["tcp"].Program = &heliosv1.Program{Command: []string{"a"}}
+		}},
 		{`Listener "unix": address: 127.0.0.1:6432 is that of listener "tcp"`, func(s *resource.Set) { s.Listeners["unix"].Address = "127.0.0.1:6432" }},
 		{`Database "*": cluster: there is no Cluster "d"`, func(s *resource.Set) { s.Databases["*"].Cluster = "d" }},
 		{`PoolProfile "p": listen: 9 is not a way to listen`, func(s *resource.Set) { s.PoolProfiles["p"].Listen = 9 }},

@@ -78,6 +78,11 @@ apiVersion: helios/v1
 kind: Listener
 metadata: {name: socket}
 spec: {address: "unix:/run/s", auth: peer}
+---
+apiVersion: helios/v1
+kind: Listener
+metadata: {name: judged}
+spec: {address: "0.0.0.0:6435", auth: program, program: {command: [/usr/libexec/check, staff], timeout: 3s}}
 `
 
 // golden holds what a command prints, and its exit code, against a file; -update writes it. What differs from run to run is
@@ -208,6 +213,8 @@ func TestTries(t *testing.T) {
 		"no_tls":      "--listener open --user ann --addr 10.0.0.1 --tls",
 		"clear":       "--listener bound --user ann --addr 10.0.0.1",
 		"plus":        "--listener bound --user ann --addr 10.0.0.1 --tls",
+		"program":     "--listener judged --user ann --addr 10.0.0.1",
+		"file_pam":    "--file testdata/pg_hba.conf --user ann --db directory --addr 10.0.0.1 --tls",
 		"socket":      "--listener socket --user ann",
 		"file":        "--file testdata/pg_hba.conf --ident-file testdata/pg_ident.conf --user ann --local --as annika -v",
 		"file_trust":  "--file testdata/pg_hba.conf --user ann --db metrics --addr 127.0.0.1",
@@ -215,7 +222,7 @@ func TestTries(t *testing.T) {
 		x.golden("hba_test_"+name, "", "hba test "+args)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.conf")
-	if err := os.WriteFile(bad, []byte("host all +staff all trust\nhots\nhost all all all pam\n"), 0o600); err != nil {
+	if err := os.WriteFile(bad, []byte("host all +staff all trust\nhots\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	x.want(1, "", []string{"hba", "test", "--user", "a", "--local", "--file", bad}, `bad.conf:1: which roles`, `bad.conf:2: invalid connection type "hots"`)

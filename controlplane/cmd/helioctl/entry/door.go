@@ -46,7 +46,7 @@ func openFile(path, identPath string) (*door, error) {
 	d := &door{name: path}
 	var problems []hba.Problem
 	if d.rules, problems = hba.Parse(path, text, o); d.rules != nil {
-		problems = resource.NotServed(d.rules)
+		problems = resource.NotServed(d.rules, true) // whether there is one is no matter of the file
 	}
 	if identPath != "" {
 		if text, err = os.ReadFile(identPath); err != nil {

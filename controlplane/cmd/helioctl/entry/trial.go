@@ -131,6 +131,9 @@ func (d *door) method(t *trial) (ask demand, ok bool) {
 	case heliosv1.AuthMethod_AUTH_METHOD_PEER:
 		says("peer")
 		return demand{method: hba.Peer}, true
+	case heliosv1.AuthMethod_AUTH_METHOD_PROGRAM:
+		says("program")
+		return demand{method: hba.PAM}, true
 	}
 	if q.Local || q.Addr.Unmap().IsLoopback() {
 		says("not set: who comes by a unix socket or from a loopback address is let in under any name")
@@ -150,9 +153,12 @@ func (t *trial) demand(ask demand, as string, hasAs bool) {
 	} else if d.resource && !d.unix && d.tls == tlsconf.VerifyCA && ask.cert == "" {
 		ask.cert = hba.VerifyCA
 	}
+	bare := map[bool]string{false: ", which everybody in between can read without TLS"}[q.TLS || q.Local]
 	switch ask.method {
 	case hba.Password:
-		t.ask("its password in clear text" + map[bool]string{true: "", false: ", which everybody in between can read without TLS"}[q.TLS || q.Local])
+		t.ask("its password in clear text" + bare)
+	case hba.PAM:
+		t.ask("its password in clear text" + bare + "; " + judgeOf(d) + " says whether it is right")
 	case hba.MD5:
 		t.ask("a proof by SCRAM-SHA-256 if the user's secret is a verifier, else an answer to an MD5 challenge")
 	case hba.SCRAM:
@@ -181,6 +187,14 @@ func (t *trial) demand(ask demand, as string, hasAs bool) {
 	if t.verdict == asked && len(t.asks) == 0 {
 		t.verdict = letIn
 	}
+}
+
+// judgeOf names who judges passwords at a door.
+func judgeOf(d *door) string {
+	if d.resource {
+		return "the listener's program (spec.program)"
+	}
+	return "auth.program, without which the rule is refused,"
 }
 
 func (t *trial) ask(what string) { t.asks = append(t.asks, what) }

@@ -442,6 +442,8 @@ const (
 	AuthMethod_AUTH_METHOD_CERT AuthMethod = 6
 	// The operating system's name of who is at the other end of a unix socket.
 	AuthMethod_AUTH_METHOD_PEER AuthMethod = 7
+	// The password in clear text, which the listener's program judges. Users need not be known.
+	AuthMethod_AUTH_METHOD_PROGRAM AuthMethod = 8
 )
 
 // Enum value maps for AuthMethod.
@@ -455,6 +457,7 @@ var (
 		5: "AUTH_METHOD_SCRAM_PLUS",
 		6: "AUTH_METHOD_CERT",
 		7: "AUTH_METHOD_PEER",
+		8: "AUTH_METHOD_PROGRAM",
 	}
 	AuthMethod_value = map[string]int32{
 		"AUTH_METHOD_UNSPECIFIED": 0,
@@ -465,6 +468,7 @@ var (
 		"AUTH_METHOD_SCRAM_PLUS":  5,
 		"AUTH_METHOD_CERT":        6,
 		"AUTH_METHOD_PEER":        7,
+		"AUTH_METHOD_PROGRAM":     8,
 	}
 )
 
@@ -1066,7 +1070,9 @@ type Listener struct {
 	// Rules in the form of pg_hba.conf, without includes: the first that fits a client decides, and whom none fits is refused.
 	Hba string `protobuf:"bytes,5,opt,name=hba,proto3" json:"hba,omitempty"`
 	// User name maps in the form of pg_ident.conf, without includes.
-	Ident         string `protobuf:"bytes,6,opt,name=ident,proto3" json:"ident,omitempty"`
+	Ident string `protobuf:"bytes,6,opt,name=ident,proto3" json:"ident,omitempty"`
+	// What judges passwords where auth is program, or the method of a rule is pam.
+	Program       *Program `protobuf:"bytes,7,opt,name=program,proto3" json:"program,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1143,6 +1149,70 @@ func (x *Listener) GetIdent() string {
 	return ""
 }
 
+func (x *Listener) GetProgram() *Program {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+// Program is one that judges passwords. It finds HELIOS_USER, HELIOS_DATABASE, HELIOS_ADDRESS, HELIOS_TLS (on or off) and
+// HELIOS_PAM_SERVICE in its environment, and the password as a line on its standard input. Exit status 0 lets the client in, 1 refuses
+// it, and whatever else means that it could not judge.
+type Program struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The program, an absolute path or a name that is looked for in PATH, and its arguments. There is no shell.
+	Command []string `protobuf:"bytes,1,rep,name=command,proto3" json:"command,omitempty"`
+	// How long it may take, after which it is killed with all that it has started; 10 s unless set.
+	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Program) Reset() {
+	*x = Program{}
+	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Program) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Program) ProtoMessage() {}
+
+func (x *Program) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Program.ProtoReflect.Descriptor instead.
+func (*Program) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Program) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Program) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
 // ClientTLS is how a listener speaks TLS. Files are those of the machine that the proxy runs on, and are read again when they
 // change.
 type ClientTLS struct {
@@ -1169,7 +1239,7 @@ type ClientTLS struct {
 
 func (x *ClientTLS) Reset() {
 	*x = ClientTLS{}
-	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	mi := &file_helios_v1_resources_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1251,7 @@ func (x *ClientTLS) String() string {
 func (*ClientTLS) ProtoMessage() {}
 
 func (x *ClientTLS) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[6]
+	mi := &file_helios_v1_resources_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1264,7 @@ func (x *ClientTLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTLS.ProtoReflect.Descriptor instead.
 func (*ClientTLS) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ClientTLS) GetMode() SSLMode {
@@ -1287,7 +1357,7 @@ type Database struct {
 
 func (x *Database) Reset() {
 	*x = Database{}
-	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	mi := &file_helios_v1_resources_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1369,7 @@ func (x *Database) String() string {
 func (*Database) ProtoMessage() {}
 
 func (x *Database) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[7]
+	mi := &file_helios_v1_resources_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1382,7 @@ func (x *Database) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Database.ProtoReflect.Descriptor instead.
 func (*Database) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Database) GetName() string {
@@ -1378,7 +1448,7 @@ type AuthQuery struct {
 
 func (x *AuthQuery) Reset() {
 	*x = AuthQuery{}
-	mi := &file_helios_v1_resources_proto_msgTypes[8]
+	mi := &file_helios_v1_resources_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1460,7 @@ func (x *AuthQuery) String() string {
 func (*AuthQuery) ProtoMessage() {}
 
 func (x *AuthQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[8]
+	mi := &file_helios_v1_resources_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1473,7 @@ func (x *AuthQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthQuery.ProtoReflect.Descriptor instead.
 func (*AuthQuery) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{8}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AuthQuery) GetUser() string {
@@ -1463,7 +1533,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_helios_v1_resources_proto_msgTypes[9]
+	mi := &file_helios_v1_resources_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1545,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[9]
+	mi := &file_helios_v1_resources_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1558,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{9}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *User) GetName() string {
@@ -1546,7 +1616,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_helios_v1_resources_proto_msgTypes[10]
+	mi := &file_helios_v1_resources_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1628,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[10]
+	mi := &file_helios_v1_resources_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1641,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{10}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Secret) GetValue() string {
@@ -1622,7 +1692,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_helios_v1_resources_proto_msgTypes[11]
+	mi := &file_helios_v1_resources_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1704,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[11]
+	mi := &file_helios_v1_resources_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1717,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{11}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Limits) GetName() string {
@@ -1801,14 +1871,18 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	" \x01(\x0e2\x11.helios.v1.ListenR\x06listen\x12\x1f\n" +
 	"\vlisten_lost\x18\v \x01(\tR\n" +
 	"listenLost\x12%\n" +
-	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\"\xb3\x01\n" +
+	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\"\xe1\x01\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
 	"\x04auth\x18\x03 \x01(\x0e2\x15.helios.v1.AuthMethodR\x04auth\x12&\n" +
 	"\x03tls\x18\x04 \x01(\v2\x14.helios.v1.ClientTLSR\x03tls\x12\x10\n" +
 	"\x03hba\x18\x05 \x01(\tR\x03hba\x12\x14\n" +
-	"\x05ident\x18\x06 \x01(\tR\x05ident\"\xc9\x02\n" +
+	"\x05ident\x18\x06 \x01(\tR\x05ident\x12,\n" +
+	"\aprogram\x18\a \x01(\v2\x12.helios.v1.ProgramR\aprogram\"X\n" +
+	"\aProgram\x12\x18\n" +
+	"\acommand\x18\x01 \x03(\tR\acommand\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xc9\x02\n" +
 	"\tClientTLS\x12&\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x12.helios.v1.SSLModeR\x04mode\x12\x1b\n" +
 	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +
@@ -1906,7 +1980,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x15POOL_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11POOL_MODE_SESSION\x10\x01\x12\x19\n" +
 	"\x15POOL_MODE_TRANSACTION\x10\x02\x12\x17\n" +
-	"\x13POOL_MODE_STATEMENT\x10\x03*\xce\x01\n" +
+	"\x13POOL_MODE_STATEMENT\x10\x03*\xe7\x01\n" +
 	"\n" +
 	"AuthMethod\x12\x1b\n" +
 	"\x17AUTH_METHOD_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -1916,7 +1990,8 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x11AUTH_METHOD_SCRAM\x10\x04\x12\x1a\n" +
 	"\x16AUTH_METHOD_SCRAM_PLUS\x10\x05\x12\x14\n" +
 	"\x10AUTH_METHOD_CERT\x10\x06\x12\x14\n" +
-	"\x10AUTH_METHOD_PEER\x10\aBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
+	"\x10AUTH_METHOD_PEER\x10\a\x12\x17\n" +
+	"\x13AUTH_METHOD_PROGRAM\x10\bBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
 
 var (
 	file_helios_v1_resources_proto_rawDescOnce sync.Once
@@ -1931,7 +2006,7 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(SSLMode)(0),                // 0: helios.v1.SSLMode
 	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
@@ -1947,48 +2022,51 @@ var file_helios_v1_resources_proto_goTypes = []any{
 	(*ServerTLS)(nil),           // 11: helios.v1.ServerTLS
 	(*PoolProfile)(nil),         // 12: helios.v1.PoolProfile
 	(*Listener)(nil),            // 13: helios.v1.Listener
-	(*ClientTLS)(nil),           // 14: helios.v1.ClientTLS
-	(*Database)(nil),            // 15: helios.v1.Database
-	(*AuthQuery)(nil),           // 16: helios.v1.AuthQuery
-	(*User)(nil),                // 17: helios.v1.User
-	(*Secret)(nil),              // 18: helios.v1.Secret
-	(*Limits)(nil),              // 19: helios.v1.Limits
-	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
+	(*Program)(nil),             // 14: helios.v1.Program
+	(*ClientTLS)(nil),           // 15: helios.v1.ClientTLS
+	(*Database)(nil),            // 16: helios.v1.Database
+	(*AuthQuery)(nil),           // 17: helios.v1.AuthQuery
+	(*User)(nil),                // 18: helios.v1.User
+	(*Secret)(nil),              // 19: helios.v1.Secret
+	(*Limits)(nil),              // 20: helios.v1.Limits
+	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
 	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
 	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
-	20, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	21, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
 	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
 	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
 	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
 	0,  // 6: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
-	18, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
+	19, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
 	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
 	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	20, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	20, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	20, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	21, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	21, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	21, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
 	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
 	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
 	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
 	7,  // 16: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
-	14, // 17: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
-	0,  // 18: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
-	18, // 19: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
-	16, // 20: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
-	18, // 21: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	20, // 22: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
-	18, // 23: helios.v1.User.secret:type_name -> helios.v1.Secret
-	18, // 24: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	9,  // 25: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
-	20, // 26: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
-	20, // 27: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	15, // 17: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
+	14, // 18: helios.v1.Listener.program:type_name -> helios.v1.Program
+	21, // 19: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
+	0,  // 20: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
+	19, // 21: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
+	17, // 22: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
+	19, // 23: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
+	21, // 24: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	19, // 25: helios.v1.User.secret:type_name -> helios.v1.Secret
+	19, // 26: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	9,  // 27: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
+	21, // 28: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	21, // 29: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -1997,14 +2075,14 @@ func file_helios_v1_resources_proto_init() {
 		return
 	}
 	file_helios_v1_resources_proto_msgTypes[2].OneofWrappers = []any{}
-	file_helios_v1_resources_proto_msgTypes[11].OneofWrappers = []any{}
+	file_helios_v1_resources_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
