@@ -211,11 +211,12 @@ func TestForgets(t *testing.T) {
 
 // TestWholeGroupIsKilled ends a command together with what it has started.
 func TestWholeGroupIsKilled(t *testing.T) {
+	t.Parallel()
 	f := finder(t)
-	f.limit = 500 * time.Millisecond
+	f.limit = 3 * time.Second
 	pids := filepath.Join(t.TempDir(), "pids")
 	s := Source{Command: []string{"sh", "-c", `sleep 1000 & echo $$ $! > "$1.new"; mv "$1.new" "$1"; wait`, "sh", pids}}
-	if _, _, err := f.Find([]Source{s}, Login{}, ""); err == nil || !strings.Contains(err.Error(), "has not ended within 500ms") {
+	if _, _, err := f.Find([]Source{s}, Login{}, ""); err == nil || !strings.Contains(err.Error(), "has not ended within 3s") {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(pids)
