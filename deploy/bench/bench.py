@@ -13,6 +13,7 @@ Typical use
   bench.py run --workloads s8,s64,prep8 --rounds 7 --duration 4 --json out.json
   bench.py run --max-cpu-ratio s64:1.0          # exit status 1 when worse than that
   bench.py run --auth scram --workloads login8,tlslogin8,tls8,idletls1000    # log-ins, and TLS
+  bench.py run --auth scram --tls               # every workload over TLS, with log-ins by SCRAM
   bench.py storm                                # do log-ins slow others' queries down?
   bench.py list                                 # the workloads
 
@@ -344,7 +345,7 @@ def pgbench(t, w, secs, tmp, bindir):
     return r
 
 def bulk(t, w):
-    c = Raw(t["host"], t["port"])
+    c = Raw(t["host"], t["tls"], tls=True) if w.get("tls") else Raw(t["host"], t["port"])
     try:
         if w["bulk"] == "in":      # a temporary table inside one transaction: pooling-safe, no locks between targets
             c.query("BEGIN")
@@ -670,6 +671,8 @@ def cmd_run(a):
     for w in ws:
         if w not in BYNAME:
             sys.exit("no workload '%s' (see: bench.py list)" % w)
+    for w in ws if a.tls else ():
+        BYNAME[w]["tls"] = True
     if a.quick:
         a.rounds, a.duration = min(a.rounds, 3), min(a.duration, 2)
     st = Stack(a)
@@ -781,6 +784,7 @@ def main():
     r.add_argument("--rounds", type=int, default=5)
     r.add_argument("--duration", type=float, default=3)
     r.add_argument("--seed", type=int, default=1)
+    r.add_argument("--tls", action="store_true", help="every workload over TLS")
     r.add_argument("--json")
     r.add_argument("--max-cpu-ratio", action="append", default=[], metavar="WORKLOAD:X")
     r.add_argument("--min-tps-ratio", action="append", default=[], metavar="WORKLOAD:X")
