@@ -3,7 +3,6 @@ package reactor
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,8 +82,8 @@ func Compute[T any](t *Task, f func() (T, error)) (T, error) {
 	p := &t.loop.group.computing
 	p.queue()
 	return Await(t, func() (T, error) {
-		p.enter()
-		defer p.leave()
+		t := p.enter()
+		defer func() { p.leave(t) }()
 		return f()
 	})
 }
@@ -123,31 +122,3 @@ func AwaitWhile[T any](t *Task, alive func() error, f func() (T, error)) (T, err
 	}
 	return o.value, o.err
 }
-
-// places is how many goroutines may compute at once.
-type places struct {
-	free    chan struct{}
-	waiting atomic.Int32 // those who have not computed yet
-}
-
-// queue counts one who is going to enter. It is the loop that does, so that it sees at once how many there are.
-func (p *places) queue() { p.waiting.Add(1) }
-
-// enter takes a place for the first time, and again for who has waited for its peer meanwhile.
-func (p *places) enter() {
-	p.again()
-	p.waiting.Add(-1)
-}
-
-func (p *places) again() { p.free <- struct{}{} }
-func (p *places) leave() { <-p.free }
-
-// Compute runs f in one of the places, for a goroutine that is no loop's.
-func (g *Group) Compute(f func()) {
-	g.computing.again()
-	defer g.computing.leave()
-	f()
-}
-
-// Waiting returns how many handshakes and computations wait for their first place. Any thread may call it.
-func (g *Group) Waiting() int { return int(g.computing.waiting.Load()) }

@@ -63,6 +63,7 @@ func NewGroup(n int, o Options) (*Group, error) {
 		o.Computing = max(1, runtime.NumCPU()/2)
 	}
 	g := &Group{blocked: make(chan struct{}, o.Blocking), computing: places{free: make(chan struct{}, o.Computing)}}
+	g.computing.guards = g.serves
 	for i := range n {
 		l, err := newLoop(i, g, o)
 		if err != nil {
@@ -112,12 +113,14 @@ type Loop struct {
 	group *Group
 
 	poll      poller
-	endpoints []*Endpoint // by descriptor
-	accepting []*Listener // by descriptor
-	buf       []byte      // what was received last
-	plain     []byte      // what of it was received last by TLS; nil until something was
-	sealed    []byte      // what was sent last by TLS
-	Scratch   []byte      // for whoever composes bytes between two parks; its content dies at the next park or composition
+	endpoints []*Endpoint  // by descriptor
+	accepting []*Listener  // by descriptor
+	buf       []byte       // what was received last
+	plain     []byte       // what of it was received last by TLS; nil until something was
+	sealed    []byte       // what was sent last by TLS
+	Serves    bool         // set by whoever has done in this turn what is not to be held up: see places
+	served    atomic.Int64 // when that was so last
+	Scratch   []byte       // for whoever composes bytes between two parks; its content dies at the next park or composition
 
 	now    int64 // nanoseconds on the monotonic clock, as of this turn
 	timers timers
@@ -242,6 +245,21 @@ func (l *Loop) turn() {
 		l.again = l.again[:0]
 	}
 	l.resumeAll()
+	if l.Serves {
+		l.Serves = false
+		l.served.Store(l.now)
+	}
+}
+
+// serves says whether a loop has done of late what is not to be held up.
+func (g *Group) serves() bool {
+	now := monotonic()
+	for _, l := range g.loops {
+		if at := l.served.Load(); at > 0 && now-at < int64(serving) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Loop) takePosts() []func() {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
@@ -37,6 +39,7 @@ type handshake struct {
 	loop   *Loop
 	e      *Endpoint
 	places *places
+	turn   turn // the goroutine's
 
 	mu   sync.Mutex
 	more sync.Cond
@@ -59,9 +62,9 @@ func (e *Endpoint) Secure(t *Task, received []byte, conn func(net.Conn) *tls.Con
 	var outcome error
 	h.places.queue()
 	go func() {
-		h.places.enter()
+		h.turn = h.places.enter()
 		err := s.conn.Handshake()
-		h.places.leave()
+		h.places.leave(h.turn)
 		h.loop.Post(func() { h.done, outcome = true, err; t.Wake() })
 	}()
 	for !h.done {
@@ -103,12 +106,12 @@ func (h *handshake) feed(p []byte, err error) {
 func (h *handshake) read(p []byte, s *secure) (int, error) {
 	h.mu.Lock()
 	if len(h.in) == 0 && h.err == nil {
-		h.places.leave()
+		h.places.leave(h.turn)
 		for len(h.in) == 0 && h.err == nil {
 			h.more.Wait()
 		}
 		h.mu.Unlock()
-		h.places.again()
+		h.turn = h.places.again()
 		h.mu.Lock()
 	}
 	defer h.mu.Unlock()
@@ -123,8 +126,11 @@ func (h *handshake) read(p []byte, s *secure) (int, error) {
 
 // write is for the goroutine.
 func (h *handshake) write(p []byte) {
-	own := bytes.Clone(p)
-	h.loop.Post(func() { _ = h.e.put(own) }) // a fault shows when the peer is read from
+	own, posted := bytes.Clone(p), clock(unix.CLOCK_MONOTONIC)
+	h.loop.Post(func() {
+		h.places.did(posted)
+		_ = h.e.put(own) // a fault shows when the peer is read from
+	})
 }
 
 // recv is TryRecv of an endpoint that speaks TLS. The chunk is the loop's.

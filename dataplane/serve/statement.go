@@ -109,6 +109,7 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
 
 // relay moves bytes until the session rests, and then gives the server connection back if it can.
 func (c *Conn) relay(t *reactor.Task, p []byte) error {
+	c.Loop().Serves = true
 	if c.more {
 		c.more = false // the session has them in front of what comes
 		if len(p) == 0 {
