@@ -60,6 +60,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (60s)
 bench: build ## Measure against PgBouncer (ARGS: see deploy/bench/bench.py run --help; BEFORE=program compares two of ours)
 	python3 deploy/bench/bench.py run $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
+.PHONY: storm
+storm: build ## Measure others' queries beside log-ins, 200 and 1,000 a second (ARGS: see deploy/bench/bench.py storm --help)
+	python3 deploy/bench/bench.py storm $(ARGS)
+
 .PHONY: verify
 verify: verify-format verify-vet verify-static verify-laws verify-modules ## Check everything that needs no server: format, vet, staticcheck, the laws, go.mod
 
