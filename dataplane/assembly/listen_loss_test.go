@@ -42,9 +42,8 @@ func TestNotificationsLost(t *testing.T) {
 	if _, err := p.Apply(moved, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, "it listens at the new primary", func() bool {
-		return len(other.Primary.Query(t, listeningPIDs)) == 1 && len(pg.Primary.Query(t, listeningPIDs)) == 0
-	})
+	probe := connect(t, other.Primary.Addr(), "postgres")
+	eventually(t, time.Minute, "it listens at the new primary", func() bool { return ask(probe, "SELECT count(*) FROM ("+listeningPIDs+") l") == "1" })
 	var said string
 	eventually(t, time.Minute, "it is heard what the new primary says", func() bool {
 		other.Primary.Exec(t, "NOTIFY x, 'here'")

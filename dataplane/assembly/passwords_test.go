@@ -142,7 +142,7 @@ func TestPasswordSources(t *testing.T) {
 	}
 	put("token", "third c4n4ry")
 	change("third c4n4ry")
-	within(t, 20*time.Second, "the connections of before are gone", func() bool {
+	eventually(t, 20*time.Second, "the connections of before are gone", func() bool {
 		return psql(t, addr, "user=ann", "SELECT current_user") == "ann"
 	})
 	if got := runs(); got != line+line {

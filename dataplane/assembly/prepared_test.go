@@ -104,20 +104,21 @@ func TestStatementMoves(t *testing.T) {
 	want(t, other, "COMMIT", "")
 }
 
-// TestManyStatements has 50 sessions with 100 statements each go through server connections that hold 100.
+// TestManyStatements has 50 sessions with 40 statements each go through server connections that hold 100.
 func TestManyStatements(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3))
+	const each = 40
 	stop, most := make(chan struct{}), 0
 	var wg sync.WaitGroup
 	watcher := connect(t, addr, "postgres")
 	wg.Go(func() {
-		for {
+		for tick := time.NewTicker(5 * time.Millisecond); ; {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-tick.C:
 				if n, err := strconv.Atoi(ask(watcher, "SELECT count(*) FROM pg_prepared_statements")); err == nil {
 					most = max(most, n)
 				}
@@ -128,16 +129,16 @@ func TestManyStatements(t *testing.T) {
 	for s := range 50 {
 		c := connect(t, addr, "postgres")
 		sessions.Go(func() {
-			for i := range 100 {
+			for i := range each {
 				name := fmt.Sprintf("s%d", i)
-				if _, err := c.Prepare(context.Background(), name, fmt.Sprintf("SELECT %d + $1::int", s*100+i), nil); err != nil {
+				if _, err := c.Prepare(context.Background(), name, fmt.Sprintf("SELECT %d + $1::int", s*each+i), nil); err != nil {
 					t.Errorf("session %d: %v", s, err)
 					return
 				}
 			}
-			for i := range 100 {
+			for i := range each {
 				r := c.ExecPrepared(context.Background(), fmt.Sprintf("s%d", i), [][]byte{[]byte("7")}, nil, nil).Read()
-				if r.Err != nil || string(r.Rows[0][0]) != strconv.Itoa(s*100+i+7) {
+				if r.Err != nil || string(r.Rows[0][0]) != strconv.Itoa(s*each+i+7) {
 					t.Errorf("session %d, statement %d: %v", s, i, r.Err)
 					return
 				}

@@ -149,11 +149,11 @@ func TestClientCertificates(t *testing.T) {
 		t.Fatal(got)
 	}
 	write(crl, p.Revoke(revoked.Leaf(t), good.Leaf(t)))
-	within(t, 10*time.Second, "the list that has become longer", func() bool {
+	eventually(t, 10*time.Second, "the list that has become longer", func() bool {
 		return strings.Contains(psql(t, addr, conninfo, "SELECT 1"), "certificate revoked")
 	})
 	write(crl, []byte("rubbish"))
-	within(t, 10*time.Second, "a file that cannot be read", func() bool { return !px.secrets.door("main").Changed() })
+	eventually(t, 10*time.Second, "a file that cannot be read", func() bool { return !px.secrets.door("main").Changed() })
 	if got := psql(t, addr, conninfo, "SELECT 1"); !strings.Contains(got, "certificate revoked") {
 		t.Errorf("with a list that cannot be read: %s", got)
 	}
@@ -191,7 +191,7 @@ func TestCertificateReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		within(t, 10*time.Second, "the new certificate", func() bool {
+		eventually(t, 10*time.Second, "the new certificate", func() bool {
 			c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"postgresql"}})
 			if err != nil {
 				t.Fatal(err)
@@ -203,16 +203,6 @@ func TestCertificateReplaced(t *testing.T) {
 	for i := range at {
 		if err := at[i].Wait(); err != nil || !strings.Contains(said[i].String(), "number of failed transactions: 0") {
 			t.Errorf("%v\n%s", err, &said[i])
-		}
-	}
-}
-
-// within waits until something is so.
-func within(t *testing.T, d time.Duration, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(d); !so(); {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, d)
 		}
 	}
 }
@@ -289,7 +279,7 @@ func TestServerTLS(t *testing.T) {
 	}
 	defer c.Close(context.Background())
 	go func() {
-		within(t, 20*time.Second, "the statement runs", func() bool {
+		eventually(t, 20*time.Second, "the statement runs", func() bool {
 			return len(pg.Primary.Query(t, "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'")) > 0
 		})
 		c.CancelRequest(context.Background())

@@ -1,5 +1,5 @@
 // Package pgcluster runs real PostgreSQL servers for tests: a primary and its streaming standbys, gone when the test is.
-// It never touches a server that it did not start, and nothing outside its own temporary directory.
+// It never touches a server that it did not start, and nothing outside its own directory, in memory where there is room for it.
 //
 // A data directory is initialised once a machine and version and copied for every server, so a cluster is up in some
 // hundred milliseconds. Servers listen on loopback and on a unix socket, do not fsync, and are killed by the kernel when the

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A home is the directory of this machine that holds the template data directories, one a version, and the clusters
@@ -16,11 +18,25 @@ type home struct {
 }
 
 func openHome(in *install) (*home, error) {
-	h := &home{in: in, dir: filepath.Join(os.TempDir(), fmt.Sprintf("heliosproxy-pg-%d", in.uid()))}
+	h := &home{in: in, dir: filepath.Join(place(), fmt.Sprintf("heliosproxy-pg-%d", in.uid()))}
 	if err := in.mkdir(h.dir); err != nil {
 		return nil, fmt.Errorf("directory for test clusters: %w", err)
 	}
 	return h, nil
+}
+
+// enough is how many bytes have to be free in memory to put clusters there.
+const enough = 4 << 30
+
+// place is where the home is: in memory where there is room for it, and nobody has said otherwise. A file system on a disk has more
+// work with copying and removing a data directory than PostgreSQL with starting and stopping in it.
+func place() string {
+	const memory = "/dev/shm"
+	var fs unix.Statfs_t
+	if os.Getenv("TMPDIR") != "" || unix.Statfs(memory, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || fs.Bavail*uint64(fs.Bsize) < enough {
+		return os.TempDir()
+	}
+	return memory
 }
 
 // locked runs f while no other process changes the home.
