@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // A home is the directory of this machine that holds the template data directories, one a version, and the clusters
@@ -31,9 +29,9 @@ const enough = 4 << 30
 // place is where the home is: in memory where there is room for it, and nobody has said otherwise. A file system on a disk has more
 // work with copying and removing a data directory than PostgreSQL with starting and stopping in it.
 func place() string {
-	const memory = "/dev/shm"
-	var fs unix.Statfs_t
-	if os.Getenv("TMPDIR") != "" || unix.Statfs(memory, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || fs.Bavail*uint64(fs.Bsize) < enough {
+	const memory, tmpfs = "/dev/shm", 0x01021994 // TMPFS_MAGIC of linux/magic.h
+	var fs syscall.Statfs_t
+	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &fs) != nil || fs.Type != tmpfs || fs.Bavail*uint64(fs.Bsize) < enough {
 		return os.TempDir()
 	}
 	return memory
