@@ -75,6 +75,9 @@ func pinned(p *Proxy) (n uint64) {
 
 const listeningPIDs = "SELECT pid FROM pg_stat_activity WHERE application_name = '" + listen.ApplicationName + "'"
 
+// listens asks for those that listen by now: a connection that is open need not yet.
+const listens = listeningPIDs + " AND query LIKE 'LISTEN %' AND state = 'idle'"
+
 // TestListenHundred has 100 sessions listen while there are three server connections. Of 10,000 notifications, while the connection
 // that listens is lost once, none is lost without a warning, and the order on each channel is kept.
 func TestListenHundred(t *testing.T) {
@@ -104,7 +107,6 @@ func TestListenHundred(t *testing.T) {
 	pg.Primary.Exec(t, "SELECT pg_terminate_backend(pid) FROM ("+listeningPIDs+") l")
 	said.Wait()
 	eventually(t, time.Minute, "the listener listens again", func() bool {
-		listens := listeningPIDs + " AND query LIKE 'LISTEN %' AND state = 'idle'" // it has: a connection that is open need not yet
 		return len(pg.Primary.Query(t, listens)) == 1 && p.Metrics().Listeners[0].Losses == 1
 	})
 	for i := range channels { // what is said to each channel last is heard by everybody
