@@ -23,6 +23,14 @@ func (s *Set) Complete() {
 		}
 		s.Limits[LimitsName] = l
 	}
+	if s.Consoles[ConsoleName] == nil {
+		x := &heliosv1.Console{Name: ConsoleName}
+		completeConsole(x)
+		if s.Consoles == nil {
+			s.Consoles = map[string]*heliosv1.Console{}
+		}
+		s.Consoles[ConsoleName] = x
+	}
 }
 
 func completePoolProfile(p *heliosv1.PoolProfile) {

@@ -22,6 +22,7 @@ const (
 	KindDatabase    Kind = "Database"
 	KindUser        Kind = "User"
 	KindLimits      Kind = "Limits"
+	KindConsole     Kind = "Console"
 )
 
 // Message is a resource.
@@ -64,6 +65,7 @@ func Types() []Type {
 			func(s *Set) *map[string]*heliosv1.Database { return &s.Databases }, (*checker).database, nil),
 		typeOf(KindUser, "users", nil, func(s *Set) *map[string]*heliosv1.User { return &s.Users }, (*checker).user, nil),
 		typeOf(KindLimits, "limits", nil, func(s *Set) *map[string]*heliosv1.Limits { return &s.Limits }, (*checker).limits, completeLimits),
+		typeOf(KindConsole, "consoles", nil, func(s *Set) *map[string]*heliosv1.Console { return &s.Consoles }, (*checker).console, completeConsole),
 	}
 }
 

@@ -19,7 +19,8 @@ type Set struct {
 	Listeners    map[string]*heliosv1.Listener
 	Databases    map[string]*heliosv1.Database
 	Users        map[string]*heliosv1.User
-	Limits       map[string]*heliosv1.Limits // at most one, named [LimitsName]
+	Limits       map[string]*heliosv1.Limits  // at most one, named [LimitsName]
+	Consoles     map[string]*heliosv1.Console // at most one, named [ConsoleName]
 }
 
 // String counts the resources and shows none, so that no secret is in a log by accident.

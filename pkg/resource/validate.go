@@ -242,6 +242,9 @@ func (c *checker) addresses() {
 }
 
 func (c *checker) database(d *heliosv1.Database) {
+	if IsConsole(d.GetName()) {
+		c.refuse("name", "%q is the admin console", d.GetName())
+	}
 	refers(c, "cluster", KindCluster, d.GetCluster(), c.set.Clusters)
 	refers(c, "pool_profile", KindPoolProfile, d.GetPoolProfile(), c.set.PoolProfiles)
 	c.noNUL("server_name", d.GetServerName())

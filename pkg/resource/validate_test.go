@@ -39,7 +39,8 @@ func valid() *resource.Set {
 			"u": {Name: "u", Secret: &heliosv1.Secret{Value: canary}},
 			"v": {Name: "v", Secret: &heliosv1.Secret{Value: keys.String()}, ServerUser: "w", ServerPassword: &heliosv1.Secret{Value: canary}},
 		},
-		Limits: map[string]*heliosv1.Limits{"default": {Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1, MaxWaitingLogins: 1, LoginTimeout: durationpb.New(time.Second), FailedLoginWindow: durationpb.New(time.Second)}},
+		Limits:   map[string]*heliosv1.Limits{"default": {Name: "default", MaxPreparedStatements: 1, MaxPreparedPerServer: 1, MaxPreparedBytes: 1, MaxStatementBytes: 1, MaxWaitingLogins: 1, LoginTimeout: durationpb.New(time.Second), FailedLoginWindow: durationpb.New(time.Second)}},
+		Consoles: map[string]*heliosv1.Console{"default": {Name: "default", AdminUsers: []string{"u"}}},
 	}
 }
 
@@ -142,6 +143,16 @@ func TestValidate(t *testing.T) {
 		{`Limits "default": login_timeout: must be more than 0`, func(s *resource.Set) { s.Limits["default"].LoginTimeout = &durationpb.Duration{} }},
 		{`Limits "default": failed_login_window: missing`, func(s *resource.Set) { s.Limits["default"].FailedLoginWindow = nil }},
 		{`Limits "default": max_statement_bytes: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxStatementBytes = 0 }},
+		{`Console "x": name: must be "default"`, func(s *resource.Set) { s.Consoles = map[string]*heliosv1.Console{"x": {Name: "x"}} }},
+		{`Console "default": stats_users: there is an empty name`, func(s *resource.Set) {
+			s.Consoles = map[string]*heliosv1.Console{"default": {Name: "default", AdminUsers: []string{"a"}, StatsUsers: []string{"b", ""}}}
+		}},
+		{`Console "default": wait_timeout: -1s is negative`, func(s *resource.Set) {
+			s.Consoles = map[string]*heliosv1.Console{"default": {Name: "default", WaitTimeout: durationpb.New(-time.Second)}}
+		}},
+		{`Database "pgbouncer": name: "pgbouncer" is the admin console`, func(s *resource.Set) {
+			s.Databases["pgbouncer"] = &heliosv1.Database{Name: "pgbouncer", Cluster: "c", PoolProfile: "p"}
+		}},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
 			s := valid()

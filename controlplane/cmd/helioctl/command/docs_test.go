@@ -54,6 +54,7 @@ func examples() map[string]string {
 		"Database":    "metadata: {name: shop}\nspec:\n  cluster: main\n  serverName: shop_production\n  poolProfile: web",
 		"User":        "metadata: {name: app}\nspec:\n  secret: change-me\n  serverUser: shop",
 		"Limits":      "metadata: {name: default}\nspec:\n  maxPreparedStatements: 1000",
+		"Console":     "metadata: {name: default}\nspec:\n  adminUsers: [ops]\n  statsUsers: [exporter]",
 	}
 }
 

@@ -1811,6 +1811,81 @@ func (x *Limits) GetMaxWaitingLogins() uint32 {
 	return 0
 }
 
+// Console says who may use the admin console, which is at every listener where a client connects to the database pgbouncer or heliosproxy.
+// There is at most one, named "default". Where it names nobody, those may whom a listener has let in by trust on a unix socket or from
+// loopback, and nobody else.
+type Console struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Users who may do everything.
+	AdminUsers []string `protobuf:"bytes,2,rep,name=admin_users,json=adminUsers,proto3" json:"admin_users,omitempty"`
+	// Users who may look.
+	StatsUsers []string `protobuf:"bytes,3,rep,name=stats_users,json=statsUsers,proto3" json:"stats_users,omitempty"`
+	// How long PAUSE, SUSPEND and WAIT_CLOSE wait for transactions to end and server connections to close before they give up.
+	// 2m unless set; 0s is for ever.
+	WaitTimeout   *durationpb.Duration `protobuf:"bytes,4,opt,name=wait_timeout,json=waitTimeout,proto3" json:"wait_timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Console) Reset() {
+	*x = Console{}
+	mi := &file_helios_v1_resources_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Console) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Console) ProtoMessage() {}
+
+func (x *Console) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Console.ProtoReflect.Descriptor instead.
+func (*Console) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Console) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Console) GetAdminUsers() []string {
+	if x != nil {
+		return x.AdminUsers
+	}
+	return nil
+}
+
+func (x *Console) GetStatsUsers() []string {
+	if x != nil {
+		return x.StatsUsers
+	}
+	return nil
+}
+
+func (x *Console) GetWaitTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.WaitTimeout
+	}
+	return nil
+}
+
 var File_helios_v1_resources_proto protoreflect.FileDescriptor
 
 const file_helios_v1_resources_proto_rawDesc = "" +
@@ -1942,7 +2017,14 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x11max_failed_logins\x18\v \x01(\rH\x00R\x0fmaxFailedLogins\x88\x01\x01\x12I\n" +
 	"\x13failed_login_window\x18\f \x01(\v2\x19.google.protobuf.DurationR\x11failedLoginWindow\x12,\n" +
 	"\x12max_waiting_logins\x18\r \x01(\rR\x10maxWaitingLoginsB\x14\n" +
-	"\x12_max_failed_logins*\xaa\x01\n" +
+	"\x12_max_failed_logins\"\x9d\x01\n" +
+	"\aConsole\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vadmin_users\x18\x02 \x03(\tR\n" +
+	"adminUsers\x12\x1f\n" +
+	"\vstats_users\x18\x03 \x03(\tR\n" +
+	"statsUsers\x12<\n" +
+	"\fwait_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout*\xaa\x01\n" +
 	"\aSSLMode\x12\x18\n" +
 	"\x14SSL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SSL_MODE_DISABLE\x10\x01\x12\x12\n" +
@@ -2006,7 +2088,7 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(SSLMode)(0),                // 0: helios.v1.SSLMode
 	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
@@ -2029,12 +2111,13 @@ var file_helios_v1_resources_proto_goTypes = []any{
 	(*User)(nil),                // 18: helios.v1.User
 	(*Secret)(nil),              // 19: helios.v1.Secret
 	(*Limits)(nil),              // 20: helios.v1.Limits
-	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
+	(*Console)(nil),             // 21: helios.v1.Console
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
 	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
 	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
-	21, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	22, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
 	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
 	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
 	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
@@ -2042,31 +2125,32 @@ var file_helios_v1_resources_proto_depIdxs = []int32{
 	19, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
 	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
 	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	21, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	21, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	21, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	22, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	22, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	22, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
 	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
 	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
 	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
 	7,  // 16: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
 	15, // 17: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
 	14, // 18: helios.v1.Listener.program:type_name -> helios.v1.Program
-	21, // 19: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
+	22, // 19: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
 	0,  // 20: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
 	19, // 21: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
 	17, // 22: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
 	19, // 23: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	21, // 24: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	22, // 24: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
 	19, // 25: helios.v1.User.secret:type_name -> helios.v1.Secret
 	19, // 26: helios.v1.User.server_password:type_name -> helios.v1.Secret
 	9,  // 27: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
-	21, // 28: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
-	21, // 29: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	22, // 28: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	22, // 29: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	22, // 30: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -2082,7 +2166,7 @@ func file_helios_v1_resources_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
