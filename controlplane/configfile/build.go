@@ -49,6 +49,7 @@ func (r *reader) build() {
 	r.buildUsers()
 	r.buildListeners()
 	r.buildLimits()
+	r.buildConsole()
 	r.buildBootstrap()
 }
 

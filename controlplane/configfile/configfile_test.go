@@ -105,6 +105,9 @@ func renderSet(t *testing.T, f *configfile.File) string {
 	sorted("database", s.Databases, show)
 	sorted("user", s.Users, show)
 	show("limits", s.Limits["default"])
+	if c := s.Consoles["default"]; len(c.GetAdminUsers())+len(c.GetStatsUsers()) > 0 {
+		show("console", c)
+	}
 	fmt.Fprintf(&b, "bootstrap admin %s token %q loops %d drain %s\n", f.Bootstrap.AdminAddress,
 		string(f.Bootstrap.AdminToken), f.Bootstrap.Loops, f.Bootstrap.DrainTimeout)
 	return b.String()

@@ -50,7 +50,7 @@ func lists() []string { return []string{"nodes", "databases", "users", "hba"} }
 
 // keys is the table of all keys that have an effect, in the order of the reference.
 func keys() []key {
-	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
+	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), consoleKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
 }
 
 func proxyKeys() []key {

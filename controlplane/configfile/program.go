@@ -24,7 +24,7 @@ func (r *reader) argv(argv []string) []string {
 func (r *reader) program(listener string) *heliosv1.Program {
 	s := r.settings
 	r.from(resource.KindListener, listener, s, "auth.", map[string]string{"program.command": "program", "program.timeout": "program_timeout_secs", "hba": "mode"})
-	argv, _ := s.get("auth.program").([]string)
+	argv := s.texts("auth.program")
 	if !s.has("auth.program") {
 		if at := s.at("auth.program_timeout_secs"); s.has("auth.program_timeout_secs") && listener == defaultName {
 			r.fail(at.line, at.key, "is of auth.program, and there is none")

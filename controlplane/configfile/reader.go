@@ -226,6 +226,11 @@ func (s *section) bool(name string) bool {
 	return v
 }
 
+func (s *section) texts(name string) []string {
+	v, _ := s.get(name).([]string)
+	return v
+}
+
 // get is the value that the file or else the table of keys gives.
 func (s *section) get(name string) any {
 	if v := s.values[name]; v.value != nil {

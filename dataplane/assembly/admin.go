@@ -10,6 +10,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -82,7 +83,12 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 					servers[metrics.Servers{Database: pl.Database, User: pl.User, Node: pl.Node, State: state}]++
 				})
 			})
-			s.Counted.Add(lo.Counted())
+			s.Counted.Add(&lo.Meter)
+			lo.Accounts(func(k serve.AccountKey, a *meter.Account) {
+				x := metrics.Account{Database: k.Database, User: k.Pool.User, Node: k.Pool.Node}
+				x.Sum(a)
+				s.Accounts = append(s.Accounts, x)
+			})
 		})
 	}
 	p.catalogs.Stats(func(node, database string, x lookup.Stats) {

@@ -51,20 +51,28 @@ type Options struct {
 	Files int
 	// FilesPeriod is how often it is looked whether files of certificates have changed; 0 is 5 s.
 	FilesPeriod time.Duration
+	// Reload reads the configuration again and returns when that is in force, and Shutdown ends the process: what the console's
+	// commands of these names do. nil: they are refused.
+	Reload   func(context.Context) error
+	Shutdown func(Shutdown)
 }
 
 // Proxy is a running data plane.
 type Proxy struct {
-	o        Options
-	group    *reactor.Group
-	hub      *serve.Hub
-	current  atomic.Pointer[snapshot.Snapshot]
-	draining atomic.Bool
-	mock     atomic.Pointer[string] // the salts of users who are not there
-	admin    *localadmin.Server
+	o         Options
+	group     *reactor.Group
+	hub       *serve.Hub
+	current   atomic.Pointer[snapshot.Snapshot]
+	draining  atomic.Bool
+	suspended atomic.Bool            // what holds all clients is SUSPEND
+	done      chan struct{}          // closed when the proxy is
+	mock      atomic.Pointer[string] // the salts of users who are not there
+	admin     *localadmin.Server
 
 	mu         sync.Mutex // of Apply, Drain and Close
 	generation uint64
+	applied    *resource.Set     // what is in force, but for
+	overrides  map[string]string // what was set on the console
 	doors      map[string]*door
 	closed     bool
 	catalogs   *catalogs
@@ -108,7 +116,7 @@ func New(o Options) (*Proxy, error) {
 	o.Log = o.Log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
 	}))
-	p := &Proxy{o: o, group: g, doors: map[string]*door{}, started: time.Now()}
+	p := &Proxy{o: o, group: g, doors: map[string]*door{}, started: time.Now(), done: make(chan struct{})}
 	p.hub = &serve.Hub{
 		Log:        o.Log,
 		Pools:      pool.NewRegistry(g.Loops()),
@@ -143,7 +151,10 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.secrets = newSecrets(o.Log, o.FilesPeriod)
 	p.passwords, p.programs = passwords.New(), judge.New()
+	stats := newStats(p.started)
+	p.hub.Desk = desk{p, stats}
 	g.Start()
+	go p.keepStats(stats)
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil {
 			g.Stop()
@@ -165,6 +176,14 @@ func nonce() string {
 func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if warnings, err = p.apply(set, persist); err == nil {
+		p.applied, p.overrides = set, nil
+	}
+	return warnings, err
+}
+
+// apply is Apply. The proxy is locked.
+func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []string, err error) {
 	if p.closed || p.draining.Load() {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, &heliosv1.Fault{Reason: "the proxy is shutting down"})
 	}
@@ -345,19 +364,35 @@ func (p *Proxy) Addresses() map[string]string {
 // Drain stops listening and lets each session end with its transaction. It returns when all have ended,
 // or with ctx's error.
 func (p *Proxy) Drain(ctx context.Context) error {
-	p.mu.Lock()
+	p.shut()
 	p.draining.Store(true)
-	first := p.group.Loops()[0]
-	for name, d := range p.doors {
-		first.PostWait(d.ls.Close)
-		delete(p.doors, name)
-	}
-	p.mu.Unlock()
 	for _, l := range p.group.Loops() {
 		l.Post(func() {
 			l.Local.(*serve.Local).Each(func(c *serve.Conn) { c.Wake() })
 		})
 	}
+	return p.empty(ctx, "in a transaction")
+}
+
+// Leave stops listening and returns when all clients have left by themselves, or with ctx's error.
+func (p *Proxy) Leave(ctx context.Context) error {
+	p.shut()
+	return p.empty(ctx, "there")
+}
+
+// shut stops listening.
+func (p *Proxy) shut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := p.group.Loops()[0]
+	for name, d := range p.doors {
+		first.PostWait(d.ls.Close)
+		delete(p.doors, name)
+	}
+}
+
+// empty waits until no session is left.
+func (p *Proxy) empty(ctx context.Context, what string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -370,7 +405,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d sessions are still in a transaction: %w", n, ctx.Err())
+			return fmt.Errorf("%d sessions are still %s: %w", n, what, ctx.Err())
 		case <-tick.C:
 		}
 	}
@@ -387,6 +422,7 @@ func (p *Proxy) Close() error {
 		return nil
 	}
 	p.closed = true
+	close(p.done)
 	var err error
 	if p.admin != nil {
 		err = p.admin.Close() // it asks the loops

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -15,7 +16,7 @@ import (
 func (p *Proxy) count() (queries, calls uint64) {
 	for _, l := range p.group.Loops() {
 		l.PostWait(func() {
-			queries += l.Local.(*serve.Local).Meter.Queries
+			l.Local.(*serve.Local).Accounts(func(_ serve.AccountKey, a *meter.Account) { queries += a.Queries })
 			calls += l.Calls
 		})
 	}

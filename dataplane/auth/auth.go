@@ -111,6 +111,9 @@ func (x *Exchange) ask(r rule, err *pgerr.Error) Step {
 // Asked says whether the client was asked for a secret.
 func (x *Exchange) Asked() bool { return x.rule.method.asks() }
 
+// Trusted says that the client was let in for where it comes from, and has proved nothing.
+func (x *Exchange) Trusted() bool { return x.rule.method == Trust || x.rule.method == LocalOnly }
+
 // done lets the client in, if its certificate is what the rule demands.
 func (x *Exchange) done(reply []byte) Step {
 	if x.rule.cert == hba.VerifyFull && !x.door.certified(x.rule, x.client) {

@@ -46,6 +46,7 @@ type Pool struct {
 	total   atomic.Int32 // connections, from dial to close
 	wanted  atomic.Int32 // how many wait for a connection of their own
 	closed  atomic.Bool
+	held    atomic.Bool // no connections are opened
 
 	mu      sync.Mutex
 	lines   []line    // those who wait, by loop
@@ -217,7 +218,7 @@ func (p *Pool) open(here *reactor.Loop) {
 	p.mu.Lock()
 	prof := p.profile.Load()
 	total := int(p.total.Load())
-	if total >= prof.Max || p.closed.Load() {
+	if total >= prof.Max || p.closed.Load() || p.held.Load() {
 		p.mu.Unlock()
 		return
 	}

@@ -39,6 +39,14 @@ func (a Address) IsLocal() bool {
 	return a.Path != "" || !a.IP.IsValid() || a.IP.Addr().Unmap().IsLoopback()
 }
 
+// LocalAddress is the proxy's end of the connection; the zero Address where there is none.
+func (e *Endpoint) LocalAddress() Address {
+	if sa, err := unix.Getsockname(int(e.fd)); err == nil {
+		return addressOf(sa)
+	}
+	return Address{}
+}
+
 // IsUnix says whether it is the address of a unix socket.
 func (a Address) IsUnix() bool { return !a.IP.IsValid() }
 

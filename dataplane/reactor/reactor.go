@@ -139,9 +139,10 @@ type Loop struct {
 		sync.Mutex
 		posts []func()
 	}
-	posted atomic.Bool  // the inbox is not empty
-	asleep atomic.Bool  // the loop waits or is about to: a post must wake it
-	load   atomic.Int32 // see AddLoad
+	ended  chan struct{} // closed when the loop has ended
+	posted atomic.Bool   // the inbox is not empty
+	asleep atomic.Bool   // the loop waits or is about to: a post must wake it
+	load   atomic.Int32  // see AddLoad
 
 	Turns uint64 // turns of the loop so far
 	Calls uint64 // system calls that it has made: waits, receives, sends, registrations
@@ -151,7 +152,7 @@ type Loop struct {
 }
 
 func newLoop(id int, g *Group, o Options) (*Loop, error) {
-	l := &Loop{ID: id, group: g, buf: make([]byte, chunkSize)}
+	l := &Loop{ID: id, group: g, buf: make([]byte, chunkSize), ended: make(chan struct{})}
 	if o.Poison {
 		l.poison = bytes.Repeat([]byte{0xDB}, chunkSize)
 	}
@@ -186,11 +187,14 @@ func (l *Loop) Post(f func()) {
 	}
 }
 
-// PostWait is Post that waits until f was called. It must not be called on a loop's thread.
+// PostWait is Post that waits until f was called, or the loop has ended without that. It must not be called on a loop's thread.
 func (l *Loop) PostWait(f func()) {
 	done := make(chan struct{})
 	l.Post(func() { defer close(done); f() })
-	<-done
+	select {
+	case <-done:
+	case <-l.ended:
+	}
 }
 
 // run is the loop: wait, note what happened, resume whom it concerns.
@@ -202,6 +206,7 @@ func (l *Loop) run() {
 	}
 	l.unwind()
 	l.poll.close()
+	close(l.ended)
 }
 
 // Step does one round of a loop that does not run: for tests, which then are its thread. It does not wait.

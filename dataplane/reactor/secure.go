@@ -259,3 +259,12 @@ var (
 	_ net.Conn  = (*secure)(nil)
 	_ io.Writer = (*secure)(nil)
 )
+
+// Cipher names the version of TLS and the cipher suite that the endpoint speaks; empty where it does not, or not yet.
+func (e *Endpoint) Cipher() string {
+	if e.tls == nil || e.tls.shake != nil {
+		return ""
+	}
+	s := e.tls.conn.ConnectionState()
+	return tls.VersionName(s.Version) + "/" + tls.CipherSuiteName(s.CipherSuite)
+}

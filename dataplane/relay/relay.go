@@ -23,6 +23,8 @@ type Machine interface {
 	// Resume says, once, that what was read from the client and kept back can go on: FromClient is called without more. It is
 	// asked whenever the task is woken.
 	Resume() bool
+	// Lags says that the server has nothing to do before more of the client comes.
+	Lags() bool
 }
 
 // ErrClient wraps a failure of the client's side, ErrServer one of the server's.
@@ -41,8 +43,8 @@ func (f failure) Unwrap() []error { return []error{f.side, f.err} }
 // at most a chunk and what the machine adds to it.
 //
 // There is one place to wait, for either side. A send that waited would deadlock a client that
-// pipelines with a server that answers.
-func Run(t *reactor.Task, client *reactor.Endpoint, srv *backend.Conn, m Machine, p []byte) error {
+// pipelines with a server that answers. What is waited there for the client is added to lag, in nanoseconds.
+func Run(t *reactor.Task, client *reactor.Endpoint, srv *backend.Conn, m Machine, p []byte, lag *int64) error {
 	if len(p) > 0 {
 		if err := fromClient(client, srv, m, p); err != nil {
 			return err
@@ -107,7 +109,12 @@ func Run(t *reactor.Task, client *reactor.Endpoint, srv *backend.Conn, m Machine
 		if client.HungUp() && !client.Drained() && client.Fault() != nil {
 			return failure{ErrClient, client.Fault()}
 		}
-		if err := t.Park(); err != nil {
+		since, lags := t.Loop().Now(), !client.Drained() || srv.EP.Drained() && m.Lags()
+		err := t.Park()
+		if lags {
+			*lag += t.Loop().Now() - since
+		}
+		if err != nil {
 			return err
 		}
 	}

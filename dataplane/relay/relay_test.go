@@ -14,6 +14,7 @@ import (
 type machine struct {
 	want, got int
 	full      bool  // no more is to be read from the client
+	lags      bool  // the server waits for the client
 	free      bool  // when it is quiet
 	fault     error // of either side
 	back      []byte
@@ -30,6 +31,7 @@ func (m *machine) FromServer(p []byte, _ *serverstate.Server) ([]byte, error) {
 func (m *machine) Quiet() bool  { return m.got >= m.want }
 func (m *machine) Free() bool   { return m.free }
 func (m *machine) Room() bool   { return !m.full }
+func (m *machine) Lags() bool   { return m.lags }
 func (m *machine) Resume() bool { return false }
 
 // stage is a relay between a client and a server that are memory, on a loop that the test steps.
@@ -40,6 +42,7 @@ type stage struct {
 	serverEP       *reactor.Endpoint
 	m              machine
 	over           bool
+	lag            int64
 	err            error
 	task           walker
 }
@@ -62,7 +65,7 @@ func newStage(t testing.TB, want int, first string) *stage {
 	s.clientEP, s.client = s.loop.NewMemory()
 	s.serverEP, s.server = s.loop.NewMemory()
 	s.task.walk = func(task *reactor.Task) {
-		s.err = Run(task, s.clientEP, &backend.Conn{EP: s.serverEP}, &s.m, []byte(first))
+		s.err = Run(task, s.clientEP, &backend.Conn{EP: s.serverEP}, &s.m, []byte(first), &s.lag)
 		s.over = true
 	}
 	s.task.Init(s.loop, &s.task)
@@ -185,6 +188,28 @@ func TestRoom(t *testing.T) {
 	s.step()
 	if string(s.server.Sent) != "more" {
 		t.Errorf("the server got %q", s.server.Sent)
+	}
+}
+
+// TestLag counts as the client's the time in which it takes nothing, or the server waits for it, and no other.
+func TestLag(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		lags, fills bool
+		want        bool
+	}{{"the server works", false, false, false}, {"the server waits", true, false, true}, {"the client does not read", false, true, true}} {
+		s := newStage(t, 1<<20, "question")
+		s.m.lags = c.lags
+		if c.fills {
+			s.client.Limit = 10
+			s.server.Feed(bytes.Repeat([]byte("x"), 1000))
+		}
+		s.step()
+		before := s.lag
+		s.step()
+		if got := s.lag > before; got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
 

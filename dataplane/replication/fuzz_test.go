@@ -26,9 +26,9 @@ func FuzzStream(f *testing.F) {
 }
 
 // agree says whether streams that are fed whole and in pieces of size know the same.
-func agree(make func(*meter.Loop, func() error) *Stream, client, server []byte, size int) error {
+func agree(make func(*meter.Account, func() error) *Stream, client, server []byte, size int) error {
 	feed := func(size int) (known string, out []byte) {
-		m := &meter.Loop{}
+		m := &meter.Account{}
 		s := make(m, func() error { return nil })
 		var srv serverstate.Server
 		for p := range slices.Chunk(client, size) {
@@ -59,7 +59,7 @@ func TestFuzzerSees(t *testing.T) {
 	if err := agree(New, q, data, 3); err != nil {
 		t.Error(err)
 	}
-	left := func(m *meter.Loop, leave func() error) *Stream {
+	left := func(m *meter.Account, leave func() error) *Stream {
 		s := New(m, leave)
 		s.why = fmt.Errorf("left")
 		return s
@@ -68,7 +68,7 @@ func TestFuzzerSees(t *testing.T) {
 		t.Error("a stream that swallows is not seen")
 	}
 	n := 0
-	other := func(m *meter.Loop, leave func() error) *Stream {
+	other := func(m *meter.Account, leave func() error) *Stream {
 		s := New(m, leave)
 		if n++; n == 2 {
 			s.client.n = 2

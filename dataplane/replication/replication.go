@@ -14,8 +14,10 @@ import (
 
 // Stream is the machine. It belongs to the loop of its client. It implements the relay's Machine.
 type Stream struct {
+	Kind string // "logical" or "physical"
+
 	leave func() error
-	meter *meter.Loop
+	meter *meter.Account
 
 	client, server cursor
 	status         byte  // of the last ReadyForQuery
@@ -28,7 +30,7 @@ type Stream struct {
 
 // New makes the machine of a client whose server connection has just become ready. Commands and errors are counted in m.
 // Where a message of the server has ended and the stream may be ended, leave is asked whether something ends it.
-func New(m *meter.Loop, leave func() error) *Stream {
+func New(m *meter.Account, leave func() error) *Stream {
 	return &Stream{leave: leave, meter: m, status: pgwire.Idle}
 }
 
@@ -64,7 +66,7 @@ func (s *Stream) FromServer(p []byte, srv *serverstate.Server) (toClient []byte,
 		s.failed = typ == pgwire.ErrorResponse
 		switch typ {
 		case pgwire.ErrorResponse:
-			s.meter.Errors++
+			s.meter.Failed([2]byte{'?', '?'}) // it is not looked into
 		case pgwire.CopyBothResponse:
 			s.streams = true
 		case pgwire.ReadyForQuery:
@@ -111,6 +113,9 @@ func (s *Stream) Room() bool { return s.why == nil }
 
 // Resume says that nothing was kept back.
 func (s *Stream) Resume() bool { return false }
+
+// Lags says that nobody measures who waits for whom.
+func (s *Stream) Lags() bool { return false }
 
 // cursor follows the messages of one direction.
 type cursor struct {

@@ -48,7 +48,7 @@ func TestLeave(t *testing.T) {
 	} {
 		for n := 1; n < 30; n++ {
 			var why error
-			s := New(&meter.Loop{}, func() error { return why })
+			s := New(&meter.Account{}, func() error { return why })
 			var srv serverstate.Server
 			for _, p := range c.asked {
 				for piece := range slices.Chunk(p, n) {
@@ -71,7 +71,7 @@ func TestLeave(t *testing.T) {
 
 // TestKnows tells who has to be told why his connection ends, and what is left on the server's side.
 func TestKnows(t *testing.T) {
-	m := &meter.Loop{}
+	m := &meter.Account{}
 	s := New(m, func() error { return nil })
 	var srv serverstate.Server
 	q := pgscript.Query("IDENTIFY_SYSTEM")
@@ -84,7 +84,7 @@ func TestKnows(t *testing.T) {
 		t.Error("a command is not seen")
 	}
 	play(s, 3, pgscript.ErrorResponse("ERROR", "42601", "no"))
-	if !s.Knows() || m.Errors != 1 {
+	if !s.Knows() || m.Failures() != 1 {
 		t.Error("an error is not seen")
 	}
 	play(s, 3, pgscript.ReadyForQuery('E'))

@@ -13,6 +13,7 @@ func (c *Conn) carryCancel(t *reactor.Task, pid uint32, secret []byte) error {
 		return errGone
 	}
 	c.local.Meter.Cancels++
+	c.carries = true
 	through, here := false, t.Loop()
 	report := func() {
 		here.Post(func() {

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
@@ -16,6 +17,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -43,16 +45,25 @@ type Conn struct {
 	phase phase
 	place admission.Place
 	pos   int // in local.conns
+	id    uint64
+	since int64 // when it came, and
+	last  int64 // when a statement began last, in the time of the loop
 
 	login   *login // until logged in
 	session *session.Session
 	stream  *replication.Stream // in a session's place, for a client of replication
+	console *console.Session    // in a session's place, for an administrator
+	trusted bool                // of an administrator: he has proved nothing
 	more    bool                // bytes of the client are in the session and nobody has looked at them
 	snap    *snapshot.Snapshot  // of the transaction
 	seen    *snapshot.Snapshot  // what was looked at last while the session rested on a server connection
 	named   bool                // its user is one of the configuration, which had to be known
 	name    string              // of user
 	db      string
+	account *meter.Account
+	in, out uint64 // bytes that are counted
+	watch   stopwatch
+	xact    int64  // when the transaction began
 	lost    string // the payload of a notification that some may be lost
 	key     cancelkeys.Key
 
@@ -60,17 +71,19 @@ type Conn struct {
 	lease    *backend.Conn
 	waiter   pool.Waiter
 	waiting  bool
+	gated    bool    // until an administrator lets the database's clients go on
 	pins     pin.Set // why it keeps its server connection, as was counted
 	awaited  bool    // the catalogue had its time to be read
 	settling bool    // the server is asked what the transaction has left
 	canceled bool    // while waiting
+	carries  bool    // a CancelRequest
 }
 
 // Accept begins the walk of a connection, on the thread of its loop.
 func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
 	l := ep.Loop()
 	lo := l.Local.(*Local)
-	c := &Conn{local: lo, hub: h, ep: ep, peer: peer, door: door, login: &login{}}
+	c := &Conn{local: lo, hub: h, ep: ep, peer: peer, door: door, login: &login{}, id: h.Statements.Serial(), since: l.Now()}
 	c.login.startup.Offers = door.TLS != nil && !peer.IsUnix()
 	c.Init(l, c)
 	c.pos = len(lo.conns)
@@ -106,6 +119,9 @@ func (c *Conn) walk(t *reactor.Task) error {
 	}
 	if c.stream != nil {
 		return c.replicate(t)
+	}
+	if c.console != nil {
+		return c.administer(t)
 	}
 	for {
 		if err := t.Killed(); err != nil {
@@ -147,6 +163,9 @@ func (c *Conn) walk(t *reactor.Task) error {
 		if !c.lease.EP.Readable() && (!c.ep.Readable() || !c.ep.Drained()) && !c.more {
 			return c.ep.Fault()
 		}
+		if c.ep.Readable() || c.more {
+			c.begins()
+		}
 		if err := c.relay(t, nil); err != nil {
 			return err
 		}
@@ -186,7 +205,7 @@ func (c *Conn) end(err error) {
 	var unsaid *handshakeError
 	switch {
 	case c.deaf(err):
-	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone):
+	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone), errors.Is(err, console.ErrTerminated):
 	case errors.As(err, &unsaid):
 		errors.As(err, &pe)
 	case errors.As(err, &pe):
@@ -258,8 +277,7 @@ func (c *Conn) leave() {
 	lo.conns = lo.conns[:n]
 	c.Loop().AddLoad(-1)
 	c.hub.Clients.Leave(&c.place, c.address(), c.db, c.name)
-	lo.Meter.FromClient += c.ep.In
-	lo.Meter.ToClient += c.ep.Out
+	c.countBytes()
 }
 
 // release gives the server connection back, in whatever state the session leaves it.
@@ -306,6 +324,8 @@ func (c *Conn) Who() (user, db, state string) {
 	switch {
 	case c.phase < serving:
 		state = "login"
+	case c.console != nil:
+		state = "console"
 	case c.waiting:
 		state = "waiting"
 	case c.stream != nil:

@@ -12,6 +12,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
 // errGone ends a connection that has nothing to be told: it is gone, or it has only carried a cancel.
@@ -29,22 +30,29 @@ func (c *Conn) lateLogin(err error) error {
 // with the greeting in one write.
 func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	start := c.login.start
+	if resource.IsConsole(c.db) {
+		return c.welcomeConsole(verdict)
+	}
 	c.keepKey()
 	r, ok := c.snap.Route(c.db, c.name)
 	if !ok {
 		return pgerr.New(pgerr.UnknownDatabase, c.db)
 	}
+	if c.hub.Gates.Disabled(c.db) {
+		return pgerr.New(pgerr.DatabaseDisabled, c.db)
+	}
 	if full := c.hub.Clients.Admit(&c.place, c.db, c.name, c.snap.Bounds(c.db, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
 	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
+	c.open()
 	c.SetDeadline(0)
-	c.waiter.Alive = c.alive
+	c.waiter.Alive = c.waits
 	if start.Replication {
 		return c.welcomeReplication(t, verdict, r)
 	}
 	c.session = session.New(&c.local.shared, c, &c.snap.Limits, r.Policy, settings.Of(start.Settings...))
-	c.session.ID = c.hub.Statements.Serial()
+	c.session.ID, c.session.Account = c.id, c.account
 	c.session.Keeps, c.session.Pool, c.session.Ear.Owner = r.Keeps, c.pool.Name, c
 	c.rule(r)
 
@@ -119,8 +127,7 @@ func (c *Conn) introduce(t *reactor.Task) ([]settings.Pair, error) {
 
 // acquire waits for a server connection.
 func (c *Conn) acquire(t *reactor.Task) (*backend.Conn, error) {
-	if s := c.pool.TryAcquire(t); s != nil {
-		c.local.Meter.Wait(0)
+	if s := c.tryAcquire(t); s != nil {
 		return s, nil
 	}
 	return c.await(t, func() (*backend.Conn, error) { return c.pool.Acquire(t, &c.waiter) })
@@ -131,9 +138,9 @@ func (c *Conn) await(t *reactor.Task, acquire func() (*backend.Conn, error)) (*b
 	l := t.Loop()
 	since := l.Now()
 	c.waiting, c.canceled = true, false
-	s, err := acquire()
+	s, err := c.acquireUnheld(t, acquire)
 	c.waiting = false
-	c.local.Meter.Wait(l.Now() - since)
+	c.waited(since, s)
 	return s, err
 }
 

@@ -29,7 +29,10 @@ func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte, r snapshot.Ro
 	if err != nil {
 		return fatal(err)
 	}
-	c.lease, c.stream = s, replication.New(&c.local.Meter, c.leaving)
+	c.lease, c.stream = s, replication.New(c.account, c.leaving)
+	if c.stream.Kind = "logical"; start.Physical() {
+		c.stream.Kind = "physical"
+	}
 	rest := c.login.startup.Rest()
 	if err := c.greetWith(verdict, s.Params, s.PID); err != nil {
 		return err
@@ -64,7 +67,7 @@ func (c *Conn) replicate(t *reactor.Task) error {
 		if (!c.lease.EP.Readable() || !c.ep.Drained()) && (!c.ep.Readable() || !c.lease.EP.Drained()) {
 			return c.ep.Fault()
 		}
-		if err := relay.Run(t, c.ep, c.lease, c.stream, nil); err != nil {
+		if err := relay.Run(t, c.ep, c.lease, c.stream, nil, &c.watch.client); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/listen"
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
@@ -21,6 +22,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/gate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
@@ -38,6 +40,9 @@ type Hub struct {
 	MockSecret func() string // salts of unknown users are made from it
 	Clients    *admission.Clients
 	Failures   *admission.Failures
+	// Gates are the databases that an administrator holds shut, and Desk is what he sees and does.
+	Gates gate.Gates
+	Desk  console.Desk
 	// Files is how many files the process may have open.
 	Files int
 	Ring  *keyring.Ring
@@ -83,6 +88,7 @@ type Local struct {
 	shared   session.Shared
 	conns    []*Conn
 	Meter    meter.Loop
+	accounts map[AccountKey]*meter.Account
 	bufs     [][]byte // for bytes that outlive a park
 	greeting []byte   // what clients are told at log-in is put together here
 }
@@ -92,8 +98,8 @@ const knownBytes = 8 << 20
 
 // NewLocal makes the Local of l.
 func NewLocal(h *Hub, l *reactor.Loop) *Local {
-	lo := &Local{hub: h}
-	lo.shared = session.Shared{Registry: h.Statements, Meter: &lo.Meter, Known: facts.NewCache(knownBytes), Scratch: &l.Scratch}
+	lo := &Local{hub: h, accounts: map[AccountKey]*meter.Account{}}
+	lo.shared = session.Shared{Registry: h.Statements, Account: &meter.Account{}, Known: facts.NewCache(knownBytes), Scratch: &l.Scratch}
 	lo.shared.Known.Spawn, lo.shared.Known.Post = h.Spawn, l.Post
 	l.Local = lo
 	return lo
@@ -104,16 +110,6 @@ func (lo *Local) Each(yield func(*Conn)) {
 	for _, c := range lo.conns {
 		yield(c)
 	}
-}
-
-// Counted returns what the loop has counted, the bytes of connections that are open included.
-func (lo *Local) Counted() *meter.Loop {
-	m := lo.Meter
-	for _, c := range lo.conns {
-		m.FromClient += c.ep.In
-		m.ToClient += c.ep.Out
-	}
-	return &m
 }
 
 // maxKept is the largest buffer that is kept for the next who needs one.

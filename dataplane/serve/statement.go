@@ -41,6 +41,7 @@ func (c *Conn) statement(t *reactor.Task) error {
 		if err != nil || q == nil {
 			return err
 		}
+		c.begins()
 		refusal := c.forward(t, q, rest)
 		if refusal.err != nil {
 			return refusal.err
@@ -73,7 +74,7 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
 	if v := c.Judge(q); v.Action == query.Reject && !c.session.Begun() { // in a transaction the server has to fail too
 		return c.refuse(v.Err, p)
 	}
-	s := c.pool.TryAcquire(t)
+	s := c.tryAcquire(t)
 	if s == nil {
 		p = c.local.copyOf(p)
 		defer c.local.done(p)
@@ -81,9 +82,8 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
 		if s, err = c.acquire(t); err != nil {
 			return c.refuse(err, p)
 		}
-	} else {
-		c.local.Meter.Wait(0)
 	}
+	c.account.Assignments++
 	c.lease = s
 	if want := c.session.Want; c.session.Foreign(&s.Server) {
 		if settings.AllPlain(s.Settings, want) && c.pool.Learnt.Accepted(want) {
@@ -116,9 +116,10 @@ func (c *Conn) relay(t *reactor.Task, p []byte) error {
 			p = c.session.Take()
 		}
 	}
-	if err := relay.Run(t, c.ep, c.lease, c.session, p); err != nil {
+	if err := relay.Run(t, c.ep, c.lease, c.session, p, &c.watch.client); err != nil {
 		return err
 	}
+	c.ended()
 	if err := c.session.Ending(); err != nil {
 		return err
 	}
@@ -131,11 +132,12 @@ func (c *Conn) settle(t *reactor.Task) error {
 	if m.Status != pgwire.Idle {
 		return nil
 	}
+	c.committed()
 	if m.Keeps {
 		m.EndOfTransaction()
 		return nil
 	}
-	if m.Surprised() {
+	if m.Changes.Surprised() {
 		c.pool.Learnt.Forget()
 	}
 	if m.Asks() {
@@ -279,7 +281,7 @@ func (c *Conn) warn(e *pgerr.Error) error {
 // commit, rollback, savepoints and SET LOCAL have all had their say by then.
 func (c *Conn) learn(t *reactor.Task) error {
 	s, m := c.lease, c.session
-	set, reset, err := s.Ask(t, m.Touched())
+	set, reset, err := s.Ask(t, m.Changes.Take())
 	var refused *pgwire.ServerError
 	if errors.As(err, &refused) && refused.Severity == "ERROR" {
 		c.unfollowed(refused)
@@ -308,6 +310,7 @@ func (c *Conn) renew() error {
 	c.session.Limits = &snap.Limits
 	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
 	c.session.Pool = c.pool.Name
+	c.open()
 	c.rule(r)
 	return nil
 }
@@ -341,8 +344,8 @@ func (c *Conn) keep() error {
 // Removed returns why the session has to end under a configuration: its database or its user is not there any
 // more. Where everybody is let in, that is a user who was configured before.
 func (c *Conn) Removed(snap *snapshot.Snapshot) error {
-	if c.phase != serving {
-		return nil // log-in has its own words
+	if c.phase != serving || c.console != nil {
+		return nil // log-in has its own words, and the console
 	}
 	if _, ok := snap.Route(c.db, c.name); !ok {
 		return pgerr.New(pgerr.Removed, "database "+c.db)

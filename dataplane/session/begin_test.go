@@ -187,7 +187,7 @@ func TestTouched(t *testing.T) {
 		r := newRig(own)
 		r.client(t, c.client)
 		r.server(t, c.server...)
-		if got := strings.Join(r.Touched(), " "); got != c.want || r.Doubtful() != c.suspect || r.Dirty() {
+		if got := strings.Join(r.Changes.Take(), " "); got != c.want || r.Doubtful() != c.suspect || r.Dirty() {
 			t.Errorf("%s: touched %q, want %q; doubtful %v", c.name, got, c.want, r.Doubtful())
 		}
 	}

@@ -39,8 +39,8 @@ func (s *Session) heals(e *expect.Answer, body []byte, srv *serverstate.Server) 
 	if last.Kind != expect.Sync || last.Hidden || s.queue.Owed() != 1 || s.held {
 		return false // another unit is under way
 	}
-	name, again := s.names.Of(e.Statement), pgwire.DescribesPortal(s.unit.Bytes)
-	if name == "" || s.names.Told(name) && !again {
+	name, again := s.Names.Of(e.Statement), pgwire.DescribesPortal(s.unit.Bytes)
+	if name == "" || s.Names.Told(name) && !again {
 		return false
 	}
 	s.shared.Registry.Retire(e.Statement)

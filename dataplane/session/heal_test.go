@@ -80,7 +80,7 @@ func TestHeal(t *testing.T) {
 	} {
 		r := newRig()
 		r.play(t, name, 1<<20, steps)
-		if st := r.names.All["a"]; name == asksAgain && st.Told.Load() != statement.NoRows {
+		if st := r.Names.All["a"]; name == asksAgain && st.Told.Load() != statement.NoRows {
 			t.Error("the client is told what the statement returns now, and that is not noted")
 		}
 	}

@@ -44,6 +44,7 @@ func (s *Session) prepare(c *compose.Composer, st *statement.Statement, srv *ser
 	}
 	s.under(c, planner, func() {
 		c.Dst = pgwire.AppendParse(c.Dst, st.Name, []byte(st.Body))
+		s.Account.ServerParses++
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true, Statement: st})
 	})
 }

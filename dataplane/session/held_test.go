@@ -15,14 +15,14 @@ func TestDiscardAll(t *testing.T) {
 	r.server(t, done1, readyI)
 	r.client(t, pgscript.Parse("", "DISCARD ALL"), pgscript.Bind("", ""), pgscript.Execute("", 0), pgscript.Parse("new", "SELECT 2"), sync0)
 	r.server(t, done1, done2, pgscript.CommandComplete("DISCARD ALL"))
-	if r.names.All["old"] != nil || r.names.All["new"] == nil {
-		t.Errorf("left are %v", r.names.All)
+	if r.Names.All["old"] != nil || r.Names.All["new"] == nil {
+		t.Errorf("left are %v", r.Names.All)
 	}
 	r.server(t, done1, readyI)
 	r.client(t, pgscript.Bind("", ""), pgscript.Execute("", 0), pgscript.Bind("", "nope"), pgscript.CloseStatement("new"), sync0)
 	r.server(t, done2, pgscript.CommandComplete("DISCARD ALL"), oops, readyI)
-	if len(r.names.All) > 0 {
-		t.Errorf("a Close that is skipped brings back %v", r.names.All)
+	if len(r.Names.All) > 0 {
+		t.Errorf("a Close that is skipped brings back %v", r.Names.All)
 	}
 }
 

@@ -71,7 +71,7 @@ func (s *Session) unheard(c *compose.Composer, i, end int, name []byte) bool {
 
 // meant returns what is known of the statement that the client calls name, and the body of its Parse.
 func (s *Session) meant(name []byte) (fx *statement.Effects, f *sqlparse.Facts, body []byte) {
-	if st := s.names.Find(statement.Cut(name)); st != nil && len(name) > 0 {
+	if st := s.Names.Find(statement.Cut(name)); st != nil && len(name) > 0 {
 		return st.Effects, st.SQL, []byte(st.Body)
 	}
 	if u := &s.unnamed; len(name) == 0 && u.Shape != nil {

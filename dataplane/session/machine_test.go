@@ -46,7 +46,7 @@ func newRig(startup ...settings.Pair) *rig {
 	r := &rig{srv: &serverstate.Server{Held: statement.NewHeld(3, 1<<20), Status: 'I'}}
 	r.lim = Limits{Statements: 10, StatementBytes: 1 << 16, TextBytes: 1 << 12}
 	var scratch []byte
-	sh := &Shared{Registry: statement.NewRegistry("h_"), Meter: &meter.Loop{}, Known: facts.NewCache(1 << 20), Scratch: &scratch}
+	sh := &Shared{Registry: statement.NewRegistry("h_"), Account: &meter.Account{}, Known: facts.NewCache(1 << 20), Scratch: &scratch}
 	r.Session = New(sh, judge{}, &r.lim, &r.policy, settings.Of(startup...))
 	r.Pool = "p"
 	return r

@@ -49,7 +49,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return end - i, true
 	}
 	if effects != nil && effects.Suspect {
-		s.touched.Search(text)
+		s.Changes.Search(text)
 	}
 	if effects != nil && len(effects.Uses) > 0 {
 		c.UpTo(i)
@@ -58,7 +58,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 	if rewritten {
 		rest = append(append(append([]byte(nil), sent...), 0), types...)
 	}
-	_, taken := s.names.All[string(name)]
+	_, taken := s.Names.All[string(name)]
 	if s.Keeps || s.owns() && len(name) > 0 && !taken {
 		return s.parseKept(c, p, string(name), rest, effects, rewritten, i, end)
 	}
@@ -79,12 +79,12 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		s.strays.Parse(c, &s.queue, string(name), rest)
 		return end - i, true
 	}
-	if len(s.names.All) >= s.Limits.Statements {
+	if len(s.Names.All) >= s.Limits.Statements {
 		c.Replace(i, end)
-		s.refuse(c, pgerr.New(pgerr.StatementLimit, len(s.names.All)))
+		s.refuse(c, pgerr.New(pgerr.StatementLimit, len(s.Names.All)))
 		return end - i, true
 	}
-	if s.names.Bytes+len(sent) > s.Limits.StatementBytes {
+	if s.Names.Bytes+len(sent) > s.Limits.StatementBytes {
 		c.Replace(i, end)
 		s.refuse(c, pgerr.New(pgerr.StatementBytes, s.Limits.StatementBytes))
 		return end - i, true
@@ -111,12 +111,13 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		}
 		c.Replace(i, end)
 	}
-	s.names.Add(string(name), shared)
+	s.Names.Add(string(name), shared)
+	s.Account.Parses++
 	if s.Status != pgwire.InFailed && len(p) > end && p[end] != pgwire.Sync && srv.Held.Forget(shared) {
 		// It is used in this unit: as PostgreSQL parses it now, it does not meet a plan that has changed since.
 	} else if srv.Held.Has(shared) {
 		if s.Status != pgwire.InFailed && !s.doubt.Open && !s.queue.Doubts() {
-			s.names.Borrow(string(name))
+			s.Names.Borrow(string(name))
 			s.queue.Push(expect.Answer{Kind: expect.Virtual, Statement: shared, Name: string(name)})
 			return end - i, true
 		}
@@ -128,6 +129,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return end - i, true
 	}
 	s.hold(c, shared, srv)
+	s.Account.ServerParses++
 	c.Dst = pgwire.AppendParse(c.Dst, shared.Name, rest)
 	s.queue.Push(expect.Answer{Kind: expect.Parse, Statement: shared, Name: string(name)})
 	if shared.Told.Load() != 0 { // others were told what it returned to them
@@ -179,7 +181,7 @@ func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
 	}
 	name, rest, ok := pgwire.CString(p[pgwire.HeaderSize:end])
 	name = statement.Cut(name)
-	if !ok || len(name) == 0 || s.names.All[string(name)] != nil || len(s.names.All) >= s.Limits.Statements || s.names.Bytes+len(rest) > s.Limits.StatementBytes {
+	if !ok || len(name) == 0 || s.Names.All[string(name)] != nil || len(s.Names.All) >= s.Limits.Statements || s.Names.Bytes+len(rest) > s.Limits.StatementBytes {
 		return 0, false
 	}
 	text, _, ok := pgwire.CString(rest)
@@ -193,8 +195,8 @@ func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
 	if _, v := s.decide(text, true); v.Action != query.Continue {
 		return 0, false
 	}
-	s.names.Add(string(name), st)
-	s.names.Borrow(string(name))
+	s.Names.Add(string(name), st)
+	s.Names.Borrow(string(name))
 	return took, true
 }
 

@@ -82,7 +82,7 @@ func (s *Session) Looked(set settings.Set, holds pin.Set, others []string) (drop
 		holds |= pin.Prepared
 	}
 	s.Want = set
-	s.touched.Take()
+	s.Changes.Take()
 	lost := s.residue.Maybe &^ pin.Found
 	s.EndOfTransaction()
 	if s.Policy.Pinning == pin.Keep {
@@ -104,7 +104,7 @@ func (s *Session) EndOfTransaction() {
 // Unfollowed notes that what is set on the server connection cannot be found out: the session stays there.
 func (s *Session) Unfollowed() {
 	s.EndOfTransaction()
-	s.touched.Take()
+	s.Changes.Take()
 	s.pins.Have |= pin.Unknown
 }
 

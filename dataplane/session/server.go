@@ -212,8 +212,8 @@ func (s *Session) reported(body []byte, hidden bool, srv *serverstate.Server) bo
 		return true
 	}
 	if !s.Keeps && settings.Settable(n) {
-		s.touched.Surprise = s.touched.Surprise || !s.Dirty()
-		s.touched.Add(n)
+		s.Changes.Surprise = s.Changes.Surprise || !s.Dirty()
+		s.Changes.Add(n)
 	}
 	return false
 }
@@ -288,7 +288,7 @@ func (s *Session) failed(c *compose.Composer, e *expect.Answer, body []byte, i, 
 		c.Skip(i, end)
 		return
 	}
-	s.shared.Meter.Errors++
+	s.Account.Failed(pgwire.StateClass(body))
 	s.Ear.Fail()
 	if e != nil && e.Statement != nil && (e.Kind == expect.Bind || e.Kind == expect.Describe) && pgwire.PlanChanged(body) {
 		s.shared.Registry.Retire(e.Statement)
@@ -339,7 +339,7 @@ func (s *Session) inClientsWords(body []byte) []byte {
 	if b := &s.portals.Bound; b.Statement != nil {
 		body = b.Statement.Rename(body, string(b.As)) // two names may mean the same
 	}
-	return s.names.Rename(s.queue.Rename(body))
+	return s.Names.Rename(s.queue.Rename(body))
 }
 
 // skipUnit forgets what the server will not answer because a message before it failed.
@@ -379,11 +379,11 @@ func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) 
 		if !e.Again {
 			srv.Held.Remove(e.Statement)
 		}
-		if s.names.All[e.Name] == e.Statement {
+		if s.Names.All[e.Name] == e.Statement {
 			s.forget(e.Name)
 		}
 	case e.Kind == expect.Virtual:
-		if s.names.All[e.Name] == e.Statement {
+		if s.Names.All[e.Name] == e.Statement {
 			s.forget(e.Name)
 		}
 	case e.Before != nil: // a Close of the unnamed statement, or a Query
@@ -391,8 +391,8 @@ func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) 
 	case e.Kind == expect.Close && e.Hidden && e.Name != "":
 		srv.Held.Stale = append(srv.Held.Stale, e.Name)
 	case e.Kind == expect.Close && e.Statement != nil:
-		if _, again := s.names.All[e.Name]; !again {
-			s.names.Add(e.Name, e.Statement)
+		if _, again := s.Names.All[e.Name]; !again {
+			s.Names.Add(e.Name, e.Statement)
 		}
 	}
 }

@@ -43,7 +43,7 @@ type Judge interface {
 // Shared is what the sessions of a loop use in turn.
 type Shared struct {
 	Registry *statement.Registry
-	Meter    *meter.Loop
+	Account  *meter.Account // of sessions that have none of their own
 	Known    *facts.Cache
 	Scratch  *[]byte // where bytes are put together; their content is dead at the next park
 
@@ -77,6 +77,12 @@ type Session struct {
 	Ear channels.Ear
 	// Status is the transaction status that the client was told last.
 	Status byte
+	// Account is where the session's statements are counted.
+	Account *meter.Account
+	// Names are the client's prepared statements, for others to count.
+	Names names.Names
+	// Changes are the parameters that the transaction may have changed.
+	Changes settings.Touched
 
 	// The client's stream.
 	input    []byte // the beginning of a message that has to be seen whole
@@ -109,26 +115,24 @@ type Session struct {
 
 	begun []byte // a BEGIN that waits for the statement behind it
 
-	names   names.Names
 	portals portals.Portals
 	kept    names.Kept // of statements that are the server connection's own
 	unnamed expect.Unnamed
 
 	follows settings.Reading // texts
 
-	strays  strays.Strays    // names that are not the proxy's and that this unit has put on the server connection
-	over    settings.Set     // what was set on the server connection when it was brought over
-	touched settings.Touched // parameters that the transaction may have changed
-	pins    pin.Reasons      // why the session keeps its server connection
-	reading *[]byte          // what parsing reads, as the server has said or will: nil once anything may have changed it
-	unsures []unsure         // statements that were parsed under settings that were not known
-	residue residue.Residue  // what the transaction may leave there
-	owes    bool             // a ReadyForQuery that waits until the connection is looked through
+	strays  strays.Strays   // names that are not the proxy's and that this unit has put on the server connection
+	over    settings.Set    // what was set on the server connection when it was brought over
+	pins    pin.Reasons     // why the session keeps its server connection
+	reading *[]byte         // what parsing reads, as the server has said or will: nil once anything may have changed it
+	unsures []unsure        // statements that were parsed under settings that were not known
+	residue residue.Residue // what the transaction may leave there
+	owes    bool            // a ReadyForQuery that waits until the connection is looked through
 }
 
 // New makes the machine of a client that has just logged in.
 func New(sh *Shared, j Judge, lim *Limits, p *pin.Policy, startup settings.Set) *Session {
-	return &Session{shared: sh, judge: j, Limits: lim, Policy: p, Startup: startup, Want: startup, Status: pgwire.Idle}
+	return &Session{shared: sh, judge: j, Limits: lim, Policy: p, Startup: startup, Want: startup, Status: pgwire.Idle, Account: sh.Account}
 }
 
 // Quiet says whether nothing is under way: an answer, a message in pieces, a unit, or, behind a fatal error, the server connection's end.
@@ -172,24 +176,21 @@ func (s *Session) Resume() bool {
 	return s.doubt.Asks
 }
 
+// Lags says whether the server has nothing to do before more of the client comes.
+func (s *Session) Lags() bool { return s.queue.N == 0 || s.copyIn }
+
 // Fatal says whether the server has told the client a fatal error, so that the client knows why the connection ends.
 func (s *Session) Fatal() bool { return s.fatal }
-
-// Touched returns the parameters that the transaction may have changed, and forgets them.
-func (s *Session) Touched() []string { return s.touched.Take() }
 
 // Asks says whether the server has to be asked what the transaction has left.
 func (s *Session) Asks() bool { return len(s.unsures) > 0 || s.Dirty() || s.Doubtful() }
 
 // Dirty says whether the transaction may have changed parameters.
-func (s *Session) Dirty() bool { return s.touched.Any() }
-
-// Surprised says, once, whether the server has told of a new value of a parameter that nothing in the transaction is known to have set.
-func (s *Session) Surprised() bool { return s.touched.Surprised() }
+func (s *Session) Dirty() bool { return s.Changes.Any() }
 
 // Custom returns the names of custom parameters that the session may have set.
 func (s *Session) Custom() []string {
-	names := s.touched.Customs(s.Want, s.Startup)
+	names := s.Changes.Customs(s.Want, s.Startup)
 	if s.Catalog != nil {
 		code, _ := s.Catalog.Parameters()
 		names = append(names, code...)
@@ -215,13 +216,13 @@ func (s *Session) Left() serverstate.Left {
 // forgetStatements forgets all named statements, as DEALLOCATE ALL and DISCARD ALL do, but for those whose Parse the
 // server has not come to yet. The unnamed one stays.
 func (s *Session) forgetStatements() {
-	s.names.Clear(s.queue.N > 1)
+	s.Names.Clear(s.queue.N > 1)
 	s.pins.RemoveNamed()
 	for i := 1; i < s.queue.N; i++ {
 		switch e := s.queue.Get(i); {
 		case e.Statement == nil || e.Hidden:
 		case e.Kind == expect.Parse || e.Kind == expect.Virtual:
-			s.names.Add(e.Name, e.Statement)
+			s.Names.Add(e.Name, e.Statement)
 		case e.Kind == expect.Close:
 			s.forget(e.Name)
 			e.Statement = nil // and it does not come back if the message is skipped
@@ -233,5 +234,5 @@ func (s *Session) forgetStatements() {
 func (s *Session) forgetPortals() {
 	s.portals.End()
 	s.portals.BindUnnamed(0)
-	s.names.UntellAll()
+	s.Names.UntellAll()
 }

@@ -26,7 +26,7 @@ func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte,
 		return nil, unclear
 	}
 	if len(name) > 0 && !s.Keeps {
-		st = s.names.Find(statement.Cut(name))
+		st = s.Names.Find(statement.Cut(name))
 	}
 	if s.Keeps || s.Status == pgwire.InFailed { // where the server has another reason
 		return st, fit
@@ -100,12 +100,12 @@ func (s *Session) look(c *compose.Composer, a expect.Answer, name string, send f
 // again in the same unit, where nobody can see that: outside of a transaction, at the beginning of a unit. For all others it is
 // the stale one itself.
 func (s *Session) fresh(name string, st *statement.Statement, again bool) *statement.Statement {
-	if s.names.Told(name) && !again || st.Private || s.Status != pgwire.Idle || s.queue.Clients() || s.unsynced {
+	if s.Names.Told(name) && !again || st.Private || s.Status != pgwire.Idle || s.queue.Clients() || s.unsynced {
 		return st
 	}
-	s.names.Untell(name)
+	s.Names.Untell(name)
 	now := s.shared.Registry.Shared(st.Key, st.Meaning)
-	s.names.Replace(name, now)
+	s.Names.Replace(name, now)
 	return now
 }
 
@@ -135,18 +135,18 @@ func (s *Session) described(e *expect.Answer, t byte, body []byte, srv *serverst
 		s.describedUnnamed(e, shape)
 		return
 	}
-	if !e.Hidden && s.names.All[e.Name] == st { // the client is told
-		s.names.Tell(e.Name)
+	if !e.Hidden && s.Names.All[e.Name] == st { // the client is told
+		s.Names.Tell(e.Name)
 	}
 	srv.Held.SetShape(st, shape)
 	if st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
 		return
 	}
 	s.shared.Registry.Retire(st)
-	if e.Name != "" && s.names.All[e.Name] == st && !st.Private { // it has parsed it now, or was never told anything else
+	if e.Name != "" && s.Names.All[e.Name] == st && !st.Private { // it has parsed it now, or was never told anything else
 		now := s.shared.Registry.Shared(st.Key, st.Meaning)
 		now.Told.CompareAndSwap(0, shape)
-		s.names.Replace(e.Name, now)
+		s.Names.Replace(e.Name, now)
 	}
 }
 

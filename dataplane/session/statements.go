@@ -38,6 +38,7 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 	var effects *statement.Effects
 	found := st != nil
 	if found {
+		s.Account.Binds++
 		if !srv.Held.Has(st) {
 			c.UpTo(i)
 			s.prepare(c, st, srv)
@@ -67,7 +68,7 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 func (s *Session) binds(st *statement.Statement, name []byte) {
 	switch {
 	case st != nil:
-		s.portals.Bind(st, statement.Cut(name), s.names.FoundTold())
+		s.portals.Bind(st, statement.Cut(name), s.Names.FoundTold())
 	case len(name) == 0:
 		s.portals.BindUnnamed(s.unnamed.ID)
 	default:
@@ -107,7 +108,7 @@ func (s *Session) does(fx *statement.Effects, t residue.Text, name []byte, srv *
 // statements that the bound one names.
 func (s *Session) carryOut(c *compose.Composer, i int, fx *statement.Effects, values []byte, srv *serverstate.Server) {
 	if s.residue.Suspect {
-		pgwire.BindValues(values, s.touched.Search)
+		pgwire.BindValues(values, s.Changes.Search)
 	}
 	if fx != nil && len(fx.Uses) > 0 {
 		c.UpTo(i)
@@ -126,7 +127,7 @@ func (s *Session) unsettled(name []byte) bool {
 		s.keepBack()
 		return true
 	}
-	st := s.names.Find(statement.Cut(name))
+	st := s.Names.Find(statement.Cut(name))
 	return (st != nil || len(name) == 0) && s.risky(st)
 }
 
@@ -224,7 +225,7 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return 0, is == unfit
 	}
 	s.judged = false
-	if name = statement.Cut(name); st != nil && s.Status != pgwire.InFailed && s.names.Borrowed(name) {
+	if name = statement.Cut(name); st != nil && s.Status != pgwire.InFailed && s.Names.Borrowed(name) {
 		srv.Held.Forget(st) // and it is parsed as it would be now, for a client that has just done so
 	}
 	server, _, _, found := s.lookup(c, i, name, st, srv)
@@ -232,7 +233,7 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 	if len(name) == 0 {
 		made = s.unnamed.ID
 	}
-	s.describe(st, name, s.names.FoundTold(), made, srv)
+	s.describe(st, name, s.Names.FoundTold(), made, srv)
 	if !found {
 		return s.passes(p, i, end), true
 	}
@@ -248,7 +249,7 @@ func (s *Session) close(name string, srv *serverstate.Server) {
 		s.endUnnamed(srv)
 		return
 	}
-	st := s.names.All[name]
+	st := s.Names.All[name]
 	if st != nil {
 		s.forget(name)
 		if st.Private {
@@ -259,7 +260,7 @@ func (s *Session) close(name string, srv *serverstate.Server) {
 }
 
 func (s *Session) forget(name string) {
-	if st := s.names.Remove(name); st != nil {
+	if st := s.Names.Remove(name); st != nil {
 		s.pins.Remove(st.Name)
 	}
 }
@@ -267,7 +268,7 @@ func (s *Session) forget(name string) {
 // execute deals with an Execute message: portal, number of rows.
 // It says false where more of it has to be there.
 func (s *Session) execute(p []byte, i, end int) bool {
-	s.shared.Meter.Queries++
+	s.Account.Queries++
 	s.judged, s.data = false, false
 	var fx *statement.Effects
 	if s.portals.Any() {

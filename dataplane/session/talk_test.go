@@ -39,14 +39,14 @@ func (r *rig) play(t *testing.T, name string, piece int, steps []step) {
 			r.srv = &serverstate.Server{Held: statement.NewHeld(3, 1<<20), Status: 'I', Settings: r.Want}
 			continue
 		case 't':
-			for _, st := range r.names.All {
+			for _, st := range r.Names.All {
 				st.Told.Store(7)
 			}
 			continue
 		case 'w':
 			r.Want = r.Want.Change([]settings.Pair{{Name: string(st.says), Value: st.want}}, nil)
 			r.srv.Settings = r.Want
-			r.Touched()
+			r.Changes.Take()
 			continue
 		}
 		var out, back []byte

@@ -63,7 +63,7 @@ func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverst
 	s.begin(fx, srv)
 	s.note(q.Shape, srv)
 	if s.residue.Suspect {
-		s.touched.Search(text)
+		s.Changes.Search(text)
 	}
 	s.simple(s.Ear.Follow(fx, q.Facts.Flags, text, q.StdStrings), srv)
 	if rewritten {
@@ -84,7 +84,7 @@ func (s *Session) refuseText(c *compose.Composer, i, end int, err *pgerr.Error, 
 
 // simple notes a Query that goes to the server.
 func (s *Session) simple(fx *statement.Effects, srv *serverstate.Server) {
-	s.shared.Meter.Queries++
+	s.Account.Queries++
 	s.unsynced, s.data = false, false
 	var b *expect.Before
 	if !planted.Is(planted.Unnamed) {
@@ -105,7 +105,7 @@ func (s *Session) simple(fx *statement.Effects, srv *serverstate.Server) {
 // where that must be something else. alone says that no transaction is open and nothing is under way.
 func (s *Session) understand(q *query.Query, alone bool) (fx *statement.Effects, sent []byte, rewritten bool) {
 	return effects.Of(s.text(q), effects.Session{
-		Startup: s.Startup, Keeps: s.Keeps, Pinned: s.pins.Any() || s.owns() || s.residue.Suspect, Owns: s.owns(), Alone: alone, Statements: s.names.All, Shares: s.shares(q),
+		Startup: s.Startup, Keeps: s.Keeps, Pinned: s.pins.Any() || s.owns() || s.residue.Suspect, Owns: s.owns(), Alone: alone, Statements: s.Names.All, Shares: s.shares(q),
 	})
 }
 
@@ -138,13 +138,13 @@ func (s *Session) begin(fx *statement.Effects, srv *serverstate.Server) {
 		if planted.Is(planted.Set) || planted.Is(planted.Rollback) && s.Status != pgwire.Idle || planted.Is(planted.Role) && n == "role" {
 			continue
 		}
-		s.touched.Add(n)
+		s.Changes.Add(n)
 	}
 	if fx.SetsAll {
-		s.touched.AddAll(s.Want)
-		s.touched.AddAll(s.Startup)
-		s.touched.Add("role")
-		s.touched.Add("session_authorization")
+		s.Changes.AddAll(s.Want)
+		s.Changes.AddAll(s.Startup)
+		s.Changes.Add("role")
+		s.Changes.Add("session_authorization")
 	}
 	if fx.Suspect && !planted.Is(planted.SetConfig) {
 		s.suspect(srv)

@@ -68,7 +68,7 @@ func (s *Session) Sure(now []byte) {
 		}
 		u.st.Planner = s.Want.Planner()
 		s.pins.Remove(u.st.Name)
-		if u.moment && s.names.Of(u.st) != "" {
+		if u.moment && s.Names.Of(u.st) != "" {
 			s.pins.Add(u.st.Name, pin.Moment)
 		}
 	}

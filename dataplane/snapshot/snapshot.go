@@ -36,6 +36,7 @@ type Snapshot struct {
 	Pipeline   *pipeline.Runner
 	Limits     session.Limits
 	Admission  Admission
+	Console    Console
 
 	maxHeld   int
 	databases map[string]*database
@@ -174,6 +175,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		TextBytes:      int(l.GetMaxStatementBytes()),
 	}
 	s.Admission = admissionOf(l)
+	s.Console = consoleOf(set.Consoles[resource.ConsoleName])
 	s.maxHeld = int(l.GetMaxPreparedPerServer())
 	for name, x := range set.Listeners {
 		rules, maps, problems := resource.Rules(x)
@@ -345,6 +347,9 @@ func (s *Snapshot) User(name string) *users.User {
 func (s *Snapshot) Database(name string) bool { return s.database(name) != nil }
 
 func (s *Snapshot) database(name string) *database {
+	if resource.IsConsole(name) {
+		return nil
+	}
 	if d := s.databases[name]; d != nil {
 		return d
 	}
@@ -424,7 +429,7 @@ type Inquiry struct {
 
 // Inquiry says where the user of a client that wants db is looked up; ok is false if nowhere.
 func (s *Snapshot) Inquiry(db, name string) (q Inquiry, ok bool) {
-	d := s.database(db)
+	d := s.asked(db)
 	if d == nil || d.query == nil || s.users[name] != nil {
 		return Inquiry{}, false
 	}

@@ -11,6 +11,7 @@ const (
 	Fatal   Severity = "FATAL"
 	Failure Severity = "ERROR"
 	Warning Severity = "WARNING" // of a NoticeResponse
+	Notice  Severity = "NOTICE"
 )
 
 // Error is an error that a client is told: severity, SQLSTATE and one sentence.
@@ -19,6 +20,7 @@ type Error struct {
 	Severity Severity
 	SQLState string
 	Message  string
+	Detail   string
 	Hint     string
 	Routine  string // field R, for drivers that go by it; mostly empty
 	cause    error
@@ -35,6 +37,12 @@ func (e *Error) Unwrap() error { return e.cause }
 // Because returns e with the cause that the log shows.
 func (e *Error) Because(err error) *Error {
 	e.cause = err
+	return e
+}
+
+// WithDetail returns e with a detail.
+func (e *Error) WithDetail(text string) *Error {
+	e.Detail = text
 	return e
 }
 

@@ -53,6 +53,22 @@ const (
 	LoginTimeout
 	ShuttingDown
 	Removed
+	DatabaseDisabled
+	AdminEnded
+	ConsoleClosed
+	ConsoleDenied
+	ConsoleSyntax
+	ConsoleStatement
+	ConsoleNoStatement
+	ConsoleNoPortal
+	ConsoleUsage
+	ConsoleFailed
+	ConsoleDatabase
+	ConsoleClient
+	ConsoleTimeout
+	ConsoleResumed
+	ConsoleSetting
+	ConsoleElsewhere
 	InternalError
 	NotReady
 	count // of them
@@ -110,6 +126,22 @@ var table = [...]Entry{
 	LoginTimeout:         {Severity: Fatal, SQLState: "08006", Sentence: "log-in took longer than %s", Tested: "dataplane/assembly.TestGarbage"},
 	ShuttingDown:         {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection: the proxy is shutting down", Tested: "dataplane/assembly.TestDrain"},
 	Removed:              {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection: %s was removed from the proxy's configuration", Tested: "dataplane/assembly.TestReload"},
+	DatabaseDisabled:     {Severity: Fatal, SQLState: "55000", Sentence: "database %q is not currently accepting connections", Hint: "An administrator has disabled it: ENABLE on the console lets clients in again.", Tested: "dataplane/assembly.TestConsoleDisable"},
+	AdminEnded:           {Severity: Fatal, SQLState: "57P01", Sentence: "terminating connection due to administrator command", Tested: "dataplane/assembly.TestConsoleKill"},
+	ConsoleClosed:        {Severity: Fatal, SQLState: "42501", Sentence: "user %q may not use the console", Hint: "Users who may are named by console.admin_users and console.stats_users.", Tested: "dataplane/assembly.TestConsoleRights"},
+	ConsoleDenied:        {Severity: Failure, SQLState: "42501", Sentence: "%s may be used by administrators only", Hint: "They are named by console.admin_users.", Tested: "dataplane/assembly.TestConsoleRights"},
+	ConsoleSyntax:        {Severity: Failure, SQLState: "42601", Sentence: "%s", Hint: "SHOW HELP lists what there is.", Tested: "dataplane/console.TestRefused"},
+	ConsoleStatement:     {Severity: Failure, SQLState: "42P05", Sentence: "prepared statement %q already exists", Tested: "dataplane/console.TestExtended"},
+	ConsoleNoStatement:   {Severity: Failure, SQLState: "26000", Sentence: "prepared statement %q does not exist", Tested: "dataplane/console.TestExtended"},
+	ConsoleNoPortal:      {Severity: Failure, SQLState: "34000", Sentence: "portal %q does not exist", Tested: "dataplane/console.TestExtended"},
+	ConsoleUsage:         {Severity: Notice, SQLState: "00000", Sentence: "Console usage", Tested: "dataplane/console.TestHelp"},
+	ConsoleFailed:        {Severity: Failure, SQLState: "58000", Sentence: "%v", Tested: "dataplane/console.TestRefused"},
+	ConsoleDatabase:      {Severity: Failure, SQLState: "3D000", Sentence: "there is no database %q", Hint: "SHOW DATABASES lists those that there are.", Tested: "dataplane/assembly.TestConsoleRefusals"},
+	ConsoleClient:        {Severity: Failure, SQLState: "42704", Sentence: "there is no client %d", Hint: "SHOW CLIENTS lists their ids.", Tested: "dataplane/assembly.TestConsoleRefusals"},
+	ConsoleTimeout:       {Severity: Failure, SQLState: "57014", Sentence: "%s has given up after %s: %s", Tested: "dataplane/assembly.TestPauseTimeout"},
+	ConsoleResumed:       {Severity: Failure, SQLState: "55000", Sentence: "%s was ended by RESUME before it was complete", Tested: "dataplane/assembly.TestPauseResumed"},
+	ConsoleSetting:       {Severity: Failure, SQLState: "22023", Sentence: "cannot set %s: %s", Tested: "dataplane/assembly.TestConsoleRefusals"},
+	ConsoleElsewhere:     {Severity: Failure, SQLState: "0A000", Sentence: "%s is not for this proxy to do: %s", Tested: "dataplane/assembly.TestConsoleRefusals"},
 	InternalError:        {Severity: Fatal, SQLState: "XX000", Sentence: "internal error of the proxy; this session is ended", Tested: "dataplane/serve.TestPanic"},
 	NotReady:             {Severity: Fatal, SQLState: "57P03", Sentence: "the proxy has no configuration yet", Tested: "dataplane/serve.TestNotReady"},
 }

@@ -26,6 +26,21 @@ func DescribesPortal(p []byte) bool {
 	return ok && formats <= 1
 }
 
+// StateClass returns the class of the SQLSTATE in the body of an ErrorResponse, its first two characters; zeroes where there is none.
+func StateClass(body []byte) (class [2]byte) {
+	for len(body) > 1 && body[0] != 0 {
+		end := bytes.IndexByte(body, 0)
+		if end < 0 {
+			break
+		}
+		if body[0] == 'C' && end > 2 {
+			return [2]byte(body[1:3])
+		}
+		body = body[end+1:]
+	}
+	return class
+}
+
 // PlanChanged says whether the body of an error tells that a statement returns something else than when it was parsed (plancache.c).
 func PlanChanged(body []byte) bool {
 	return bytes.Contains(body, []byte("\x00RRevalidateCachedQuery\x00"))

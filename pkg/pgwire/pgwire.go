@@ -186,6 +186,7 @@ func AppendError(dst []byte, e *pgerr.Error) []byte {
 		SeverityUnlocalized: string(e.Severity),
 		Code:                e.SQLState,
 		Message:             e.Message,
+		Detail:              e.Detail,
 		Hint:                e.Hint,
 		Routine:             e.Routine,
 	}

@@ -16,12 +16,13 @@ type collector struct {
 	source  Source
 	version string
 
-	build, clients, servers, wait, queries, errors *prometheus.Desc
-	logins, cancels, panics, bytes, goroutines     *prometheus.Desc
-	unadmitted, looks, pinned, dropped             *prometheus.Desc
-	readings, failures, known, kept                *prometheus.Desc
-	config                                         configDescs
-	listen                                         listenDescs
+	build, clients, servers, queries, errors   *prometheus.Desc
+	logins, cancels, panics, bytes, goroutines *prometheus.Desc
+	unadmitted, looks, pinned, dropped         *prometheus.Desc
+	readings, failures, known, kept            *prometheus.Desc
+	config                                     configDescs
+	listen                                     listenDescs
+	accounts                                   accountDescs
 }
 
 func newCollector(s Source, version string) *collector {
@@ -33,7 +34,6 @@ func newCollector(s Source, version string) *collector {
 		build:      desc("build_info", "1, with the version of the proxy.", "version"),
 		clients:    desc("client_connections", "Client connections.", "database", "user", "state"),
 		servers:    desc("server_connections", "Server connections, from the dial until the server has closed them.", "database", "user", "node", "state"),
-		wait:       desc("queue_wait_seconds", "Time that clients waited for a server connection."),
 		queries:    desc("queries_total", "Statements executed: Query, Execute and FunctionCall messages."),
 		errors:     desc("errors_total", "Errors that clients were told, by who made them: a server or the proxy.", "source"),
 		logins:     desc("logins_total", "Clients that logged in."),
@@ -51,19 +51,21 @@ func newCollector(s Source, version string) *collector {
 		goroutines: desc("goroutines", "Goroutines of the proxy."),
 		config:     newConfigDescs(desc),
 		listen:     newListenDescs(desc),
+		accounts:   newAccountDescs(desc),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.clients, c.servers, c.wait, c.queries, c.errors, c.logins, c.unadmitted, c.cancels, c.panics, c.bytes, c.goroutines,
+		c.build, c.clients, c.servers, c.queries, c.errors, c.logins, c.unadmitted, c.cancels, c.panics, c.bytes, c.goroutines,
 		c.looks, c.pinned, c.dropped, c.readings, c.failures, c.known, c.kept,
 	} {
 		to <- d
 	}
 	c.config.describe(to)
 	c.listen.describe(to)
+	c.accounts.describe(to)
 }
 
 // Collect implements [prometheus.Collector].
@@ -85,8 +87,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		gauge(c.servers, n, l.Database, l.User, l.Node, l.State)
 	}
 	m := &s.Counted
-	counter(c.queries, m.Queries)
-	counter(c.errors, m.Errors, "server")
+	var sum meter.Account
+	for i := range s.Accounts {
+		sum.Sum(&s.Accounts[i].Account)
+	}
+	counter(c.queries, sum.Queries)
+	counter(c.errors, sum.Failures(), "server")
 	counter(c.errors, m.Refused, "proxy")
 	counter(c.logins, m.Logins)
 	for state, n := range byState(&m.Unadmitted) {
@@ -99,8 +105,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		counter(c.pinned, m.Pinned[i], reason)
 		counter(c.dropped, m.Dropped[i], reason)
 	}
-	counter(c.bytes, m.FromClient, "in")
-	counter(c.bytes, m.ToClient, "out")
+	counter(c.bytes, m.FromClient+sum.FromClient, "in")
+	counter(c.bytes, m.ToClient+sum.ToClient, "out")
 	for _, x := range sumCatalogs(s.Catalogs) {
 		counter(c.readings, x.Readings, x.Database, x.Node)
 		counter(c.failures, x.Failures, x.Database, x.Node)
@@ -112,7 +118,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		gauge(c.known, known, x.Database, x.Node)
 	}
 	c.listen.collect(s.Listeners, m, to)
-	to <- waits(c.wait, m)
+	c.accounts.collect(s.Accounts, to)
 	if s.Config != nil {
 		c.config.collect(s.Config, to)
 	}
@@ -127,17 +133,6 @@ func byState(counts *[pgerr.Count]uint64) map[string]uint64 {
 		}
 	}
 	return sums
-}
-
-// waits turns counts a bucket into counts up to a bound.
-func waits(d *prometheus.Desc, m *meter.Loop) prometheus.Metric {
-	upTo := make(map[float64]uint64, len(meter.WaitBounds))
-	var n uint64
-	for i, bound := range meter.WaitBounds {
-		n += m.Waits[i]
-		upTo[bound] = n
-	}
-	return prometheus.MustNewConstHistogram(d, n+m.Waits[len(meter.WaitBounds)], m.WaitSum, upTo)
 }
 
 // sumClients adds up what has the same labels, which Prometheus would refuse. Labels are UTF-8 in the result.

@@ -34,6 +34,7 @@ type Snapshot struct {
 	Catalogs  []Catalog
 	Listeners []Listener
 	Counted   meter.Loop // by all loops together, since the start
+	Accounts  []Account  // likewise
 	Config    *Config    // nil without a control plane
 }
 

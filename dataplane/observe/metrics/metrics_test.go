@@ -49,13 +49,19 @@ func want(t *testing.T, text string, lines ...string) {
 }
 
 func TestHandler(t *testing.T) {
-	m := meter.Loop{Queries: 7, Errors: 2, Refused: 1, Logins: 3, Cancels: 4, Panics: 5, FromClient: 100, ToClient: 200, Looks: 6, Notified: 8, Unnotified: 9}
+	m := meter.Loop{Refused: 1, Logins: 3, Cancels: 4, Panics: 5, FromClient: 100, ToClient: 200, Looks: 6, Notified: 8, Unnotified: 9}
 	m.Pin(pin.Temporary | pin.Lock)
 	m.Pin(pin.Lock)
 	m.Drop(pin.Listen)
-	m.Wait(200_000)        // up to 0.0005
-	m.Wait(2_000_000)      // up to 0.005
-	m.Wait(40_000_000_000) // beyond all
+	a := metrics.Account{Database: "shop", User: "ann", Node: "db:5432", Account: meter.Account{Queries: 5, Transactions: 4, Assignments: 3, Parses: 2, ServerParses: 1, FromClient: 10, ToClient: 20}}
+	a.Failed([2]byte{'4', '2'})
+	a.Failed([2]byte{'4', '2'})
+	for _, ns := range []int64{200_000, 2_000_000, 40_000_000_000} { // up to 0.00025, 0.0025, beyond all
+		a.Phases[meter.Queue].Add(ns)
+	}
+	b, c := a, metrics.Account{Account: meter.Account{Queries: 1}} // of nobody: there were too many
+	b.User, b.Account = "bob", meter.Account{Queries: 1}
+	b.Phases[meter.Queue].Add(1)
 	text, logs := scrape(t, metrics.Snapshot{
 		Clients:  []metrics.Clients{{"app", "ann", "idle", 2}, {"app", "ann", "active", 1}},
 		Servers:  []metrics.Servers{{"app", "ann", "db:5432", "idle", 4}},
@@ -65,7 +71,7 @@ func TestHandler(t *testing.T) {
 			{Database: "app", Node: "db:5432", Channels: 10, Subscriptions: 20, Notifications: 30, Losses: 40},
 			{Database: "b", Node: "db:5432", Connected: true},
 		},
-		Counted: m,
+		Counted: m, Accounts: []metrics.Account{a, b, c},
 	})
 	want(t, text,
 		`helios_client_connections{database="app",state="idle",user="ann"} 2`,
@@ -95,17 +101,27 @@ func TestHandler(t *testing.T) {
 		`helios_listener_losses_total{database="app",node="db:5432"} 44`,
 		`helios_notifications_delivered_total 8`,
 		`helios_notifications_dropped_total 9`,
-		`helios_client_bytes_total{direction="in"} 100`,
-		`helios_client_bytes_total{direction="out"} 200`,
-		`helios_queue_wait_seconds_bucket{le="0.0001"} 0`,
-		`helios_queue_wait_seconds_bucket{le="0.0005"} 1`,
-		`helios_queue_wait_seconds_bucket{le="0.001"} 1`,
-		`helios_queue_wait_seconds_bucket{le="0.005"} 2`,
-		`helios_queue_wait_seconds_bucket{le="30"} 2`,
-		`helios_queue_wait_seconds_bucket{le="+Inf"} 3`,
-		`helios_queue_wait_seconds_count 3`,
-		`helios_queue_wait_seconds_sum 40.0022`,
-		`# TYPE helios_queue_wait_seconds histogram`,
+		`helios_client_bytes_total{direction="in"} 110`,
+		`helios_client_bytes_total{direction="out"} 220`,
+		`helios_pool_queries_total{database="shop",node="db:5432",user="ann"} 5`,
+		`helios_pool_queries_total{database="shop",node="db:5432",user="bob"} 1`,
+		`helios_pool_queries_total{database="(others)",node="(others)",user="(others)"} 1`,
+		`helios_pool_transactions_total{database="shop",node="db:5432",user="ann"} 4`,
+		`helios_pool_assignments_total{database="shop",node="db:5432",user="ann"} 3`,
+		`helios_pool_bytes_total{database="shop",direction="in",node="db:5432",user="ann"} 10`,
+		`helios_pool_server_errors_total{class="42",database="shop",node="db:5432",user="ann"} 2`,
+		`helios_pool_parses_total{by="client",database="shop",node="db:5432",user="ann"} 2`,
+		`helios_pool_parses_total{by="server",database="shop",node="db:5432",user="ann"} 1`,
+		`helios_statement_seconds_bucket{database="shop",phase="queue",le="0.0001"} 1`,
+		`helios_statement_seconds_bucket{database="shop",phase="queue",le="0.00025"} 2`,
+		`helios_statement_seconds_bucket{database="shop",phase="queue",le="0.001"} 2`,
+		`helios_statement_seconds_bucket{database="shop",phase="queue",le="0.0025"} 3`,
+		`helios_statement_seconds_bucket{database="shop",phase="queue",le="30"} 3`,
+		`helios_statement_seconds_bucket{database="shop",phase="queue",le="+Inf"} 4`,
+		`helios_statement_seconds_count{database="shop",phase="queue"} 4`,
+		`helios_statement_seconds_sum{database="shop",phase="queue"} 40.002200001`,
+		`helios_statement_seconds_count{database="shop",phase="server"} 0`,
+		`# TYPE helios_statement_seconds histogram`,
 	)
 	for _, name := range []string{`helios_goroutines`, `helios_build_info\{version="[^"]+"\}`, `helios_process_resident_memory_bytes`} {
 		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).MatchString(text) {

@@ -6,13 +6,8 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 )
 
-// WaitBounds are the upper bounds of the queue-wait histogram, in seconds.
-var WaitBounds = [...]float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30}
-
 // Loop is what one loop has counted since it began.
 type Loop struct {
-	Queries    uint64 // Query, Execute and FunctionCall messages
-	Errors     uint64 // ErrorResponses of servers that went to clients
 	Refused    uint64 // ErrorResponses that the proxy made
 	Logins     uint64
 	Cancels    uint64
@@ -20,29 +15,13 @@ type Loop struct {
 	Looks      uint64 // server connections that were looked through after a transaction
 	Notified   uint64 // notifications that sessions got by a connection that listens for all
 	Unnotified uint64 // those that were dropped, as a session had no room for them
-	FromClient uint64 // bytes
+	FromClient uint64 // bytes of those who have not come to log in
 	ToClient   uint64
 
 	Unadmitted [pgerr.Count]uint64 // log-ins that were refused, by the error that the client was told
 
 	Pinned  [pin.Count]uint64 // sessions that came to keep their server connection, by reason
 	Dropped [pin.Count]uint64 // what sessions lost at the end of a transaction, by reason
-
-	Waits   [len(WaitBounds) + 1]uint64 // waits for a server connection, by bound; the last is beyond all
-	WaitSum float64                     // seconds
-}
-
-// Wait counts a wait of the given nanoseconds.
-func (m *Loop) Wait(ns int64) {
-	sec := float64(ns) / 1e9
-	m.WaitSum += sec
-	for i, b := range WaitBounds {
-		if sec <= b {
-			m.Waits[i]++
-			return
-		}
-	}
-	m.Waits[len(WaitBounds)]++
 }
 
 // Pin counts a session that keeps its server connection for these reasons.
@@ -61,8 +40,6 @@ func (m *Loop) Drop(what pin.Set) {
 
 // Add adds what o has counted.
 func (m *Loop) Add(o *Loop) {
-	m.Queries += o.Queries
-	m.Errors += o.Errors
 	m.Refused += o.Refused
 	m.Logins += o.Logins
 	m.Cancels += o.Cancels
@@ -79,8 +56,4 @@ func (m *Loop) Add(o *Loop) {
 	}
 	m.FromClient += o.FromClient
 	m.ToClient += o.ToClient
-	m.WaitSum += o.WaitSum
-	for i, n := range o.Waits {
-		m.Waits[i] += n
-	}
 }

@@ -48,6 +48,9 @@ type Options struct {
 	Listen         map[string]string // addresses that go before those of listeners, by name
 	StateDir       string
 	MaxConfigBytes int
+	// What the console's commands of these names do; nil: they are refused.
+	Reload   func(context.Context) error
+	Shutdown func(Ending)
 }
 
 // Membership is how a data plane belongs to a fleet.
@@ -83,6 +86,8 @@ type Server interface {
 	Addresses() map[string]string
 	// Drain lets every session end with its transaction, until ctx ends.
 	Drain(context.Context) error
+	// Leave takes in nobody new, until all have left or ctx ends.
+	Leave(context.Context) error
 	Close() error
 }
 

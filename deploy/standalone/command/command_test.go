@@ -118,6 +118,8 @@ func (p *plane) Drain(ctx context.Context) error {
 	}
 }
 
+func (p *plane) Leave(ctx context.Context) error { return p.Drain(ctx) }
+
 func (p *plane) Close() error { close(p.closed); return nil }
 
 // process is a program under test.
@@ -306,6 +308,36 @@ func TestDrainTimeout(t *testing.T) {
 		x.signals <- syscall.SIGINT
 		if code := <-x.exit; code != 0 || !strings.Contains(x.err.String(), "sessions were cut off") {
 			t.Errorf("%s: got %d\n%s", name, code, x.err.String())
+		}
+		<-x.closed
+	}
+}
+
+// TestWishes does what administrators want: the configuration is read again, and the program ends in each of the ways.
+func TestWishes(t *testing.T) {
+	for _, how := range []command.Ending{command.AtOnce, command.AfterTransactions, command.AfterClients} {
+		path := configFile(t, good)
+		x := start(newPlane(), "-c", path)
+		x.err.wait("heliosproxy ready")
+		if err := x.options.Reload(t.Context()); err != nil || len(x.applied) != 2 {
+			t.Errorf("%v, applied %d times", err, len(x.applied))
+		}
+		if err := os.WriteFile(path, []byte(invalid), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.options.Reload(t.Context()); err == nil || len(x.applied) != 2 {
+			t.Errorf("an invalid file: %v, applied %d times", err, len(x.applied))
+		}
+		x.options.Shutdown(how)
+		if how != command.AtOnce {
+			<-x.draining
+			if err := x.options.Reload(t.Context()); err == nil {
+				t.Error("it reads the file while it ends")
+			}
+			close(x.drained)
+		}
+		if code := <-x.exit; code != 0 {
+			t.Errorf("exit code %d", code)
 		}
 		<-x.closed
 	}

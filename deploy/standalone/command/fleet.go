@@ -96,21 +96,30 @@ func (p Program) join(f flags, o Options, m Membership) error {
 		return err
 	}
 	o.Log = log
+	w := newWishes()
+	o.Shutdown = w.end
 	plane, err := p.Join(o, m)
 	if err != nil {
 		return failed{fmt.Errorf("start: %w", err)}
 	}
 	log.Info("heliosproxy started", zap.String("version", version.String()), zap.String("node_id", o.NodeID), zap.Strings("control_plane", m.ControlPlanes),
 		zap.String("state_dir", o.StateDir), zap.Any("listeners", plane.Addresses()), zap.String("admin", o.AdminAddress), openFiles(log))
-	for s := range p.Signals {
-		if s == syscall.SIGHUP {
-			log.Info("SIGHUP does nothing here: the control plane sends what changes")
-			continue
+	for {
+		select {
+		case s, ok := <-p.Signals:
+			switch {
+			case !ok:
+				return nil
+			case s == syscall.SIGHUP:
+				log.Info("SIGHUP does nothing here: the control plane sends what changes")
+			default:
+				log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", f.drainTimeout))
+				return p.drain(log, plane, f.drainTimeout)
+			}
+		case how := <-w.endings:
+			return p.finish(log, plane, how, f.drainTimeout)
 		}
-		log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", f.drainTimeout))
-		return p.drain(log, plane, f.drainTimeout)
 	}
-	return nil
 }
 
 func (p Program) controlCommand() *cobra.Command {

@@ -26,6 +26,7 @@ type runner struct {
 	log   *zap.Logger
 	file  *configfile.File // in force
 	plane DataPlane
+	wishes
 }
 
 // run serves until a signal ends it.
@@ -34,7 +35,7 @@ func (p Program) run(f flags) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{Program: p, flags: f, log: log}
+	r := &runner{Program: p, flags: f, log: log, wishes: newWishes()}
 	if r.file, err = r.load(); err != nil {
 		return err
 	}
@@ -73,6 +74,7 @@ func (r *runner) options() Options {
 		Log: r.log, Config: r.flags.config, NodeID: r.flags.nodeID, Loops: b.Loops,
 		AdminAddress: b.AdminAddress, AdminToken: string(b.AdminToken), Listen: r.flags.addresses,
 		StateDir: r.flags.stateDir, MaxConfigBytes: r.flags.maxConfigBytes,
+		Reload: r.wishes.reload, Shutdown: r.wishes.end,
 	}
 	if r.flags.loopsSet {
 		o.Loops = r.flags.loops
@@ -107,21 +109,37 @@ func (r *runner) warnOfTrust() {
 	}
 }
 
-// serve obeys signals until the end.
+// serve obeys signals and administrators until the end.
 func (r *runner) serve() error {
-	for s := range r.Signals {
-		if s == syscall.SIGHUP {
-			r.reload()
-			continue
-		}
-		r.log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", r.drainTimeout()))
-		return r.drain(r.log, r.plane, r.drainTimeout())
-	}
-	return nil
+	end := r.obey()
+	close(r.over)
+	return end()
 }
 
-// reload reads the file again. Whatever is wrong, what is in force stays so.
-func (r *runner) reload() {
+// obey returns how to end.
+func (r *runner) obey() (end func() error) {
+	for {
+		select {
+		case s, ok := <-r.Signals:
+			switch {
+			case !ok:
+				return func() error { return nil }
+			case s == syscall.SIGHUP:
+				_ = r.again() // it has logged why not
+			default:
+				r.log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", r.drainTimeout()))
+				return func() error { return r.drain(r.log, r.plane, r.drainTimeout()) }
+			}
+		case done := <-r.reloads:
+			done <- r.again()
+		case how := <-r.endings:
+			return func() error { return r.finish(r.log, r.plane, how, r.drainTimeout()) }
+		}
+	}
+}
+
+// again reads the file again. Whatever is wrong, what is in force stays so.
+func (r *runner) again() error {
 	file, err := r.load()
 	if err == nil {
 		err = r.plane.Apply(file.Set)
@@ -131,12 +149,13 @@ func (r *runner) reload() {
 			err = errors.New("the file is invalid")
 		}
 		r.log.Error("configuration not reloaded, the one before stays in force", zap.String("file", r.flags.config), zap.Error(err))
-		return
+		return err
 	}
 	r.warnOfRestart(file.Bootstrap)
 	r.file = file
 	r.warnOfTrust()
 	r.log.Info("configuration reloaded", zap.String("file", r.flags.config), zap.Any("listeners", r.plane.Addresses()))
+	return nil
 }
 
 // warnOfRestart names the settings that are read at start only and now differ.
@@ -160,12 +179,29 @@ func (r *runner) drainTimeout() time.Duration {
 	return r.file.Bootstrap.DrainTimeout
 }
 
-// drain lets sessions end until the timeout and closes the data plane. Another signal ends it on the spot.
+// finish ends the data plane as an administrator wants it.
+func (p Program) finish(log *zap.Logger, plane Server, how Ending, timeout time.Duration) error {
+	log.Info("ending on an administrator's behalf", zap.Int("how", int(how)))
+	switch how {
+	case AfterTransactions:
+		return p.drain(log, plane, timeout)
+	case AfterClients:
+		return p.wait(context.Background(), log, plane, plane.Leave)
+	}
+	return p.wait(context.Background(), log, plane, func(context.Context) error { return nil })
+}
+
+// drain lets sessions end until the timeout and closes the data plane.
 func (p Program) drain(log *zap.Logger, plane Server, timeout time.Duration) error {
 	ctx, stop := context.WithTimeout(context.Background(), timeout)
 	defer stop()
+	return p.wait(ctx, log, plane, plane.Drain)
+}
+
+// wait closes the data plane when drain has returned. A signal ends it on the spot.
+func (p Program) wait(ctx context.Context, log *zap.Logger, plane Server, drain func(context.Context) error) error {
 	drained := make(chan error, 1)
-	go func() { drained <- plane.Drain(ctx) }()
+	go func() { drained <- drain(ctx) }()
 	for {
 		select {
 		case s := <-p.Signals:

@@ -66,7 +66,15 @@ func Standalone(o command.Options) (command.DataPlane, error) {
 func newProxy(o command.Options) (*data.Proxy, error) {
 	return data.New(data.Options{
 		Log: o.Log, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
+		Reload: o.Reload, Shutdown: func(how data.Shutdown) { o.Shutdown(endings()[how]) },
 	})
+}
+
+// endings are the ways to end as the command line calls them.
+func endings() map[data.Shutdown]command.Ending {
+	return map[data.Shutdown]command.Ending{
+		data.Immediately: command.AtOnce, data.WaitForServers: command.AfterTransactions, data.WaitForClients: command.AfterClients,
+	}
 }
 
 // applyPatience is how long a configuration may take to come in force.

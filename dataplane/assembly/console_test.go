@@ -1,0 +1,337 @@
+package assembly
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// console connects to the admin console.
+func consoleAt(t testing.TB, addr string) *pgconn.PgConn {
+	t.Helper()
+	c, err := from("127.0.0.1", addr, "postgres", "pgbouncer", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// tell runs a command and returns the SQLSTATE and the words of a refusal, or nothing.
+func tell(c *pgconn.PgConn, sql string) string {
+	_, err := c.Exec(context.Background(), sql).ReadAll()
+	return turnedDown(err)
+}
+
+// rows runs a command and returns its rows by column.
+func rows(t testing.TB, c *pgconn.PgConn, sql string) (all []map[string]string) {
+	t.Helper()
+	results, err := c.Exec(context.Background(), sql).ReadAll()
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	for _, r := range results {
+		for _, row := range r.Rows {
+			m := map[string]string{}
+			for i, f := range r.FieldDescriptions {
+				m[f.Name] = string(row[i])
+			}
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// patient is a configuration whose console waits for so long.
+func patient(set *resource.Set, wait time.Duration) *resource.Set {
+	set.Consoles = map[string]*heliosv1.Console{resource.ConsoleName: {Name: resource.ConsoleName, WaitTimeout: durationpb.New(wait)}}
+	return set
+}
+
+// TestConsoleRights lets in whom the configuration names, or who is trusted and near, and nobody else.
+func TestConsoleRights(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
+	for _, name := range []string{"ops", "watch", "app"} {
+		set.Users[name] = &heliosv1.User{Name: name, Secret: secret("right")}
+	}
+	p, addr := start(t, set)
+	try := func(user, database, sql string) string {
+		c, err := from("127.0.0.1", addr, user, database, "right")
+		if err != nil {
+			return turnedDown(err)
+		}
+		defer c.Close(context.Background())
+		return tell(c, sql)
+	}
+	const closed = `42501 user "app" may not use the console`
+	if got := try("app", "pgbouncer", "SHOW POOLS"); got != closed { // he has proved who he is: that is not trust
+		t.Errorf("nobody is named: %s", got)
+	}
+	named := *set
+	named.Consoles = map[string]*heliosv1.Console{resource.ConsoleName: {Name: resource.ConsoleName, AdminUsers: []string{"ops"}, StatsUsers: []string{"watch"}}}
+	if _, err := p.Apply(&named, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ user, database, sql, want string }{
+		{"ops", "pgbouncer", "SHOW POOLS", ""},
+		{"ops", "heliosproxy", "RECONNECT", ""},
+		{"watch", "pgbouncer", "SHOW STATS", ""},
+		{"watch", "pgbouncer", "PAUSE", "42501 PAUSE may be used by administrators only"},
+		{"app", "pgbouncer", "SHOW POOLS", closed},
+		{"nobody", "pgbouncer", "SHOW POOLS", `28P01 password authentication failed for user "nobody"`},
+	} {
+		if got := try(c.user, c.database, c.sql); got != c.want {
+			t.Errorf("%s, %s: %s, want %s", c.user, c.sql, got, c.want)
+		}
+	}
+	// Who is no longer named is sent away.
+	c, err := from("127.0.0.1", addr, "ops", "pgbouncer", "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if _, err := p.Apply(set, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := tell(c, "SHOW POOLS"); !strings.HasPrefix(got, "57P01") {
+		t.Errorf("somebody who was named: %s", got)
+	}
+}
+
+// TestConsoleShows agrees with what PostgreSQL says of the connections, and drivers can read it in the extended protocol.
+func TestConsoleShows(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), func(o *Options) { o.Loops = 2 })
+	c := consoleAt(t, addr)
+	busy, idle := connect(t, addr, "postgres", "application_name", "busy"), connect(t, addr, "postgres")
+	want(t, idle, "SELECT 1", "1")
+	want(t, busy, "BEGIN", "")
+	pid := ask(busy, "SELECT pg_backend_pid()")
+	prepare(t, busy, "s", "SELECT 1")
+	var server, client map[string]string
+	for _, s := range rows(t, c, "SHOW SERVERS") {
+		if s["state"] == "active" {
+			server = s
+		}
+	}
+	for _, x := range rows(t, c, "SHOW CLIENTS") {
+		if x["state"] == "active" {
+			client = x
+		}
+	}
+	if server["remote_pid"] != pid || server["link"] != client["ptr"] || client["link"] != server["ptr"] || server["application_name"] != "busy" ||
+		client["application_name"] != "busy" || client["prepared_statements"] != "1" || server["prepared_statements"] != "1" {
+		t.Errorf("process %s, server %v, client %v", pid, server, client)
+	}
+	at, _ := time.Parse("2006-01-02 15:04:05 MST", client["connect_time"])
+	if time.Since(at) > time.Minute {
+		t.Errorf("it is connected since %s", client["connect_time"])
+	}
+	pools := rows(t, c, "SHOW POOLS")
+	n := pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]
+	if len(pools) != 1 || pools[0]["cl_active"] != "2" || pools[0]["sv_active"] != "1" || fmt.Sprint(len(rows(t, c, "SHOW SERVERS"))) != n {
+		t.Errorf("%s connections, pools %v", n, pools)
+	}
+	waits := make(chan string)
+	for range 3 {
+		go func() { waits <- ask(connect(t, addr, "postgres"), "SELECT pg_sleep(0.5), 1") }()
+	}
+	eventually(t, 5*time.Second, "somebody waits", func() bool {
+		p := rows(t, c, "SHOW POOLS")[0]
+		return p["cl_waiting"] == "1" && p["sv_active"] == "3" && p["maxwait_us"] != "0"
+	})
+	for range 3 {
+		<-waits
+	}
+	want(t, busy, "COMMIT", "")
+	for _, s := range rows(t, c, "SHOW STATS") {
+		if s["total_xact_count"] != "5" || s["total_query_count"] != "7" || s["total_client_parse_count"] != "1" || s["total_wait_time"] == "0" || s["total_received"] == "0" {
+			t.Errorf("%v", s)
+		}
+	}
+	x, err := pgx.Connect(context.Background(), "postgres://postgres@"+addr+"/pgbouncer?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close(context.Background())
+	var database string
+	var port, size int
+	var queries float64
+	if err := x.QueryRow(context.Background(), "SHOW DATABASES").Scan(nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
+		t.Error(err)
+	}
+	all, err := x.Query(context.Background(), "SHOW DATABASES")
+	for all.Next() {
+		if err := all.Scan(&database, nil, &port, nil, nil, &size, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if err != nil || database != "postgres" || port != pg.Primary.Port() || size != 3 {
+		t.Errorf("%s, %d, %d, %v", database, port, size, err)
+	}
+	stats, err := x.Query(context.Background(), "SHOW STATS_TOTALS")
+	for stats.Next() {
+		if err := stats.Scan(&database, nil, nil, &queries, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if err != nil || queries != 7 {
+		t.Errorf("%v queries, %v", queries, err)
+	}
+}
+
+// TestConsoleRefusals refuses what is not there.
+func TestConsoleRefusals(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Databases = map[string]*heliosv1.Database{"postgres": {Name: "postgres", Cluster: "main", PoolProfile: "default"}}
+	_, addr := start(t, set)
+	c := consoleAt(t, addr)
+	for sql, want := range map[string]string{
+		"PAUSE moon":                 `3D000 there is no database "moon"`,
+		"RESUME moon":                `3D000 there is no database "moon"`,
+		"KILL moon":                  `3D000 there is no database "moon"`,
+		"DISABLE pgbouncer":          `3D000 there is no database "pgbouncer"`,
+		"KILL_CLIENT 1000":           "42704 there is no client 1000",
+		"SET moon = 1":               "22023 cannot set moon: SHOW CONFIG lists what can be set here; the rest is said by the configuration",
+		"SET query_wait_timeout = 0": `22023 cannot set query_wait_timeout: "0" is not a number from 1 on`,
+		"RELOAD":                     "0A000 RELOAD is not for this proxy to do: a control plane sends it what is new",
+		"SHUTDOWN":                   "0A000 SHUTDOWN is not for this proxy to do: it is part of another program",
+	} {
+		if got := tell(c, sql); got != want {
+			t.Errorf("%s: %s\nwant %s", sql, got, want)
+		}
+	}
+}
+
+// TestConsoleDisable lets nobody new into a database, and those go on who are in.
+func TestConsoleDisable(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	c, in := consoleAt(t, addr), connect(t, addr, "postgres")
+	if got := tell(c, "DISABLE postgres"); got != "" {
+		t.Fatal(got)
+	}
+	_, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+	if got := turnedDown(err); got != `55000 database "postgres" is not currently accepting connections` {
+		t.Errorf("somebody new: %s", got)
+	}
+	want(t, in, "SELECT 1", "1")
+	if got := rows(t, c, "SHOW DATABASES")[1]; got["disabled"] != "1" {
+		t.Errorf("%v", got)
+	}
+	if got := tell(c, "ENABLE postgres"); got != "" {
+		t.Fatal(got)
+	}
+	want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+}
+
+// TestConsoleSet changes a setting until a configuration comes in force.
+func TestConsoleSet(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	p, addr := start(t, set)
+	c := consoleAt(t, addr)
+	value := func(key string) string {
+		for _, r := range rows(t, c, "SHOW CONFIG") {
+			if r["key"] == key {
+				return r["value"] + " " + r["changeable"]
+			}
+		}
+		return ""
+	}
+	for _, sql := range []string{"SET default_pool_size = 2", "SET query_wait_timeout = '3 s'", "SET query_wait_timeout TO 3s"} {
+		if got := tell(c, sql); got != "" && !strings.Contains(sql, "3 s") {
+			t.Error(got)
+		}
+	}
+	a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	want(t, a, "BEGIN", "")
+	want(t, b, "SELECT 1", "1") // there is room for two
+	if value("default_pool_size") != "2 yes" || value("query_wait_timeout") != "3 yes" || value("pool_mode") != "transaction no" {
+		t.Errorf("%s, %s", value("default_pool_size"), value("query_wait_timeout"))
+	}
+	if _, err := p.Apply(set, nil); err != nil {
+		t.Fatal(err)
+	}
+	if value("default_pool_size") != "1 yes" {
+		t.Errorf("a new configuration: %s", value("default_pool_size"))
+	}
+}
+
+// TestConsoleKill ends the clients of a database, or one, and holds who comes next until RESUME.
+func TestConsoleKill(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	pg.Primary.Exec(t, "CREATE DATABASE other")
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	c := consoleAt(t, addr)
+	idle, busy := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	other, err := from("127.0.0.1", addr, "postgres", "other", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	runs := make(chan string, 1)
+	go func() { runs <- ask(busy, "SELECT pg_sleep(60)") }()
+	eventually(t, 5*time.Second, "the statement runs", func() bool { return rows(t, c, "SHOW POOLS")[1]["sv_active"] == "1" })
+	if got := tell(c, "KILL postgres"); got != "" {
+		t.Fatal(got)
+	}
+	const ended = "57P01 terminating connection due to administrator command"
+	if got := <-runs; got != ended {
+		t.Errorf("who has a statement under way: %s", got)
+	}
+	if got := ask(idle, "SELECT 1"); got != ended {
+		t.Errorf("who is idle: %s", got)
+	}
+	want(t, other, "SELECT 1", "1")
+	if n := pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]; n != "0" {
+		t.Errorf("%s server connections are left", n)
+	}
+	next := make(chan string, 1)
+	go func() {
+		x, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+		if err != nil {
+			next <- err.Error()
+			return
+		}
+		defer x.Close(context.Background())
+		next <- ask(x, "SELECT 7")
+	}()
+	eventually(t, 5*time.Second, "the next one waits", func() bool {
+		all := rows(t, c, "SHOW CLIENTS")
+		return len(all) == 2 && all[1]["state"] == "waiting"
+	})
+	if got := tell(c, "RESUME postgres"); got != "" {
+		t.Error(got)
+	}
+	if got := <-next; got != "7" {
+		t.Errorf("who has come next: %s", got)
+	}
+	for _, x := range rows(t, c, "SHOW CLIENTS") {
+		if got := tell(c, "KILL_CLIENT "+x["id"]); got != "" {
+			t.Error(got)
+		}
+	}
+	if got := ask(other, "SELECT 1"); got != ended {
+		t.Errorf("KILL_CLIENT: %s", got)
+	}
+}

@@ -1,0 +1,283 @@
+package assembly
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/console"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/pkg/version"
+)
+
+// desk is the proxy as an administrator sees it.
+type desk struct {
+	p     *Proxy
+	stats *stats
+}
+
+// eachConn calls yield for each client connection, on its loop's thread.
+func (p *Proxy) eachConn(yield func(*serve.Conn)) {
+	for _, l := range p.group.Loops() {
+		l.PostWait(func() { l.Local.(*serve.Local).Each(yield) })
+	}
+}
+
+// Clients implements [console.Desk].
+func (d desk) Clients() (all []console.Client) {
+	d.p.eachConn(func(c *serve.Conn) {
+		if !c.Administers() {
+			all = append(all, c.Describe())
+		}
+	})
+	slices.SortFunc(all, func(a, b console.Client) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Servers implements [console.Desk].
+func (d desk) Servers() (all []console.Server) {
+	whose := map[*backend.Conn]*serve.Conn{}
+	for _, l := range d.p.group.Loops() {
+		l.PostWait(func() {
+			clear(whose)
+			l.Local.(*serve.Local).Each(func(c *serve.Conn) {
+				if s := c.Lease(); s != nil {
+					whose[s] = c
+				}
+			})
+			d.p.hub.Pools.Each(func(p *pool.Pool) {
+				p.Each(l, func(s *backend.Conn) { all = append(all, serve.DescribeServer(p, s, whose[s])) })
+			})
+		})
+	}
+	slices.SortFunc(all, func(a, b console.Server) int {
+		return cmp.Or(cmp.Compare(a.Database, b.Database), cmp.Compare(a.User, b.User), cmp.Compare(a.PID, b.PID))
+	})
+	return all
+}
+
+// poolKey is a pool as the console shows it: it may be there for several databases.
+type poolKey struct {
+	database string
+	pool     *pool.Pool
+}
+
+// Pools implements [console.Desk]. The connections of a pool that clients know under several names are shown at the first of them.
+func (d desk) Pools() []console.Pool {
+	rows := map[poolKey]*console.Pool{}
+	snap := d.p.current.Load()
+	row := func(db string, p *pool.Pool) *console.Pool {
+		k := poolKey{db, p}
+		x := rows[k]
+		if x == nil {
+			x = &console.Pool{Database: db, User: p.User, Node: p.Node, ServerDatabase: p.Database, Mode: snap.Mode(db), MaxServers: p.Profile().Max}
+			rows[k] = x
+		}
+		return x
+	}
+	d.p.hub.Pools.Each(func(p *pool.Pool) {
+		first := p.Database
+		for i, as := range d.p.hub.Pools.Aliases(p) {
+			if row(as.Database, p); i == 0 {
+				first = as.Database
+			}
+		}
+		x := row(first, p)
+		x.Login = p.Opening()
+		for _, l := range d.p.group.Loops() {
+			l.PostWait(func() {
+				p.Each(l, func(s *backend.Conn) { count(x, s.State()) })
+			})
+		}
+	})
+	d.p.eachConn(func(c *serve.Conn) {
+		if c.Pool() == nil || c.Administers() {
+			return
+		}
+		x := row(c.Database(), c.Pool())
+		about := c.Describe()
+		switch about.State {
+		case "waiting":
+			x.Waiting++
+			x.MaxWait = max(x.MaxWait, about.Wait)
+		default:
+			x.ClientsActive++
+		}
+		if about.PinnedBy != "" {
+			x.Pinned++
+		}
+	})
+	all := make([]console.Pool, 0, len(rows))
+	for _, x := range rows {
+		all = append(all, *x)
+	}
+	slices.SortFunc(all, func(a, b console.Pool) int {
+		return cmp.Or(cmp.Compare(a.Database, b.Database), cmp.Compare(a.User, b.User), cmp.Compare(a.Node, b.Node))
+	})
+	return all
+}
+
+// count counts a server connection that is logged in by its state.
+func count(x *console.Pool, state string) {
+	switch state {
+	case "idle":
+		x.Idle++
+	case "active", "replication":
+		x.Active++
+	case "cleaning":
+		x.Tested++
+	case "cancelling":
+		x.BeingCancelled++
+	case "closing":
+		x.Closing++
+	}
+}
+
+// Databases implements [console.Desk].
+func (d desk) Databases() []console.Database {
+	snap := d.p.current.Load()
+	byName := map[string]*console.Database{}
+	all, held := d.p.hub.Gates.Held()
+	add := func(name string) *console.Database {
+		if x := byName[name]; x != nil {
+			return x
+		}
+		about, ok := snap.About(name)
+		if !ok {
+			return &console.Database{}
+		}
+		x := &about
+		x.Paused, x.Disabled = all || slices.Contains(held, name), d.p.hub.Gates.Disabled(name)
+		byName[name] = x
+		return x
+	}
+	for _, name := range snap.Databases() {
+		add(name)
+	}
+	for _, p := range d.Pools() {
+		add(p.Database).Servers += p.Active + p.Idle + p.Tested + p.BeingCancelled + p.Closing + p.Login
+	}
+	d.p.eachConn(func(c *serve.Conn) {
+		if c.Pool() != nil && !c.Administers() {
+			add(c.Database()).Clients++
+		}
+	})
+	rows := []console.Database{{Name: "pgbouncer", Database: "pgbouncer", ForceUser: "pgbouncer", Mode: "statement"}}
+	for _, x := range byName {
+		rows = append(rows, *x)
+	}
+	slices.SortFunc(rows, func(a, b console.Database) int { return cmp.Compare(a.Name, b.Name) })
+	return rows
+}
+
+// Users implements [console.Desk].
+func (d desk) Users() []console.User {
+	byName := map[string]*console.User{}
+	add := func(name string) *console.User {
+		if byName[name] == nil {
+			byName[name] = &console.User{Name: name}
+		}
+		return byName[name]
+	}
+	for name, max := range d.p.current.Load().Users {
+		add(name).MaxClients = max
+	}
+	d.p.eachConn(func(c *serve.Conn) {
+		if c.Pool() != nil {
+			add(c.User()).ClientsOpen++
+		}
+	})
+	for _, p := range d.Pools() {
+		add(p.User).Servers += p.Active + p.Idle + p.Tested + p.BeingCancelled + p.Closing + p.Login
+	}
+	all := make([]console.User, 0, len(byName))
+	for _, x := range byName {
+		all = append(all, *x)
+	}
+	slices.SortFunc(all, func(a, b console.User) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Stats implements [console.Desk].
+func (d desk) Stats() []console.Stats { return d.stats.show(d.p.counts()) }
+
+// Lists implements [console.Desk].
+func (d desk) Lists() []console.Count {
+	clients, logins, servers := 0, 0, 0
+	d.p.eachConn(func(c *serve.Conn) {
+		clients++
+		if c.Pool() == nil && !c.Administers() {
+			logins++
+		}
+	})
+	pools := 0
+	d.p.hub.Pools.Each(func(p *pool.Pool) {
+		pools++
+		n, _ := p.Total()
+		servers += n
+	})
+	return []console.Count{
+		{What: "databases", N: len(d.Databases())},
+		{What: "users", N: len(d.Users())},
+		{What: "peers"},
+		{What: "pools", N: pools},
+		{What: "peer_pools"},
+		{What: "free_clients"},
+		{What: "used_clients", N: clients},
+		{What: "login_clients", N: logins},
+		{What: "free_servers"},
+		{What: "used_servers", N: servers},
+		{What: "dns_names"},
+		{What: "dns_zones"},
+		{What: "dns_queries"},
+		{What: "dns_pending"},
+	}
+}
+
+// Memory implements [console.Desk]: what Go's runtime has, as there are no slabs.
+func (d desk) Memory() []console.Memory {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return []console.Memory{
+		{Name: "heap", Size: 1, Used: int(m.HeapInuse), Free: int(m.HeapIdle - m.HeapReleased), Bytes: int(m.HeapSys - m.HeapReleased)},
+		{Name: "stacks", Size: 1, Used: int(m.StackInuse), Bytes: int(m.StackSys)},
+	}
+}
+
+// Hosts implements [console.Desk]: names are asked of the system at each connection, and not kept.
+func (d desk) Hosts() []console.Host { return nil }
+
+// State implements [console.Desk].
+func (d desk) State() console.State {
+	all, _ := d.p.hub.Gates.Held()
+	suspended := d.p.suspended.Load()
+	return console.State{Paused: all && !suspended, Suspended: suspended}
+}
+
+// Version implements [console.Desk].
+func (d desk) Version() string {
+	return fmt.Sprintf("HeliosProxy %s (console of PgBouncer %s)", version.String(), console.Speaks)
+}
+
+// counts sums up what loops have counted by database.
+func (p *Proxy) counts() map[string]*meter.Account {
+	sums := map[string]*meter.Account{}
+	for _, l := range p.group.Loops() {
+		l.PostWait(func() {
+			l.Local.(*serve.Local).Accounts(func(k serve.AccountKey, a *meter.Account) {
+				name := cmp.Or(k.Database, "(others)")
+				if sums[name] == nil {
+					sums[name] = &meter.Account{}
+				}
+				sums[name].Sum(a)
+			})
+		})
+	}
+	return sums
+}
+
+var _ console.Desk = desk{}

@@ -1,0 +1,209 @@
+package assembly
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/console"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// setting is something that SET changes, under PgBouncer's name, until a configuration comes in force again.
+type setting struct {
+	key  string
+	def  string // PgBouncer shows what it would be
+	get  func(*heliosv1.Limits, *heliosv1.PoolProfile) string
+	put  func(l *heliosv1.Limits, all []*heliosv1.PoolProfile, n int64)
+	unit time.Duration // of a time; 0: it is a number
+	min  int64
+}
+
+// settings are those. What a pool profile says is shown as the profile "default", or the first, says it, and set in all of them.
+func settings() []setting {
+	seconds := func(d *durationpb.Duration) string { return strconv.Itoa(int(d.AsDuration() / time.Second)) }
+	number := func(n uint32) string { return strconv.Itoa(int(n)) }
+	each := func(set func(*heliosv1.PoolProfile, int64)) func(*heliosv1.Limits, []*heliosv1.PoolProfile, int64) {
+		return func(_ *heliosv1.Limits, all []*heliosv1.PoolProfile, n int64) {
+			for _, p := range all {
+				set(p, n)
+			}
+		}
+	}
+	limit := func(set func(*heliosv1.Limits, int64)) func(*heliosv1.Limits, []*heliosv1.PoolProfile, int64) {
+		return func(l *heliosv1.Limits, _ []*heliosv1.PoolProfile, n int64) { set(l, n) }
+	}
+	return []setting{
+		{
+			key: "client_login_timeout", def: "30", min: 1, unit: time.Second,
+			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return seconds(l.GetLoginTimeout()) },
+			put: limit(func(l *heliosv1.Limits, n int64) { l.LoginTimeout = durationpb.New(time.Duration(n)) }),
+		},
+		{
+			key: "default_pool_size", def: "100", min: 1,
+			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return number(p.GetMaxConnections()) },
+			put: each(func(p *heliosv1.PoolProfile, n int64) { p.MaxConnections = uint32(n) }),
+		},
+		{
+			key: "max_client_conn", def: "0",
+			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxClients()) },
+			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxClients = uint32(n) }),
+		},
+		{
+			key: "max_db_client_connections", def: "0",
+			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxClientsPerDatabase()) },
+			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxClientsPerDatabase = uint32(n) }),
+		},
+		{
+			key: "max_user_client_connections", def: "0",
+			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxClientsPerUser()) },
+			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxClientsPerUser = uint32(n) }),
+		},
+		{
+			key: "max_prepared_statements", def: "100", min: 1,
+			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxPreparedPerServer()) },
+			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxPreparedPerServer = uint32(n) }),
+		},
+		{
+			key: "query_wait_timeout", def: "30", min: 1, unit: time.Second,
+			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(p.GetAcquireTimeout()) },
+			put: each(func(p *heliosv1.PoolProfile, n int64) { p.AcquireTimeout = durationpb.New(time.Duration(n)) }),
+		},
+		{
+			key: "server_connect_timeout", def: "5", min: 1, unit: time.Second,
+			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(p.GetConnectTimeout()) },
+			put: each(func(p *heliosv1.PoolProfile, n int64) { p.ConnectTimeout = durationpb.New(time.Duration(n)) }),
+		},
+		{
+			key: "server_idle_timeout", def: "300", unit: time.Second,
+			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(p.GetIdleTimeout()) },
+			put: each(func(p *heliosv1.PoolProfile, n int64) { p.IdleTimeout = durationpb.New(time.Duration(n)) }),
+		},
+	}
+}
+
+// Settings implements [console.Desk].
+func (d desk) Settings() []console.Setting {
+	d.p.mu.Lock()
+	set := d.p.overridden(d.p.applied, d.p.overrides)
+	d.p.mu.Unlock()
+	var all []console.Setting
+	for _, s := range settings() {
+		all = append(all, console.Setting{Key: s.key, Value: s.get(set.Limits[resource.LimitsName], usual(set)), Default: s.def, Changeable: true})
+	}
+	p := usual(set)
+	for key, v := range map[string]string{
+		"pool_mode": modeName(p.GetMode()), "console_wait_timeout": fmt.Sprint(int(set.Consoles[resource.ConsoleName].GetWaitTimeout().AsDuration() / time.Second)),
+	} {
+		all = append(all, console.Setting{Key: key, Value: v, Default: v})
+	}
+	slices.SortFunc(all, func(a, b console.Setting) int {
+		if a.Key < b.Key {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+func modeName(m heliosv1.PoolMode) string {
+	return map[heliosv1.PoolMode]string{
+		heliosv1.PoolMode_POOL_MODE_SESSION: "session", heliosv1.PoolMode_POOL_MODE_TRANSACTION: "transaction", heliosv1.PoolMode_POOL_MODE_STATEMENT: "statement",
+	}[m]
+}
+
+// usual is the pool profile that is shown for all.
+func usual(set *resource.Set) *heliosv1.PoolProfile {
+	if p := set.PoolProfiles["default"]; p != nil {
+		return p
+	}
+	for _, name := range slices.Sorted(maps.Keys(set.PoolProfiles)) {
+		return set.PoolProfiles[name]
+	}
+	return nil
+}
+
+// Set implements [console.Desk].
+func (d desk) Set(key, value string) error {
+	s, n, err := read(key, value)
+	if err != nil {
+		return err
+	}
+	p := d.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.applied == nil {
+		return pgerr.New(pgerr.NotReady)
+	}
+	overrides := map[string]string{s.key: strconv.FormatInt(n, 10)}
+	for k, v := range p.overrides {
+		if k != s.key {
+			overrides[k] = v
+		}
+	}
+	set := p.overridden(p.applied, overrides)
+	if err := set.Validate(); err != nil {
+		return pgerr.New(pgerr.ConsoleSetting, key, err.Error())
+	}
+	if _, err := p.apply(set, nil); err != nil {
+		return pgerr.New(pgerr.ConsoleSetting, key, err.Error())
+	}
+	d.told("SET "+key, "")
+	p.overrides = overrides
+	return nil
+}
+
+// read reads a value of SET: a number, or a time in seconds or with a unit.
+func read(key, value string) (s setting, n int64, err error) {
+	i := slices.IndexFunc(settings(), func(s setting) bool { return s.key == key })
+	if i < 0 {
+		return s, 0, pgerr.New(pgerr.ConsoleSetting, key, "SHOW CONFIG lists what can be set here; the rest is said by the configuration")
+	}
+	s = settings()[i]
+	n, err = strconv.ParseInt(value, 10, 32)
+	if s.unit > 0 {
+		if err == nil {
+			n *= int64(s.unit)
+		} else if d, e := time.ParseDuration(value); e == nil {
+			n, err = int64(d), nil
+		}
+	}
+	if err != nil || n < s.min*max(1, int64(s.unit)) || n < 0 {
+		return s, 0, pgerr.New(pgerr.ConsoleSetting, key, fmt.Sprintf("%q is not a number from %d on", value, s.min))
+	}
+	return s, n, nil
+}
+
+// overridden is a configuration with what was set on the console. The configuration itself stays as it is.
+func (p *Proxy) overridden(set *resource.Set, overrides map[string]string) *resource.Set {
+	if set == nil {
+		set = &resource.Set{}
+		set.Complete()
+	}
+	if len(overrides) == 0 {
+		return set
+	}
+	with := *set
+	l := proto.Clone(set.Limits[resource.LimitsName]).(*heliosv1.Limits)
+	with.Limits = map[string]*heliosv1.Limits{resource.LimitsName: l}
+	with.PoolProfiles = map[string]*heliosv1.PoolProfile{}
+	var profiles []*heliosv1.PoolProfile
+	for name, x := range set.PoolProfiles {
+		with.PoolProfiles[name] = proto.Clone(x).(*heliosv1.PoolProfile)
+		profiles = append(profiles, with.PoolProfiles[name])
+	}
+	for _, s := range settings() {
+		if v, ok := overrides[s.key]; ok {
+			n, _ := strconv.ParseInt(v, 10, 64)
+			s.put(l, profiles, n)
+		}
+	}
+	return &with
+}

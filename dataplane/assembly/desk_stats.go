@@ -1,0 +1,82 @@
+package assembly
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/console"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+)
+
+// statsPeriod is how often averages are made (PgBouncer's stats_period).
+const statsPeriod = time.Minute
+
+// stats remembers what was counted a period ago, and one before that, for the averages between the two.
+type stats struct {
+	mu            sync.Mutex
+	then, now     map[string]console.Counts
+	thenAt, nowAt time.Time
+}
+
+func newStats(start time.Time) *stats {
+	return &stats{now: map[string]console.Counts{}, nowAt: start, thenAt: start}
+}
+
+// tick begins a period.
+func (s *stats) tick(at time.Time, counted map[string]*meter.Account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.then, s.thenAt = s.now, s.nowAt
+	s.now, s.nowAt = map[string]console.Counts{}, at
+	for name, a := range counted {
+		s.now[name] = countsOf(a)
+	}
+}
+
+// show is what is counted by now, and how it grew in the period that has ended last.
+func (s *stats) show(counted map[string]*meter.Account) []console.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []console.Stats
+	for _, name := range slices.Sorted(maps.Keys(counted)) {
+		all = append(all, console.Stats{
+			Database: name, Total: countsOf(counted[name]), Last: minus(s.now[name], s.then[name]), Period: s.nowAt.Sub(s.thenAt),
+		})
+	}
+	return all
+}
+
+func countsOf(a *meter.Account) console.Counts {
+	h := &a.Phases
+	wait := h[meter.Queue].Sum + h[meter.Connect].Sum
+	return console.Counts{
+		Assignments: a.Assignments, Transactions: a.Transactions, Queries: a.Queries, Received: a.FromClient, Sent: a.ToClient,
+		TransactionTime: time.Duration(a.TransactionTime), QueryTime: time.Duration(h[meter.Server].Sum + h[meter.Client].Sum),
+		WaitTime: time.Duration(wait), ClientParses: a.Parses, ServerParses: a.ServerParses, ClientBind: a.Binds,
+	}
+}
+
+func minus(a, b console.Counts) console.Counts {
+	return console.Counts{
+		Assignments: a.Assignments - b.Assignments, Transactions: a.Transactions - b.Transactions, Queries: a.Queries - b.Queries,
+		Received: a.Received - b.Received, Sent: a.Sent - b.Sent,
+		TransactionTime: a.TransactionTime - b.TransactionTime, QueryTime: a.QueryTime - b.QueryTime, WaitTime: a.WaitTime - b.WaitTime,
+		ClientParses: a.ClientParses - b.ClientParses, ServerParses: a.ServerParses - b.ServerParses, ClientBind: a.ClientBind - b.ClientBind,
+	}
+}
+
+// keepStats begins a period each minute, until the proxy is closed.
+func (p *Proxy) keepStats(s *stats) {
+	tick := time.NewTicker(statsPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case at := <-tick.C:
+			s.tick(at, p.counts())
+		case <-p.done:
+			return
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package assembly
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// TestPauseTimeout gives up where a transaction does not end, and lets everybody go on.
+func TestPauseTimeout(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, patient(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 300*time.Millisecond))
+	c, busy, other := consoleAt(t, addr), connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	want(t, busy, "BEGIN", "")
+	for _, sql := range []string{"PAUSE", "PAUSE postgres", "SUSPEND"} {
+		if got := tell(c, sql); !strings.HasPrefix(got, "57014 "+strings.Fields(sql)[0]+" has given up after 300ms: 1 clients ") {
+			t.Errorf("%s: %s", sql, got)
+		}
+		want(t, other, "SELECT 1", "1")
+	}
+	want(t, busy, "SELECT 2", "2")
+	want(t, busy, "COMMIT", "")
+	if got := tell(c, "PAUSE"); got != "" {
+		t.Errorf("without a transaction: %s", got)
+	}
+	if got := rows(t, c, "SHOW STATE"); got[1]["value"] != "yes" {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestPauseResumed ends a PAUSE by RESUME, by the administrator's cancel, and by his death.
+func TestPauseResumed(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	c, busy, other := consoleAt(t, addr), connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	want(t, busy, "BEGIN", "")
+	for name, end := range map[string]func(a *pgconn.PgConn){
+		"55000 PAUSE was ended by RESUME before it was complete": func(*pgconn.PgConn) { tell(c, "RESUME") },
+		"57014 canceling statement due to user request":          func(a *pgconn.PgConn) { a.CancelRequest(context.Background()) },
+		"gone": func(a *pgconn.PgConn) { a.Conn().Close() },
+	} {
+		a := consoleAt(t, addr)
+		said := make(chan string, 1)
+		go func() { said <- tell(a, "PAUSE") }()
+		eventually(t, 5*time.Second, "all are held", func() bool { return p.holds("") })
+		end(a)
+		if got := <-said; got != name && name != "gone" {
+			t.Errorf("%s: %s", name, got)
+		}
+		eventually(t, 5*time.Second, "nobody is held", func() bool { return !p.holds("") })
+		want(t, other, "SELECT 1", "1")
+	}
+}
+
+// TestPause holds clients under load while the server is restarted: none of them has an error.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), func(o *Options) { o.Loops = 2 })
+	c := consoleAt(t, addr)
+	done := make(chan struct{})
+	var n atomic.Int64
+	var load sync.WaitGroup
+	for range 16 {
+		x := connect(t, addr, "postgres")
+		load.Go(func() {
+			for k := 0; ; k++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				for _, sql := range []string{"BEGIN", "SELECT 1", "COMMIT"} {
+					if got := ask(x, sql); len(got) > 1 {
+						t.Errorf("%s: %s", sql, got)
+						return
+					}
+				}
+				n.Add(1)
+			}
+		})
+	}
+	for _, db := range []string{"", " postgres"} {
+		before := n.Load()
+		eventually(t, 10*time.Second, "there is load", func() bool { return n.Load() > before+20 })
+		if got := tell(c, "PAUSE"+db); got != "" {
+			t.Fatal(got)
+		}
+		if n := len(rows(t, c, "SHOW SERVERS")); n != 0 {
+			t.Errorf("%d server connections are left", n)
+		}
+		pg.Primary.Stop(t)
+		pg.Primary.Start(t)
+		if got := tell(c, "RESUME"+db); got != "" {
+			t.Fatal(got)
+		}
+	}
+	before := n.Load()
+	eventually(t, 10*time.Second, "there is load again", func() bool { return n.Load() > before+20 })
+	close(done)
+	load.Wait()
+}
+
+// TestConsoleStorm has four administrators give random commands under load. Nothing hangs, and nobody has an error but by KILL.
+func TestConsoleStorm(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := patient(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), 2*time.Second)
+	var p *Proxy
+	p, addr := start(t, set, func(o *Options) {
+		o.Loops = 2
+		o.Reload = func(context.Context) error { _, err := p.Apply(set, nil); return err }
+	})
+	done := make(chan struct{})
+	var load, admins sync.WaitGroup
+	var killed atomic.Int64
+	for range 16 {
+		load.Go(func() {
+			var x *pgconn.PgConn
+			for {
+				select {
+				case <-done:
+					if x != nil {
+						x.Close(context.Background())
+					}
+					return
+				default:
+				}
+				var err error
+				if x == nil || x.IsClosed() {
+					if x, err = from("127.0.0.1", addr, "postgres", "postgres", ""); err != nil {
+						if got := turnedDown(err); !strings.HasPrefix(got, "57P01") {
+							t.Errorf("log-in: %v", err)
+							return
+						}
+						killed.Add(1)
+						continue
+					}
+				}
+				switch got := ask(x, "SELECT 1"); {
+				case strings.HasPrefix(got, "57P01"):
+					killed.Add(1)
+				case got != "1":
+					t.Errorf("under load: %s", got)
+					return
+				}
+			}
+		})
+	}
+	var resumed atomic.Int64
+	for a := range 4 {
+		c := consoleAt(t, addr)
+		random := rand.New(rand.NewPCG(uint64(a), 7))
+		admins.Go(func() {
+			for range 60 {
+				sql := []string{
+					"PAUSE", "PAUSE postgres", "RESUME", "RESUME postgres", "RESUME", "KILL postgres", "RECONNECT", "RELOAD",
+					"SET default_pool_size = " + fmt.Sprint(2+random.IntN(4)), "SUSPEND", "SHOW POOLS", "WAIT_CLOSE",
+				}[random.IntN(12)]
+				switch got := tell(c, sql); {
+				case got == "":
+				case strings.HasPrefix(got, "55000"), strings.HasPrefix(got, "57014"): // resumed by another, or held up by one
+					resumed.Add(1)
+				default:
+					t.Errorf("%s: %s", sql, got)
+				}
+			}
+		})
+	}
+	stuck := time.AfterFunc(40*time.Second, func() { panic("the consoles hang") })
+	c := consoleAt(t, addr)
+	load.Go(func() { // nobody is held for long
+		for tick := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				tell(c, "RESUME")
+			case <-done:
+				tell(c, "RESUME")
+				return
+			}
+		}
+	})
+	admins.Wait()
+	stuck.Stop()
+	close(done)
+	load.Wait()
+	want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+	t.Logf("%d clients were ended, %d commands by others", killed.Load(), resumed.Load())
+}

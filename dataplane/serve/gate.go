@@ -1,0 +1,65 @@
+package serve
+
+import (
+	"errors"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+)
+
+// errHeld ends a wait in the queue of a pool because an administrator has begun to hold the database.
+var errHeld = errors.New("the database is held")
+
+// tryAcquire takes a server connection that is free here, unless the database is held.
+func (c *Conn) tryAcquire(t *reactor.Task) *backend.Conn {
+	if c.hub.Gates.Holds(c.db) {
+		return nil
+	}
+	return c.pool.TryAcquire(t)
+}
+
+// acquireUnheld waits until the database is not held, and for a server connection then.
+func (c *Conn) acquireUnheld(t *reactor.Task, acquire func() (*backend.Conn, error)) (*backend.Conn, error) {
+	for {
+		if err := c.passGate(t); err != nil {
+			return nil, err
+		}
+		c.pool.Hold(false) // it may be for clients of another database that it was
+		if s, err := acquire(); !errors.Is(err, errHeld) {
+			return s, err
+		}
+	}
+}
+
+// passGate waits until the database is not held.
+func (c *Conn) passGate(t *reactor.Task) error {
+	c.gated = true
+	defer func() { c.gated = false }()
+	for c.hub.Gates.Holds(c.db) {
+		if err := t.Park(); err != nil {
+			return err
+		}
+		if err := c.alive(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waits is alive for who waits in the queue of a pool.
+func (c *Conn) waits() error {
+	if err := c.alive(); err != nil {
+		return err
+	}
+	if c.hub.Gates.Holds(c.db) {
+		return errHeld
+	}
+	return nil
+}
+
+// Held tells the connection, on its loop's thread, that databases are held that were not before, or no more.
+func (c *Conn) Held() {
+	if c.gated || c.waiting && c.console == nil {
+		c.Wake()
+	}
+}

@@ -1,0 +1,135 @@
+package serve
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/console"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+)
+
+// Describe is the connection as an administrator sees it. It is called on the loop's thread.
+func (c *Conn) Describe() console.Client {
+	l := c.Loop()
+	at := func(since int64) time.Time { return time.Now().Add(-time.Duration(l.Now() - since)) }
+	x := console.Client{
+		ID: c.id, User: c.name, Database: c.db, State: c.pgbouncerState(), Connected: at(c.since), Self: fmt.Sprintf("%p", c),
+		Received: c.ep.In, Sent: c.ep.Out, Closing: c.Killed() != nil, PinnedBy: c.pins.String(),
+	}
+	x.Addr, x.Port = host(c.peer)
+	x.LocalAddr, x.LocalPort = host(c.ep.LocalAddress())
+	if c.last != 0 {
+		x.Requested = at(c.last)
+	}
+	if c.waiting {
+		x.Wait = time.Duration(l.Now() - max(c.last, c.since))
+	}
+	if c.lease != nil {
+		x.Link = fmt.Sprintf("%p", c.lease)
+	}
+	x.TLS = c.ep.Cipher()
+	if c.stream != nil {
+		x.Replication = c.stream.Kind
+	}
+	if c.session != nil {
+		x.Application, _ = c.session.Want.Get("application_name")
+		x.Statements = len(c.session.Names.All)
+	}
+	return x
+}
+
+// pgbouncerState is the state in PgBouncer's words.
+func (c *Conn) pgbouncerState() string {
+	switch {
+	case c.carries:
+		return "active_cancel_req"
+	case c.phase < serving && c.session == nil:
+		return "login"
+	case c.waiting && c.console == nil:
+		return "waiting"
+	case c.lease != nil || c.console != nil:
+		return "active"
+	}
+	return "idle"
+}
+
+// DescribeServer is a server connection as an administrator sees it. client is whose it is, nil if nobody's.
+func DescribeServer(p *pool.Pool, s *backend.Conn, client *Conn) console.Server {
+	l := s.Loop()
+	at := func(since int64) time.Time { return time.Now().Add(-time.Duration(l.Now() - since)) }
+	x := console.Server{Node: p.Node, Client: console.Client{
+		User: p.User, Database: p.Database, State: serverStates()[s.State()], Connected: at(s.Born), Closing: p.Closing(s),
+		Self: fmt.Sprintf("%p", s), PID: int(s.PID), Statements: s.Prepared(), ID: s.ID(),
+	}}
+	if s.Since != 0 {
+		x.Requested = at(s.Since)
+	}
+	x.Addr, x.Port = host(s.Address())
+	if s.EP != nil {
+		x.LocalAddr, x.LocalPort = host(s.EP.LocalAddress())
+		x.Received, x.Sent = s.EP.In, s.EP.Out
+		x.TLS = s.EP.Cipher()
+	}
+	if client != nil {
+		x.Link, x.Database = fmt.Sprintf("%p", client), client.db
+		if client.session != nil {
+			x.Application, _ = client.session.Want.Get("application_name")
+		}
+	}
+	return x
+}
+
+// host is an address as PgBouncer shows it: "unix" stands for all of those.
+func host(a reactor.Address) (string, int) {
+	if a.IsUnix() {
+		return "unix", 0
+	}
+	return a.IP.Addr().Unmap().String(), int(a.IP.Port())
+}
+
+// serverStates are the states of server connections in PgBouncer's words, which has none for the last two.
+func serverStates() map[string]string {
+	return map[string]string{
+		"opening": "new", "idle": "idle", "active": "active", "replication": "active", "cleaning": "tested", "cancelling": "being_canceled",
+		"closing": "closing", "closed": "closed",
+	}
+}
+
+// Pool returns the pool that the client's statements go to; nil where it is not logged in to a database.
+func (c *Conn) Pool() *pool.Pool { return c.pool }
+
+// Database returns the database that the client has named, and User whom.
+func (c *Conn) Database() string { return c.db }
+
+// User returns who the client is.
+func (c *Conn) User() string { return c.name }
+
+// ID returns the number of the connection, which no other has had.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Lease returns the server connection that the client has; nil if none.
+func (c *Conn) Lease() *backend.Conn { return c.lease }
+
+// CameBefore says whether the client had connected by then.
+func (c *Conn) CameBefore(t time.Time) bool {
+	return time.Since(t) < time.Duration(c.Loop().Now()-c.since)
+}
+
+// Administers says that the client is one of the console.
+func (c *Conn) Administers() bool { return c.console != nil }
+
+// InTransaction says whether a transaction or a statement is under way.
+func (c *Conn) InTransaction() bool {
+	return c.lease != nil && (c.stream != nil || !c.session.Quiet() || c.session.Status != pgwire.Idle)
+}
+
+// EndByAdmin ends the connection on an administrator's behalf. It is called on the loop's thread.
+func (c *Conn) EndByAdmin() {
+	if c.phase <= serving {
+		c.Kill(pgerr.New(pgerr.AdminEnded))
+	}
+}
