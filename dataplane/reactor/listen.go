@@ -21,6 +21,10 @@ type Listener struct {
 
 const backlog = 4096
 
+// unsent is how many bytes for a client the kernel takes that it cannot send yet. Left alone it takes megabytes: a client that does not
+// read costs that memory, and is not seen to be slow.
+const unsent = 128 << 10
+
 // Listen binds a. The socket takes connections from Accept on. A unix socket gets mode 0777, as PostgreSQL's:
 // who may log in is asked at the door. A socket file that nobody listens at any more is replaced.
 func Listen(a Address) (*Listener, error) {
@@ -37,6 +41,7 @@ func Listen(a Address) (*Listener, error) {
 	} else {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit these
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 		keepAlive(fd)
 	}
 	if err := unix.Bind(fd, sa); err != nil {

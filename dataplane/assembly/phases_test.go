@@ -1,0 +1,126 @@
+package assembly
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// TestPhases says where a statement was slow: at the server, in the queue, while a connection was opened, at the client. What it says is
+// what the client has waited.
+func TestPhases(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all all all trust"}})
+	for _, c := range []struct {
+		name string
+		most meter.Phase
+		run  func(t *testing.T, addr string) (took time.Duration)
+	}{
+		{"a slow server", meter.Server, func(t *testing.T, addr string) time.Duration {
+			x := connect(t, addr, "postgres")
+			began := time.Now()
+			want(t, x, "SELECT pg_sleep(0.4)", "")
+			return time.Since(began)
+		}},
+		{"a slow server in a transaction whose client thinks", meter.Server, func(t *testing.T, addr string) time.Duration {
+			x := connect(t, addr, "postgres")
+			want(t, x, "BEGIN", "")
+			<-time.After(200 * time.Millisecond)
+			began := time.Now()
+			want(t, x, "SELECT pg_sleep(0.4)", "")
+			took := time.Since(began)
+			<-time.After(200 * time.Millisecond)
+			want(t, x, "COMMIT", "")
+			return took
+		}},
+		{"a full pool", meter.Queue, func(t *testing.T, addr string) time.Duration {
+			holds, x := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+			want(t, holds, "BEGIN", "")
+			time.AfterFunc(400*time.Millisecond, func() { holds.Exec(context.Background(), "COMMIT").ReadAll() })
+			began := time.Now()
+			want(t, x, "SELECT 1", "1")
+			return time.Since(began)
+		}},
+		{"a slow reader", meter.Client, func(t *testing.T, addr string) time.Duration {
+			const all = 20 << 20
+			raw := rawLogin(t, addr)
+			began := time.Now()
+			raw.Write(pgscript.Query(fmt.Sprintf("SELECT repeat('x', 1024 * 1024) FROM generate_series(1, %d)", all>>20)))
+			buf := make([]byte, 256<<10)
+			for n := 0; n < all; {
+				k, err := raw.Read(buf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n += k; n/(1<<20) != (n-k)/(1<<20) {
+					<-time.After(30 * time.Millisecond) // a megabyte
+				}
+			}
+			return time.Since(began)
+		}},
+		{"a slow writer", meter.Client, func(t *testing.T, addr string) time.Duration {
+			pg.Primary.Exec(t, "CREATE TABLE IF NOT EXISTS copied (a text)")
+			raw := rawLogin(t, addr)
+			began := time.Now()
+			raw.Write(pgscript.Query("COPY copied FROM STDIN"))
+			for range 8 {
+				<-time.After(50 * time.Millisecond)
+				raw.Write(pgscript.CopyData("a\n"))
+			}
+			raw.Write(pgscript.CopyDone())
+			buf := make([]byte, 4096)
+			for n := 0; n == 0 || buf[n-1] != 'I'; {
+				var err error
+				if n, err = raw.Read(buf); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return time.Since(began)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+			took := c.run(t, addr)
+			var sum, most time.Duration
+			for _, a := range p.counts() {
+				for ph := range meter.PhaseCount {
+					sum += time.Duration(a.Phases[ph].Sum)
+				}
+				most += time.Duration(a.Phases[c.most].Sum)
+			}
+			if off := (sum - took).Abs(); off > took/20+20*time.Millisecond {
+				t.Errorf("the client has waited %v, the phases are %v", took, sum)
+			}
+			if most < took*3/4 {
+				t.Errorf("of %v, %v are those of %v", took, most, c.most)
+			}
+			t.Logf("the client has waited %v, the phases are %v, %v of it %v", took, sum, c.most, most)
+		})
+	}
+}
+
+// rawLogin logs a client in that reads when it likes.
+func rawLogin(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	raw, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	raw.(*net.TCPConn).SetReadBuffer(64 << 10) // what its kernel keeps for it nobody else can see
+	raw.Write(pgscript.Startup(3<<16, "user", "postgres", "database", "postgres"))
+	buf := make([]byte, 4096)
+	for n := 0; n == 0 || buf[n-1] != 'I'; {
+		if n, err = raw.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return raw
+}
