@@ -12,27 +12,31 @@ import (
 func (r *reader) buildListeners() {
 	s := r.settings
 	auth := r.authMethod()
-	tcp := s.text("proxy.listen_address")
+	first := s.text("proxy.listen_address")
 	rules, maps := r.rules()
-	r.set.Listeners[defaultName] = &heliosv1.Listener{Name: defaultName, Address: tcp, Auth: auth, Tls: r.clientTLS(), Hba: rules, Ident: maps, Program: r.program(defaultName)}
-	at := s.at("proxy.listen_address")
-	r.origins[origin{resource.KindListener, defaultName, "address"}] = at
-	r.origins[origin{resource.KindListener, defaultName, "auth"}] = s.at("auth.mode")
-	r.fromTLS(resource.KindListener, defaultName, s, "tls.")
-	if strings.HasPrefix(tcp, "unix:") {
-		r.fail(at.line, at.key, "is for TCP; proxy.unix_socket_dir is for a unix socket")
-	}
-	if s.has("proxy.unix_socket_dir") {
-		// Of an address that is refused the port does not matter.
-		address, _ := resource.ParseAddress(tcp)
-		r.set.Listeners[unixName] = &heliosv1.Listener{
-			Name: unixName, Auth: auth, Hba: rules, Ident: maps, Program: r.program(unixName),
-			Address: "unix:" + socketPath(s.text("proxy.unix_socket_dir"), address.TCP.Port()),
+	door := func(name, key, address string) {
+		l := &heliosv1.Listener{Name: name, Address: address, Auth: auth, Hba: rules, Ident: maps, Program: r.program(name)}
+		if !strings.HasPrefix(address, "unix:") {
+			l.Tls = r.clientTLS()
+			r.fromTLS(resource.KindListener, name, s, "tls.")
 		}
-		r.origins[origin{resource.KindListener, unixName, "address"}] = s.at("proxy.unix_socket_dir")
-		r.origins[origin{resource.KindListener, unixName, "auth"}] = s.at("auth.mode")
+		r.set.Listeners[name] = l
+		r.origins[origin{resource.KindListener, name, "address"}] = s.at(key)
+		r.origins[origin{resource.KindListener, name, "auth"}] = s.at("auth.mode")
 	}
-	r.warnOfAccess(auth)
+	door(defaultName, "proxy.listen_address", first)
+	more, _ := s.get("proxy.more_addresses").([]string)
+	for i, address := range more {
+		door(fmt.Sprintf("%s-%d", defaultName, i+2), "proxy.more_addresses", address)
+	}
+	if at := s.at("proxy.unix_socket_dir"); strings.HasPrefix(first, "unix:") && s.has("proxy.unix_socket_dir") {
+		r.fail(at.line, at.key, "needs the port of a TCP address, and proxy.listen_address is a unix socket already")
+	} else if s.has("proxy.unix_socket_dir") {
+		// Of an address that is refused the port does not matter.
+		address, _ := resource.ParseAddress(first)
+		door(unixName, "proxy.unix_socket_dir", "unix:"+socketPath(s.text("proxy.unix_socket_dir"), address.TCP.Port()))
+	}
+	r.warnOfAccess(auth, append([]string{first}, more...))
 	r.warnOfProgram(auth, rules)
 }
 
@@ -59,11 +63,19 @@ func (r *reader) authMethod() heliosv1.AuthMethod {
 	return methods[r.settings.text("auth.mode")]
 }
 
-func (r *reader) warnOfAccess(auth heliosv1.AuthMethod) {
+func (r *reader) warnOfAccess(auth heliosv1.AuthMethod, addresses []string) {
 	mode := r.settings.at("auth.mode")
 	listen := r.settings.at("proxy.listen_address")
-	address, err := resource.ParseAddress(r.settings.text("proxy.listen_address"))
-	far := err == nil && !address.Local()
+	var address resource.Address
+	far := false
+	for i, a := range addresses {
+		if parsed, err := resource.ParseAddress(a); err == nil && !parsed.Local() {
+			if address, far = parsed, true; i > 0 {
+				listen = r.settings.at("proxy.more_addresses")
+			}
+			break
+		}
+	}
 	switch {
 	case r.settings.has("auth.hba_file") || len(r.lists["hba"]) > 0:
 	case auth == heliosv1.AuthMethod_AUTH_METHOD_TRUST && far:
@@ -101,6 +113,7 @@ func (r *reader) hasUsers() bool {
 // buildUsers makes the users and says which of them cannot log in, here or at the server.
 func (r *reader) buildUsers() {
 	auth := r.authMethod()
+	list, at := r.authFile()
 	for _, s := range r.lists["users"] {
 		name := s.text("users.name")
 		if !unique(r, resource.KindUser, name, s, "users.name", r.set.Users) {
@@ -109,6 +122,9 @@ func (r *reader) buildUsers() {
 		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user"), MaxClients: uint32(s.int("users.max_clients"))}
 		if s.has("users.password") {
 			user.Secret = &heliosv1.Secret{Value: s.text("users.password")}
+		} else if u, ok := list[name]; ok {
+			user.Secret = &heliosv1.Secret{Value: u.Secret}
+			delete(list, name)
 		}
 		if s.has("users.server_password") {
 			user.ServerPassword = &heliosv1.Secret{Value: s.text("users.server_password")}
@@ -120,7 +136,7 @@ func (r *reader) buildUsers() {
 		})
 		r.warnOfSecret(s, user, auth)
 	}
-	r.readAuthFile()
+	r.addUsers(list, at)
 }
 
 func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.AuthMethod) {

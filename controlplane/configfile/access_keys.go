@@ -21,7 +21,7 @@ func authKeys() []key {
 		},
 		{
 			name: "auth.auth_file",
-			doc:  "A list of users beside `[[users]]`: PgBouncer's `userlist.txt` (`\"name\" \"secret\"`), or lines `name:secret`. A secret is what `users.password` may be. A relative path is one beside this file.",
+			doc:  "A list of users beside `[[users]]`: PgBouncer's `userlist.txt` (`\"name\" \"secret\"`), or lines `name:secret`. A secret is what `users.password` may be. Where `[[users]]` has a user without password it has the one of the list. A relative path is one beside this file.",
 		},
 		{
 			name: "auth.program", kind: texts,

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// defaultName is that of the one cluster, pool profile, limits and TCP listener of a file.
+	// defaultName is that of the pool profile, the limits and the first listener of a file, and of its cluster unless it names others.
 	defaultName = "default"
 	// unixName is that of the listener at a unix socket.
 	unixName = "unix"
@@ -32,17 +32,13 @@ type origin struct {
 func (r *reader) build() {
 	r.origins = map[origin]place{}
 	r.set = &resource.Set{
-		Clusters:     map[string]*heliosv1.Cluster{defaultName: {Name: defaultName}},
+		Clusters:     map[string]*heliosv1.Cluster{},
 		Nodes:        map[string]*heliosv1.Node{},
 		PoolProfiles: map[string]*heliosv1.PoolProfile{},
 		Listeners:    map[string]*heliosv1.Listener{},
 		Databases:    map[string]*heliosv1.Database{},
 		Users:        map[string]*heliosv1.User{},
 	}
-	r.origins[origin{resource.KindCluster, defaultName, ""}] = place{1, "nodes"}
-	r.set.Clusters[defaultName].Tls = r.serverTLS(r.settings, "server_tls.")
-	r.fromTLS(resource.KindCluster, defaultName, r.settings, "server_tls.")
-	r.set.Clusters[defaultName].Passwords = r.passwords(r.settings, "server_auth.", resource.KindCluster, defaultName, "passwords")
 	r.buildNodes()
 	r.buildPool(defaultName, r.settings, "pool.")
 	r.buildDatabases()
@@ -51,6 +47,19 @@ func (r *reader) build() {
 	r.buildLimits()
 	r.buildConsole()
 	r.buildBootstrap()
+}
+
+// cluster makes a cluster, unless it is there already. All of a file have the TLS and the passwords towards servers that the file says.
+func (r *reader) cluster(name string, at place) {
+	if r.set.Clusters[name] != nil {
+		return
+	}
+	r.origins[origin{resource.KindCluster, name, ""}] = at
+	r.set.Clusters[name] = &heliosv1.Cluster{
+		Name: name, Tls: r.serverTLS(r.settings, "server_tls."),
+		Passwords: r.passwords(r.settings, "server_auth.", resource.KindCluster, name, "passwords"),
+	}
+	r.fromTLS(resource.KindCluster, name, r.settings, "server_tls.")
 }
 
 // from notes the keys that the fields of a resource come from.
@@ -93,10 +102,11 @@ func (r *reader) buildNodes() {
 		"standby": heliosv1.NodeRole_NODE_ROLE_STANDBY,
 		"replica": heliosv1.NodeRole_NODE_ROLE_STANDBY,
 	}
+	if len(r.lists["nodes"]) == 0 {
+		r.cluster(defaultName, place{1, "nodes"})
+	}
 	for i, s := range r.lists["nodes"] {
-		if i == 0 {
-			r.origins[origin{resource.KindCluster, defaultName, ""}] = place{s.line, "nodes"}
-		}
+		r.cluster(s.text("nodes.cluster"), place{s.line, "nodes"})
 		host, port := s.text("nodes.host"), s.int("nodes.port")
 		name, key := s.text("nodes.name"), "nodes.name"
 		switch {
@@ -111,7 +121,7 @@ func (r *reader) buildNodes() {
 			continue
 		}
 		r.set.Nodes[name] = &heliosv1.Node{
-			Name: name, Cluster: defaultName, Host: host, Port: uint32(port),
+			Name: name, Cluster: s.text("nodes.cluster"), Host: host, Port: uint32(port),
 			Role:    roles[s.text("nodes.role")],
 			Weight:  proto.Uint32(uint32(s.int("nodes.weight"))),
 			Enabled: proto.Bool(s.bool("nodes.enabled")),
@@ -211,18 +221,19 @@ func (r *reader) buildDatabases() {
 			r.buildPool(profile, s, "databases.pool.")
 		}
 		r.set.Databases[name] = &heliosv1.Database{
-			Name: name, Cluster: defaultName, ServerName: s.text("databases.server_name"), PoolProfile: profile,
+			Name: name, Cluster: s.text("databases.cluster"), ServerName: s.text("databases.server_name"), PoolProfile: profile,
 			AuthQuery: r.authQuery(s, "databases."), MaxClients: uint32(s.int("databases.max_clients")),
 		}
 		r.fromAuthQuery(name, s, "databases.")
 		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
-			"name": "name", "server_name": "server_name", "pool_profile": "pool",
+			"name": "name", "cluster": "cluster", "server_name": "server_name", "pool_profile": "pool",
 		})
 	}
 	if len(r.lists["databases"]) == 0 {
 		r.set.Databases[resource.AnyDatabase] = &heliosv1.Database{
 			Name: resource.AnyDatabase, Cluster: defaultName, PoolProfile: defaultName, AuthQuery: r.authQuery(r.settings, "auth."),
 		}
+		r.origins[origin{resource.KindDatabase, resource.AnyDatabase, "cluster"}] = place{1, "databases"}
 		r.fromAuthQuery(resource.AnyDatabase, r.settings, "auth.")
 	}
 }

@@ -18,10 +18,11 @@ type File struct {
 
 // Bootstrap is what belongs to the machine and not to the desired state.
 type Bootstrap struct {
-	AdminAddress string // HOST:PORT with an IP address as host
-	AdminToken   Secret // empty: none
-	Loops        int    // event loops; 0 lets the proxy choose
-	DrainTimeout time.Duration
+	AdminAddress  string // HOST:PORT with an IP address as host
+	AdminOptional bool   // nobody asked for it: if the address is taken, go on without
+	AdminToken    Secret // empty: none
+	Loops         int    // event loops; 0 lets the proxy choose
+	DrainTimeout  time.Duration
 }
 
 // Secret is text that is never shown.

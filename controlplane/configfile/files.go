@@ -2,8 +2,10 @@ package configfile
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -131,25 +133,34 @@ func quoted(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// readAuthFile adds the users of auth.auth_file.
-func (r *reader) readAuthFile() {
+// authFile are the users of auth.auth_file by name.
+func (r *reader) authFile() (map[string]pgpass.User, place) {
 	path, text, ok := r.open("auth.auth_file")
 	if !ok {
-		return
+		return nil, place{}
 	}
 	at := r.settings.at("auth.auth_file")
 	users, problems := pgpass.ParseUserlist(path, text)
 	for _, p := range problems {
 		r.fail(at.line, at.key, "%s", p)
 	}
+	list := make(map[string]pgpass.User, len(users))
 	for _, u := range users {
-		if _, taken := r.set.Users[u.Name]; taken {
-			r.fail(at.line, at.key, "%s:%d: user %q is one of [[users]] already", path, u.Line, u.Name)
+		list[u.Name] = u
+	}
+	return list, at
+}
+
+// addUsers adds those of auth.auth_file that [[users]] has no use for.
+func (r *reader) addUsers(list map[string]pgpass.User, at place) {
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if _, taken := r.set.Users[name]; taken {
+			r.fail(at.line, at.key, "%s:%d: user %q is one of [[users]] already", r.beside(r.settings.text("auth.auth_file")), list[name].Line, name)
 			continue
 		}
-		r.set.Users[u.Name] = &heliosv1.User{Name: u.Name, Secret: &heliosv1.Secret{Value: u.Secret}}
+		r.set.Users[name] = &heliosv1.User{Name: name, Secret: &heliosv1.Secret{Value: list[name].Secret}}
 		for _, field := range []string{"", "name", "secret"} {
-			r.origins[origin{resource.KindUser, u.Name, field}] = at
+			r.origins[origin{resource.KindUser, name, field}] = at
 		}
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"slices"
 )
 
-// Severity says whether the proxy can start nevertheless.
+// Severity says whether the proxy can start nevertheless, and whether anything is missed.
 type Severity int
 
 // The severities.
 const (
 	Warning Severity = iota
 	Error
+	Note // nothing is missed; what another program's file says has them
 )
 
 // Finding is one thing to know about a file.

@@ -57,7 +57,11 @@ func proxyKeys() []key {
 	return []key{
 		{
 			name: "proxy.listen_address", def: "127.0.0.1:6432",
-			doc: "Where clients connect: `HOST:PORT`, the host an IP address. `0.0.0.0:6432` is every interface, which without `auth.mode` or `[[users]]` still lets in nobody from another machine. This is the listener `default` of `--listen`.",
+			doc: "Where clients connect: `HOST:PORT`, the host an IP address. `0.0.0.0:6432` is every interface, which without `auth.mode` or `[[users]]` still lets in nobody from another machine. This is the listener `default` of `--listen`. `unix:/PATH` is a unix socket, for a proxy that has no TCP port.",
+		},
+		{
+			name: "proxy.more_addresses", kind: texts,
+			doc: "Further addresses like `listen_address`, as `[\"[::1]:6432\"]`: the listeners `default-2`, `default-3`, … of `--listen`.",
 		},
 		{
 			name: "proxy.unix_socket_dir",
@@ -191,6 +195,10 @@ func nodeKeys() []key {
 			doc:  "The node's name in logs and metrics. `HOST:PORT` unless set.",
 		},
 		{
+			name: "nodes.cluster", def: defaultName,
+			doc: "The cluster that the node belongs to: a name of your choice. Nodes of a cluster replicate one another; servers that have nothing to do with each other are in clusters of their own.",
+		},
+		{
 			name: "nodes.host",
 			doc:  "Required. A host name, an IP address, or the absolute path of the directory of a unix socket.",
 		},
@@ -200,7 +208,7 @@ func nodeKeys() []key {
 		},
 		{
 			name: "nodes.role", words: []string{"primary", "standby", "replica"},
-			doc: "Required. Exactly one enabled node is the `primary`. `replica` is the same as `standby`. Standbys are not used in this release, and each gives a warning.",
+			doc: "Required. Exactly one enabled node of a cluster is the `primary`. `replica` is the same as `standby`. Standbys are not used in this release, and each gives a warning.",
 		},
 		{
 			name: "nodes.sync", kind: boolean, def: false,
@@ -237,6 +245,10 @@ func databaseKeys() []key {
 			doc:  "Required. The name that clients connect to; `*` is every name without an entry of its own. Without any `[[databases]]` there is `*` alone: any name, the same at the server.",
 		},
 		{
+			name: "databases.cluster", def: defaultName,
+			doc: "The cluster whose servers have it: one that `nodes.cluster` names.",
+		},
+		{
 			name: "databases.server_name",
 			doc:  "The database's name at the server. The client's name for it unless set.",
 		},
@@ -246,7 +258,7 @@ func databaseKeys() []key {
 		},
 		{
 			name: "databases.pool", words: []string{defaultName}, def: defaultName,
-			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`. Databases with the same `server_name` share their pools, so of these only the mode may differ; so does `*` with every database at the server that has no entry of that name.",
+			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`. Databases of a cluster with the same `server_name` share their pools, so of these only the mode may differ; so does `*` with every database at the server that has no entry of that name.",
 		},
 	}
 	for _, k := range poolKeys() {

@@ -102,6 +102,34 @@ func (s *schema) nearest(name string) string {
 	return best
 }
 
+// A Form is the kind of value that a key takes.
+type Form string
+
+// The forms.
+const (
+	Text    Form = "a text"
+	Number  Form = "a whole number"
+	Boolean Form = "true or false"
+	Texts   Form = "a list of texts"
+)
+
+// Takes is what a key takes. Min and Max bound a Number.
+type Takes struct {
+	Form     Form
+	Min, Max int64
+}
+
+// Key returns what a key takes, in its own spelling, dotted, that of a list's element as nodes.host; ok is false for one that this build does not
+// know or of which it has no use.
+func Key(name string) (Takes, bool) {
+	for _, k := range keys() {
+		if k.name == name {
+			return Takes{[...]Form{Text, Number, Boolean, Texts}[k.kind], k.min, k.max}, true
+		}
+	}
+	return Takes{}, false
+}
+
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // distance is the number of bytes to insert, delete or replace that turn a into b (Levenshtein).

@@ -62,6 +62,12 @@ func (d desk) Pause(ctx context.Context, db string) error {
 	})
 }
 
+// Pause holds all clients and returns when the server connections are closed.
+func (p *Proxy) Pause(ctx context.Context) error { return p.hub.Desk.Pause(ctx, gate.All) }
+
+// Resume lets all clients go on.
+func (p *Proxy) Resume() { _ = p.hub.Desk.Resume(gate.All) }
+
 // hold lets the clients of a database wait until nothing is left of what busy counts. If it gives up they go on, unless they had been
 // held before.
 func (d desk) hold(ctx context.Context, what, db string, busy func() (n int, words string)) error {

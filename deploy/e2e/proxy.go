@@ -37,18 +37,26 @@ type Proxy struct {
 	cmd             *exec.Cmd
 	log             *syncBuffer
 	exited          chan struct{}
+	left            bool // it was told to go by Leave
 }
 
 // StartProxy runs the program for the length of a test. A proxy that ends by itself, or that panicked, fails the test; when it
 // fails, what the proxy logged is shown.
 func StartProxy(t testing.TB, server *pgcluster.Server, o Options) *Proxy {
 	t.Helper()
-	p := &Proxy{Port: freeport.For(t), AdminPort: freeport.For(t), log: &syncBuffer{}, exited: make(chan struct{})}
+	p := &Proxy{Port: freeport.For(t), AdminPort: freeport.For(t)}
 	config := filepath.Join(t.TempDir(), "proxy.toml")
 	if err := os.WriteFile(config, []byte(p.config(server, o)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.cmd = exec.Command(program(t), "--config", config)
+	p.launch(t, exec.Command(program(t), "--config", config))
+	return p
+}
+
+// launch runs a program for the length of a test and returns when it listens.
+func (p *Proxy) launch(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	p.cmd, p.log, p.exited = cmd, &syncBuffer{}, make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -59,7 +67,28 @@ func StartProxy(t testing.TB, server *pgcluster.Server, o Options) *Proxy {
 	}()
 	t.Cleanup(func() { p.end(t) })
 	p.await(t)
-	return p
+}
+
+// Signal sends a signal to the proxy.
+func (p *Proxy) Signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Leave returns when the proxy, which a signal has told to go, is gone: the program has ended with 0.
+func (p *Proxy) Leave(t testing.TB) {
+	t.Helper()
+	p.left = true
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatal("the proxy does not go")
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the proxy ended with %d", code)
+	}
 }
 
 func (p *Proxy) config(server *pgcluster.Server, o Options) string {
@@ -114,7 +143,9 @@ func (p *Proxy) await(t testing.TB) {
 func (p *Proxy) end(t testing.TB) {
 	select {
 	case <-p.exited:
-		t.Errorf("the proxy ended by itself: %v", p.cmd.ProcessState)
+		if !p.left {
+			t.Errorf("the proxy ended by itself: %v", p.cmd.ProcessState)
+		}
 	default:
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		_ = p.cmd.Process.Signal(syscall.SIGTERM) // the second one: at once

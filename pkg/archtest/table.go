@@ -24,7 +24,7 @@ const (
 func edges() []edge {
 	return []edge{
 		{"deploy/standalone/...", "dataplane/assembly controlplane/assembly", "it alone holds both planes, and sees of each the assembly"},
-		{"deploy/standalone/...", "controlplane/configfile", "standalone, a file is what states the desired state"},
+		{"deploy/standalone/...", "controlplane/configfile controlplane/pgbouncer", "standalone, a file is what states the desired state"},
 		{"deploy/standalone/...", "deploy/standalone/...", "the program's own parts"},
 		{"deploy/standalone/...", libraries, "everybody may use the libraries"},
 

@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,10 +30,10 @@ type Outcome struct {
 }
 
 func (p Program) checkCommand() *cobra.Command {
-	var config string
+	var from source
 	var strict, offline bool
 	c := &cobra.Command{
-		Use:   "check --config FILE",
+		Use:   "check {--config FILE | --pgbouncer-ini FILE}",
 		Short: "Say what is wrong or without effect in a file, and try what it names",
 		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence. Then try what it names, a line each: ok, warn
 or fail, what, and why. Certificates and keys are loaded, listeners bound for a moment, nodes connected to and asked for TLS; nobody
@@ -41,23 +42,23 @@ is logged in. With --offline no node is connected to.
 The exit code is 1 if the file has an error or something has failed, else 0.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if config == "" {
-				return errNoConfig
+			if err := from.check(); err != nil {
+				return err
 			}
-			file, findings, err := configfile.Load(config)
+			l, err := from.load()
 			if err != nil {
 				return failed{err}
 			}
-			printFindings(p.Out, findings)
-			if findings.Failed() {
+			printFindings(p.Out, l.findings)
+			if l.file == nil {
 				return failed{errReported}
 			}
 			var outcomes []Outcome
 			if p.Try != nil {
-				outcomes = p.Try(c.Context(), file, offline)
+				outcomes = p.Try(c.Context(), l.file, offline)
 			}
 			printOutcomes(p.Out, outcomes)
-			bad := strict && len(findings) > 0
+			bad := strict && slices.ContainsFunc(l.findings, func(f configfile.Finding) bool { return f.Severity == configfile.Warning })
 			for _, o := range outcomes {
 				bad = bad || o.Level == Fail || strict && o.Level == Warn
 			}
@@ -67,7 +68,7 @@ The exit code is 1 if the file has an error or something has failed, else 0.`,
 			return nil
 		},
 	}
-	configFlag(c, &config)
+	from.register(c)
 	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
 	c.Flags().BoolVar(&offline, "offline", false, "connect to no node")
 	return c

@@ -18,14 +18,17 @@ import (
 
 // The exit codes.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPartial = 3 // of an import
 )
 
 // Program is heliosproxy with the outside world given to it.
 type Program struct {
 	Out, Err io.Writer
 	Signals  <-chan os.Signal // SIGHUP, SIGTERM and SIGINT
+	// Notify has further signals sent to Signals; nil does not.
+	Notify func(...os.Signal)
 	// Start starts a data plane that is given resources.
 	Start func(Options) (DataPlane, error)
 	// Join starts one that follows a control plane.
@@ -88,6 +91,9 @@ type Server interface {
 	Drain(context.Context) error
 	// Leave takes in nobody new, until all have left or ctx ends.
 	Leave(context.Context) error
+	// Pause holds all clients and returns when the server connections are closed; Resume lets them go on.
+	Pause(context.Context) error
+	Resume()
 	Close() error
 }
 
@@ -110,6 +116,8 @@ func (p Program) Main(args []string) int {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, errPartial):
+		return exitPartial
 	case !errors.As(err, &f):
 		fmt.Fprintf(p.Err, "heliosproxy: %s\nRun 'heliosproxy --help' for usage.\n", err)
 		return exitUsage
@@ -122,14 +130,14 @@ func (p Program) Main(args []string) int {
 func (p Program) command() *cobra.Command {
 	var f flags
 	root := &cobra.Command{
-		Use:           "heliosproxy --config FILE",
+		Use:           "heliosproxy {--config FILE | --pgbouncer-ini FILE}",
 		Short:         "A pooling proxy for PostgreSQL",
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f.config == "" {
-				return errNoConfig
+			if err := f.source.check(); err != nil {
+				return err
 			}
 			if err := errors.Join(f.check(c), f.state("standalone")); err != nil {
 				return err
@@ -137,9 +145,9 @@ func (p Program) command() *cobra.Command {
 			return p.run(f)
 		},
 	}
-	configFlag(root, &f.config)
+	f.source.register(root)
 	f.register(root, "proxy.drain_timeout_secs", " (default: proxy.loops)")
-	root.AddCommand(p.controlCommand(), p.memberCommand(), p.checkCommand(), &cobra.Command{
+	root.AddCommand(p.controlCommand(), p.memberCommand(), p.checkCommand(), p.importCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
@@ -149,10 +157,4 @@ func (p Program) command() *cobra.Command {
 		},
 	})
 	return root
-}
-
-func printFindings(w io.Writer, findings configfile.Findings) {
-	for _, f := range findings {
-		fmt.Fprintln(w, f)
-	}
 }

@@ -89,11 +89,13 @@ type plane struct {
 	draining chan struct{}
 	drained  chan struct{} // Drain returns when it is closed
 	closed   chan struct{}
+	held     chan string // what is done to clients
 }
 
 func newPlane() *plane {
 	return &plane{
 		applied: make(chan *resource.Set, 9), draining: make(chan struct{}), drained: make(chan struct{}), closed: make(chan struct{}),
+		held: make(chan string, 9),
 	}
 }
 
@@ -119,6 +121,9 @@ func (p *plane) Drain(ctx context.Context) error {
 }
 
 func (p *plane) Leave(ctx context.Context) error { return p.Drain(ctx) }
+
+func (p *plane) Pause(context.Context) error { p.held <- "paused"; return errors.New("who is busy") }
+func (p *plane) Resume()                     { p.held <- "resumed" }
 
 func (p *plane) Close() error { close(p.closed); return nil }
 

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,12 +13,10 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
-var errNoConfig = errors.New("--config FILE is missing")
-
 // flags are those of a proxy that runs.
 type flags struct {
 	logging
-	config         string
+	source
 	drainTimeout   time.Duration
 	nodeID         string
 	loops          int
@@ -30,11 +27,6 @@ type flags struct {
 	// Set by check.
 	drainSet, loopsSet bool              // else what the file says goes
 	addresses          map[string]string // listen by name
-}
-
-func configFlag(c *cobra.Command, config *string) {
-	c.Flags().StringVarP(config, "config", "c", "", "the TOML file")
-	cobra.CheckErr(c.MarkFlagFilename("config", "toml"))
 }
 
 // logging are the flags of a program that logs.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ type runner struct {
 	Program
 	flags flags
 	log   *zap.Logger
+	out   *tee
 	file  *configfile.File // in force
 	plane DataPlane
 	wishes
@@ -31,48 +33,63 @@ type runner struct {
 
 // run serves until a signal ends it.
 func (p Program) run(f flags) error {
-	log, err := logx.New(p.Err, f.level, f.format)
+	out := &tee{out: p.Err}
+	log, err := logx.New(out, f.level, f.format)
 	if err != nil {
 		return err
 	}
-	r := &runner{Program: p, flags: f, log: log, wishes: newWishes()}
-	if r.file, err = r.load(); err != nil {
+	r := &runner{Program: p, flags: f, log: log, out: out, wishes: newWishes()}
+	l, err := r.load()
+	if err != nil {
 		return err
 	}
+	r.file = l.file
+	logfile, pid := l.files()
+	if err := out.open(logfile); err != nil {
+		return failed{err}
+	}
+	release, err := pidfile(pid)
+	if err != nil {
+		return failed{err}
+	}
+	defer release()
 	if r.plane, err = p.Start(r.options()); err != nil {
 		return failed{fmt.Errorf("start: %w", err)}
 	}
 	if err := r.plane.Apply(r.file.Set); err != nil {
-		return failed{errors.Join(fmt.Errorf("apply %s: %w", f.config, err), r.plane.Close())}
+		return failed{errors.Join(fmt.Errorf("apply %s: %w", f.name(), err), r.plane.Close())}
+	}
+	if f.ini != "" && r.Notify != nil {
+		r.Notify(syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	}
 	r.ready()
 	return r.serve()
 }
 
 // load reads the file and prints what is found.
-func (r *runner) load() (*configfile.File, error) {
-	file, findings, err := configfile.Load(r.flags.config)
+func (r *runner) load() (loaded, error) {
+	l, err := r.flags.load()
 	if err != nil {
-		return nil, failed{err}
+		return l, failed{err}
 	}
-	printFindings(r.Err, findings)
-	if file == nil {
-		return nil, failed{errReported}
+	printFindings(r.Err, l.findings)
+	if l.file == nil {
+		return l, failed{errReported}
 	}
 	for name := range r.flags.addresses {
-		if file.Set.Listeners[name] == nil {
-			known := slices.Sorted(maps.Keys(file.Set.Listeners))
-			return nil, fmt.Errorf("--listen %s: %s has no such listener but %s", name, r.flags.config, strings.Join(known, " and "))
+		if l.file.Set.Listeners[name] == nil {
+			known := slices.Sorted(maps.Keys(l.file.Set.Listeners))
+			return l, fmt.Errorf("--listen %s: %s has no such listener but %s", name, r.flags.name(), strings.Join(known, " and "))
 		}
 	}
-	return file, nil
+	return l, nil
 }
 
 func (r *runner) options() Options {
 	b := r.file.Bootstrap
 	o := Options{
-		Log: r.log, Config: r.flags.config, NodeID: r.flags.nodeID, Loops: b.Loops,
-		AdminAddress: b.AdminAddress, AdminToken: string(b.AdminToken), Listen: r.flags.addresses,
+		Log: r.log, Config: r.flags.name(), NodeID: r.flags.nodeID, Loops: b.Loops,
+		AdminAddress: b.AdminAddress, AdminOptional: b.AdminOptional, AdminToken: string(b.AdminToken), Listen: r.flags.addresses,
 		StateDir: r.flags.stateDir, MaxConfigBytes: r.flags.maxConfigBytes,
 		Reload: r.wishes.reload, Shutdown: r.wishes.end,
 	}
@@ -111,50 +128,64 @@ func (r *runner) warnOfTrust() {
 
 // serve obeys signals and administrators until the end.
 func (r *runner) serve() error {
-	end := r.obey()
+	obeys := r.signal
+	if r.flags.ini != "" {
+		obeys = r.signalAsPgBouncer
+	}
+	end := r.obey(obeys)
 	close(r.over)
 	return end()
 }
 
 // obey returns how to end.
-func (r *runner) obey() (end func() error) {
-	for {
+func (r *runner) obey(signal func(os.Signal) (end func() error)) (end func() error) {
+	for end == nil {
 		select {
 		case s, ok := <-r.Signals:
-			switch {
-			case !ok:
+			if !ok {
 				return func() error { return nil }
-			case s == syscall.SIGHUP:
-				_ = r.again() // it has logged why not
-			default:
-				r.log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", r.drainTimeout()))
-				return func() error { return r.drain(r.log, r.plane, r.drainTimeout()) }
 			}
+			end = signal(s)
 		case done := <-r.reloads:
 			done <- r.again()
 		case how := <-r.endings:
-			return func() error { return r.finish(r.log, r.plane, how, r.drainTimeout()) }
+			end = func() error { return r.finish(r.log, r.plane, how, r.drainTimeout()) }
 		}
 	}
+	return end
+}
+
+// signal obeys a signal. It returns how to end, if that is what it says.
+func (r *runner) signal(s os.Signal) (end func() error) {
+	if s == syscall.SIGHUP {
+		_ = r.again() // it has logged why not
+		return nil
+	}
+	r.log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", r.drainTimeout()))
+	return func() error { return r.drain(r.log, r.plane, r.drainTimeout()) }
 }
 
 // again reads the file again. Whatever is wrong, what is in force stays so.
 func (r *runner) again() error {
-	file, err := r.load()
+	l, err := r.load()
 	if err == nil {
-		err = r.plane.Apply(file.Set)
+		logfile, _ := l.files()
+		err = r.out.open(logfile)
+	}
+	if err == nil {
+		err = r.plane.Apply(l.file.Set)
 	}
 	if err != nil {
 		if errors.Is(err, errReported) {
 			err = errors.New("the file is invalid")
 		}
-		r.log.Error("configuration not reloaded, the one before stays in force", zap.String("file", r.flags.config), zap.Error(err))
+		r.log.Error("configuration not reloaded, the one before stays in force", zap.String("file", r.flags.name()), zap.Error(err))
 		return err
 	}
-	r.warnOfRestart(file.Bootstrap)
-	r.file = file
+	r.warnOfRestart(l.file.Bootstrap)
+	r.file = l.file
 	r.warnOfTrust()
-	r.log.Info("configuration reloaded", zap.String("file", r.flags.config), zap.Any("listeners", r.plane.Addresses()))
+	r.log.Info("configuration reloaded", zap.String("file", r.flags.name()), zap.Any("listeners", r.plane.Addresses()))
 	return nil
 }
 

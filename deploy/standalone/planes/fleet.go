@@ -18,14 +18,6 @@ import (
 
 // Member starts a data plane that follows a control plane.
 func Member(o command.Options, m command.Membership) (command.Server, error) {
-	if o.AdminOptional && o.AdminAddress != "" {
-		if l, err := net.Listen("tcp", o.AdminAddress); err != nil {
-			o.Log.Warn("health and metrics are not served: give another --admin-address", zap.Error(err))
-			o.AdminAddress = ""
-		} else {
-			l.Close() // it is opened again in a moment
-		}
-	}
 	p, err := newProxy(o)
 	if err != nil {
 		return nil, err

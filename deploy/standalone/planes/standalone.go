@@ -64,6 +64,14 @@ func Standalone(o command.Options) (command.DataPlane, error) {
 }
 
 func newProxy(o command.Options) (*data.Proxy, error) {
+	if o.AdminOptional && o.AdminAddress != "" {
+		if l, err := net.Listen("tcp", o.AdminAddress); err != nil {
+			o.Log.Warn("health and metrics are not served: give another admin address", zap.Error(err))
+			o.AdminAddress = ""
+		} else {
+			l.Close() // it is opened again in a moment
+		}
+	}
 	return data.New(data.Options{
 		Log: o.Log, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
 		Reload: o.Reload, Shutdown: func(how data.Shutdown) { o.Shutdown(endings()[how]) },

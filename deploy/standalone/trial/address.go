@@ -29,6 +29,8 @@ func (a *attempt) address(ctx context.Context, what, text string) {
 		a.fail(what, "%s cannot be bound: %s", where, err)
 	case a.runs(ctx):
 		a.warn(what, "%s is in use, by the proxy that runs: at %s it says that it is alive", where, a.admin)
+	case a.optional && text == a.admin:
+		a.warn(what, "%s is in use: health and metrics are not served", where)
 	default:
 		a.fail(what, "%s is in use, and not by a proxy: none answers at its admin address %s", where, a.admin)
 	}

@@ -24,13 +24,14 @@ const patience = 3 * time.Second
 type attempt struct {
 	set      *resource.Set
 	admin    string // HOST:PORT
+	optional bool   // the admin address
 	files    tlsconf.Files
 	outcomes []command.Outcome
 }
 
 // Try tries what a file names: certificates and other files, the addresses of listeners, and, unless offline, the nodes.
 func Try(ctx context.Context, file *configfile.File, offline bool) []command.Outcome {
-	a := &attempt{set: file.Set, admin: file.Bootstrap.AdminAddress}
+	a := &attempt{set: file.Set, admin: file.Bootstrap.AdminAddress, optional: file.Bootstrap.AdminOptional}
 	for _, name := range slices.Sorted(maps.Keys(a.set.Listeners)) {
 		l := a.set.Listeners[name]
 		a.certificate(l)

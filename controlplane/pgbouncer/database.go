@@ -1,0 +1,206 @@
+package pgbouncer
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// hosts finds the server of each database, and gives each server a cluster. A pool here is that of a database and a user at a server, while
+// PgBouncer's is that of a database in its file: where a second of these leads to the same place it gets a cluster of its own, and so pools
+// of its own.
+func (t *translator) hosts() {
+	named := map[string]bool{}
+	for _, d := range t.databases {
+		t.host(d)
+		named[d.name] = true
+	}
+	taken := map[[2]string]bool{} // by cluster and database at the server
+	for _, d := range t.databases {
+		if !d.any() {
+			d.place(func(cluster string) bool { return !taken[[2]string{cluster, d.serverName()}] })
+			taken[[2]string{d.cluster, d.serverName()}] = true
+		}
+	}
+	for _, d := range t.databases {
+		if d.any() {
+			d.place(func(cluster string) bool {
+				for at := range taken {
+					if at[0] == cluster && !named[at[1]] {
+						return false // whoever asks for that name gets there, too
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// any says whether a database leads to any at its server.
+func (d *item) any() bool { return d.name == "*" && !d.pairs["dbname"].given }
+
+// host finds where a database is.
+func (t *translator) host(d *item) {
+	from := d.from
+	if s := d.pairs["host"]; s.given {
+		from, d.host = s.from, s.value
+		if all := listOf(s.value); len(all) > 1 {
+			d.host = all[0]
+			t.add(s.level, from, "connections go to %s alone, not to %s", all[0], strings.Join(all[1:], " and "))
+		}
+	} else {
+		d.host = t.path(t.get("unix_socket_dir").value)
+	}
+	switch {
+	case strings.HasPrefix(d.host, "@"):
+		t.add(failure, from, "there are no unix sockets in the abstract namespace here")
+	case d.host == "":
+		t.add(failure, from, "there is neither host nor unix_socket_dir")
+	}
+	d.port = 5432
+	if s := d.pairs["port"]; s.given {
+		if value, ok := t.value(s); ok {
+			d.port, _ = value.(int64)
+		}
+		if d.port < 1 || d.port > 65535 {
+			t.add(failure, s.from, "invalid port: %s", s.value)
+		}
+	}
+}
+
+// place chooses the first cluster of the server that has room for the database.
+func (d *item) place(fits func(cluster string) bool) {
+	d.cluster = d.server()
+	for n := 2; !fits(d.cluster); n++ {
+		d.cluster = d.server() + "#" + strconv.Itoa(n)
+	}
+}
+
+// server is HOST:PORT.
+func (d *item) server() string { return net.JoinHostPort(d.host, strconv.FormatInt(d.port, 10)) }
+
+// serverName is the database's name at the server.
+func (d *item) serverName() string {
+	if s := d.pairs["dbname"]; s.given {
+		return s.value
+	}
+	return d.name
+}
+
+// writeDatabases writes the servers and the databases.
+func (t *translator) writeDatabases() {
+	if len(t.databases) == 0 && t.main && !t.findings.Failed() {
+		t.add(failure, origin{place{t.file, 1}, "[databases]"}, "there are no databases, so there is nothing to connect to")
+	}
+	first := map[string]*item{} // the database for which a cluster is there
+	for _, d := range t.databases {
+		if first[d.cluster] == nil {
+			first[d.cluster] = d
+		}
+	}
+	several := len(first) > 1
+	for _, d := range t.databases {
+		if first[d.cluster] != d {
+			continue
+		}
+		from := d.from
+		if s := d.pairs["host"]; s.given {
+			from = s.from
+		}
+		node := t.out.element("nodes")
+		if d.cluster != d.server() {
+			node.comment(from, "the same server again, for a database that leads to one there which another leads to: in PgBouncer each has pools of its own")
+		}
+		if several {
+			node.set(from, "name", d.cluster)
+			node.set(from, "cluster", d.cluster)
+		}
+		node.set(from, "host", d.host)
+		if s := d.pairs["port"]; s.given {
+			node.set(s.from, "port", d.port)
+		}
+		node.set(from, "role", "primary")
+	}
+	for _, d := range t.databases {
+		e := t.out.element("databases")
+		e.set(d.from, "name", d.name)
+		if several {
+			e.set(d.from, "cluster", d.cluster)
+		}
+		in := func(string) *element { return e }
+		for _, k := range databaseKeys() {
+			s, ok := d.pairs[k.name]
+			switch {
+			case !ok, k.name == "reserve_pool" && d.pairs["reserve_pool_size"].given:
+			case k.name == "password" && !d.pairs["user"].given:
+				t.add(note, s.from, "is not used, as there is no user=")
+			default:
+				t.one(s, in, "databases")
+			}
+		}
+		t.authDatabase(d, e)
+	}
+}
+
+// authDatabase says which database is asked for users.
+func (t *translator) authDatabase(d *item, e *element) {
+	s := d.pairs["auth_dbname"]
+	if !s.given {
+		s = t.get("auth_dbname")
+	}
+	if s.value == "" || t.get("auth_user").value == "" && !d.pairs["auth_user"].given {
+		return
+	}
+	i := slices.IndexFunc(t.databases, func(o *item) bool { return o.name == s.value })
+	name := s.value
+	if i < 0 {
+		i = slices.IndexFunc(t.databases, func(o *item) bool { return o.name == "*" })
+	} else {
+		name = t.databases[i].serverName()
+	}
+	switch {
+	case i < 0:
+		t.add(failure, s.from, "there is no database %q in [databases]", s.value)
+		return
+	case t.databases[i].server() != d.server():
+		t.add(failure, d.from, "auth_dbname is at %s, and users are looked up at the database's own server, %s: leave it out, or name one there", t.databases[i].server(), d.server())
+		return
+	case t.databases[i].name == "*" && t.databases[i].pairs["dbname"].given:
+		name = t.databases[i].serverName()
+	}
+	e.set(s.from, "auth_dbname", name)
+}
+
+// writeUsers writes what is said of single users.
+func (t *translator) writeUsers() {
+	for _, u := range t.users {
+		if !t.known[u.name] {
+			t.add(warning, u.from, "is not in auth_file: what is said of him is not carried over")
+			continue
+		}
+		e := &element{}
+		e.set(u.from, "name", u.name)
+		for _, k := range userKeys() {
+			if s, ok := u.pairs[k.name]; ok && k.section == "users" {
+				t.one(s, func(string) *element { return e }, "users")
+			}
+		}
+		*t.out.element("users") = *e
+	}
+}
+
+// writePeer says that there is no such thing as a peer yet, of which everything must be right nevertheless.
+func (t *translator) writePeer(p *item) {
+	if id, clean := lenient(p.name); !clean || id < 1 || id > 0xffff {
+		t.add(failure, p.from, "ids of peers must be a number larger than 0 and at most 65536")
+	}
+	if !p.pairs["host"].given {
+		t.add(failure, p.from, "host was not provided for peer %s", p.name)
+	}
+	for _, k := range userKeys() {
+		if s, ok := p.pairs[k.name]; ok && k.section == "peers" {
+			t.one(s, t.out.table, "peers")
+		}
+	}
+}

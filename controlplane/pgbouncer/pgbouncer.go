@@ -1,0 +1,113 @@
+// Package pgbouncer reads a pgbouncer.ini and says what proxy.toml means the same. It never guesses: what proxy.toml cannot say is a finding with file, line, key and a sentence, and what PgBouncer itself would not read is an error.
+package pgbouncer
+
+import (
+	"cmp"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
+)
+
+// Options are what a translation may see of the machine.
+type Options struct {
+	// Dir is the working directory. As for PgBouncer, relative names of files are those in it, whatever file names them.
+	Dir string
+	// ReadFile reads the ini, what it includes, and auth_file.
+	ReadFile func(path string) ([]byte, error)
+	// LookupHost returns the addresses of a name in listen_addr.
+	LookupHost func(name string) ([]string, error)
+	// IPv6 says whether the machine has IPv6, so that listen_addr = * is for it too.
+	IPv6 bool
+	// Key says what a key of proxy.toml takes and whether there is one: configfile.Key.
+	Key func(name string) (configfile.Takes, bool)
+}
+
+// Machine are the options of this machine.
+func Machine() (Options, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return Options{}, err
+	}
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err == nil {
+		l.Close()
+	}
+	return Options{Dir: dir, ReadFile: os.ReadFile, LookupHost: net.LookupHost, IPv6: err == nil, Key: configfile.Key}, nil
+}
+
+// Config is what an ini means here.
+type Config struct {
+	TOML     []byte           // a proxy.toml, with comments
+	File     *configfile.File // what it says; nil after an error
+	Findings configfile.Findings
+	// Logfile and Pidfile are absolute paths, and empty where the ini has none. They are no part of proxy.toml.
+	Logfile, Pidfile string
+}
+
+// Load reads the ini at path, what it includes and the files that it names. TOML has what could be carried over even after an error; nobody
+// is to run it then. Findings are by the order of the files and lines.
+func Load(path string, o Options) *Config {
+	t := &translator{o: o, file: path, out: newDocument(), general: map[string]setting{}}
+	reader := &ini{read: func(name string) ([]byte, error) { return o.ReadFile(t.path(name)) }}
+	if f := reader.file(path, place{path, 1}, "ini", 0); f != nil {
+		t.add(failure, origin{f.place, f.key}, "%s", f.reason)
+	}
+	t.gather(reader.entries)
+	t.translate()
+	c := &Config{Logfile: t.log, Pidfile: t.pid}
+	all := t.out.lines()
+	c.TOML = append(c.TOML, header(path)...)
+	for _, l := range all {
+		c.TOML = append(append(c.TOML, l.text...), '\n')
+	}
+	file, findings := configfile.Parse("proxy.toml", c.TOML, func(string) (string, bool) { return "", false })
+	if !t.findings.Failed() {
+		if c.File = file; file != nil {
+			file.Bootstrap.AdminOptional = true
+		}
+		t.retell(findings, all)
+	}
+	c.Findings = inOrder(t.findings, reader.entries, path)
+	return c
+}
+
+const headerLines = 2
+
+// header begins a proxy.toml. It has headerLines lines.
+func header(path string) string {
+	return "# What " + quote(filepath.Base(path)) + " means, written by heliosproxy import pgbouncer. Defaults of PgBouncer that\n# are others here are spelt out. Each key is in docs/configuration.md.\n"
+}
+
+// retell says what was found in the proxy.toml of the lines of the ini that it comes from.
+func (t *translator) retell(findings configfile.Findings, all []line) {
+	for _, f := range findings {
+		from := origin{place{t.file, 1}, f.Key}
+		if n := f.Line - headerLines - 1; n >= 0 && n < len(all) && all[n].from.line > 0 {
+			from = all[n].from
+		}
+		t.add(f.Severity, from, "%s", f.Sentence)
+	}
+}
+
+// inOrder sorts findings by the first mention of their file, then by line.
+func inOrder(findings configfile.Findings, entries []entry, first string) configfile.Findings {
+	rank := map[string]int{first: 0}
+	for _, e := range entries {
+		if _, ok := rank[e.file]; !ok {
+			rank[e.file] = len(rank)
+		}
+	}
+	of := func(f configfile.Finding) int {
+		if n, ok := rank[f.File]; ok {
+			return n
+		}
+		return len(rank)
+	}
+	slices.SortStableFunc(findings, func(a, b configfile.Finding) int {
+		return cmp.Or(cmp.Compare(of(a), of(b)), cmp.Compare(a.Line, b.Line))
+	})
+	return findings
+}

@@ -1,0 +1,207 @@
+package command_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
+)
+
+const (
+	ini = "[databases]\nshop = host=db\n[pgbouncer]\nlisten_addr = 127.0.0.1\nunix_socket_dir =\nauth_file = userlist\n"
+	// What is told of these is the same whatever this release knows.
+	iniNote    = "pkt_buf = 8192\n"
+	iniWarning = "server_fast_close = 1\n"
+	iniError   = "verbos = 1\n"
+)
+
+// bouncer writes a pgbouncer.ini and runs the test beside it.
+func bouncer(t *testing.T, content string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	write(t, "userlist", "\"ann\" \"x\"\n")
+	write(t, "p.ini", content)
+}
+
+func TestImport(t *testing.T) {
+	for _, tt := range []struct {
+		content, args string
+		code          int
+		out, err      string // parts
+	}{
+		{ini, "", 0, "\n[[databases]]\nname = \"shop\"\n", ""},
+		{ini + iniNote, "", 0, "[proxy]", "p.ini:7: pkt_buf: note: not carried over, buffers have the size that the data asks for\n"},
+		{ini + iniWarning, "", 3, "[proxy]", "p.ini:7: server_fast_close: not carried over, a session keeps its server connection when settings change\n"},
+		{ini + iniError, "", 1, "", "p.ini:7: verbos: error: unknown parameter: pgbouncer/verbos\n"},
+		{ini, "--resources", 0, "kind: Database\nmetadata:\n  name: shop\n", ""},
+		{ini, "-o x.toml", 0, "", ""},
+		{ini, "-o userlist", 1, "", "heliosproxy: open userlist: file exists\n"},
+	} {
+		bouncer(t, tt.content)
+		code, out, err := run(append([]string{"import", "pgbouncer", "p.ini"}, strings.Fields(tt.args)...)...)
+		if code != tt.code || !strings.Contains(out, tt.out) || (out == "") != (tt.out == "") || err != tt.err {
+			t.Errorf("%q %s: got %d, %q, %q", tt.content, tt.args, code, out, err)
+		}
+		if tt.args == "-o x.toml" {
+			st, err := os.Stat("x.toml")
+			if err != nil || st.Mode().Perm() != 0o600 {
+				t.Errorf("the file that was written: %v, %v", st, err)
+			}
+			if file, findings, err := configfile.Load("x.toml"); file == nil {
+				t.Errorf("it does not load: %v, %v", findings, err)
+			}
+		}
+	}
+}
+
+func TestCheckIni(t *testing.T) {
+	for _, tt := range []struct {
+		content, strict string
+		code            int
+		want            string
+	}{
+		{ini, "--strict", 0, ""},
+		{ini + iniNote, "--strict", 0, "p.ini:7: pkt_buf: not carried over, buffers have the size that the data asks for\n"},
+		{ini + iniWarning, "", 0, "p.ini:7: server_fast_close: not carried over, a session keeps its server connection when settings change\n"},
+		{ini + iniWarning, "--strict", 1, "p.ini:7: server_fast_close: not carried over, a session keeps its server connection when settings change\n"},
+		{ini + iniError, "", 1, "p.ini:7: verbos: unknown parameter: pgbouncer/verbos\n"},
+	} {
+		bouncer(t, tt.content)
+		args := append([]string{"check", "--pgbouncer-ini", "p.ini"}, strings.Fields(tt.strict)...)
+		if code, out, err := run(args...); code != tt.code || out != tt.want || err != "" {
+			t.Errorf("%q %s: got %d, %q, %q", tt.content, tt.strict, code, out, err)
+		}
+	}
+	if code, _, err := run("check", "--pgbouncer-ini", "p.ini", "--config", "x"); code != 2 || !strings.Contains(err, "--config and --pgbouncer-ini are two configurations: give one") {
+		t.Errorf("two configurations: got %d, %q", code, err)
+	}
+}
+
+// TestIniSignals: each of PgBouncer's signals, and what the log and the pidfile say.
+func TestIniSignals(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		signals []syscall.Signal
+		args    []string
+		drained bool // sessions end by themselves
+		want    string
+		closed  bool
+	}{
+		{"INT", []syscall.Signal{syscall.SIGINT}, nil, true, "heliosproxy ended", true},
+		{"TERM", []syscall.Signal{syscall.SIGTERM}, nil, true, "heliosproxy ended", true},
+		{"QUIT", []syscall.Signal{syscall.SIGQUIT}, nil, false, "ending at once", true},
+		{"twice", []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGINT}, nil, false, "ending at once", false},
+		{"a bound", []syscall.Signal{syscall.SIGTERM}, []string{"--drain-timeout", "1ns"}, false, "sessions were cut off", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bouncer(t, ini+"pidfile = pid\nlogfile = log\n")
+			p := newPlane()
+			x := start(p, append([]string{"--pgbouncer-ini", "p.ini"}, tt.args...)...)
+			<-p.applied
+			x.err.wait("heliosproxy ready")
+			if text, err := os.ReadFile("pid"); err != nil || string(text) != fmt.Sprintln(os.Getpid()) {
+				t.Errorf("pidfile: %q, %v", text, err)
+			}
+			if tt.drained {
+				close(x.drained)
+			}
+			for _, s := range tt.signals {
+				x.signals <- s
+			}
+			if code := <-x.exit; code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if tt.closed {
+				<-p.closed
+			}
+			log, err := os.ReadFile("log")
+			if err != nil || !strings.Contains(string(log), tt.want) || !bytes.HasSuffix([]byte(x.err.String()), log) {
+				t.Errorf("the log: %v\n%s\nstderr:\n%s", err, log, x.err.String())
+			}
+			if _, err := os.Stat("pid"); !os.IsNotExist(err) {
+				t.Errorf("the pidfile is still there: %v", err)
+			}
+		})
+	}
+}
+
+// TestIniPause: SIGUSR1 holds all clients, SIGUSR2 lets them go on, and neither ends the program.
+func TestIniPause(t *testing.T) {
+	bouncer(t, ini)
+	x := start(newPlane(), "--pgbouncer-ini", "p.ini")
+	x.err.wait("heliosproxy ready")
+	for s, want := range map[syscall.Signal]string{syscall.SIGUSR1: "paused", syscall.SIGUSR2: "resumed"} {
+		x.signals <- s
+		if got := <-x.held; got != want {
+			t.Errorf("%v: %s", s, got)
+		}
+	}
+	x.err.wait("who is busy") // a PAUSE that is not complete is told
+	x.signals <- syscall.SIGQUIT
+	if code := <-x.exit; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestIniReload: SIGHUP reads the ini and what it includes again, and opens the log's file anew.
+func TestIniReload(t *testing.T) {
+	bouncer(t, ini+"logfile = log\n%include more\n")
+	write(t, "more", "default_pool_size = 3\n")
+	p := newPlane()
+	x := start(p, "--pgbouncer-ini", "p.ini")
+	if s := <-p.applied; s.PoolProfiles["default"].GetMaxConnections() != 3 {
+		t.Errorf("got %v", s.PoolProfiles)
+	}
+	if !x.options.AdminOptional || x.options.Config != "p.ini" {
+		t.Errorf("got %+v", x.options)
+	}
+	x.err.wait("heliosproxy ready")
+	if err := os.Rename("log", "old"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "more", "default_pool_size = 4\n")
+	x.signals <- syscall.SIGHUP
+	if s := <-p.applied; s.PoolProfiles["default"].GetMaxConnections() != 4 {
+		t.Errorf("got %v", s.PoolProfiles)
+	}
+	x.err.wait("configuration reloaded")
+	write(t, "more", "\ndefault_pool_size = four\n")
+	x.signals <- syscall.SIGHUP
+	x.err.wait("the one before stays in force")
+	x.signals <- syscall.SIGQUIT
+	<-x.exit
+	if log, err := os.ReadFile("log"); err != nil || strings.Contains(string(log), "heliosproxy ready") || !strings.Contains(string(log), "configuration reloaded") {
+		t.Errorf("the log: %q, %v", log, err)
+	}
+	if !strings.Contains(x.err.String(), "more:2: default_pool_size: \"four\" is not a whole number\n") {
+		t.Errorf("got\n%s", x.err.String())
+	}
+}
+
+// TestPidfile: that of a process which lives is respected, any other is not in the way.
+func TestPidfile(t *testing.T) {
+	for text, want := range map[string]bool{
+		fmt.Sprintln(os.Getppid()): false, "x\n": false, "": false, fmt.Sprintln(os.Getpid()): true, fmt.Sprintln(1<<22 + 1): true,
+	} {
+		bouncer(t, ini+"pidfile = pid\n")
+		write(t, "pid", text)
+		x := start(newPlane(), "--pgbouncer-ini", "p.ini")
+		x.signals <- syscall.SIGQUIT
+		code := <-x.exit
+		if refused := strings.Contains(x.err.String(), "another process runs with it"); code == 0 != want || refused == want {
+			t.Errorf("%q: got %d, %s", text, code, x.err.String())
+		}
+		if _, err := os.Stat("pid"); os.IsNotExist(err) != want {
+			t.Errorf("%q: the pidfile: %v", text, err)
+		}
+	}
+	bouncer(t, ini+"logfile = "+filepath.Join("no", "where")+"\n")
+	if code, _, err := run("--pgbouncer-ini", "p.ini"); code != 1 || !strings.Contains(err, "log file: open ") {
+		t.Errorf("a log that cannot be written: got %d, %s", code, err)
+	}
+}
