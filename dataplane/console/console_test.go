@@ -237,10 +237,10 @@ func TestColumns(t *testing.T) {
 func TestRows(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SHOW POOLS":          "(shop,ann,0,3,0,0,0,0,0,0,0,0,0,2,500000,session,,,,0,0,0)",
-		"SHOW DATABASES":      "(shop,db,5432,shop,,20,0,0,0,transaction,,0,0,0,0,1,0,)",
+		"SHOW DATABASES":      "(shop,db,5432,shop,,20,0,0,0,transaction,,0,0,0,0,1,0,,0)",
 		"SHOW CLIENTS":        "(C,ann,shop,none,active,10.0.0.1,99,,0,2001-09-09 01:46:40 UTC,,0,0,0,,,0,,,0,7,)",
 		"SHOW ACTIVE_SOCKETS": "(C,ann,shop,none,cl_active,10.0.0.1,99,,0,2001-09-09 01:46:40 UTC,,0,0,0,,,0,,,0,7,0,0,0,0,0,0,0)",
-		"SHOW STATS":          "(shop,0,0,123450000,0,0,0,0,1000000,0,0,0,0,2,5,1,0,250000,0,0,0,0,0)",
+		"SHOW STATS":          "(shop,0,0,123450000,0,0,0,0,1000000,0,0,0,0,2,5,1,0,250000,0,0,0,0,0,123450000)",
 		"SHOW STATS_AVERAGES": "(shop,0,2,5,1,0,250000,0,0,0,0,0)",
 		"SHOW USERS":          "(ann,,,,0,0,0,0) (bob,3,,session,0,0,0,0)",
 		"SHOW DNS_HOSTS":      "(db,5,10.0.0.1,::1)",

@@ -17,7 +17,7 @@ type table struct {
 // shows are the tables with the columns of PgBouncer 1.25 in its order, and ours behind them.
 func shows() []table {
 	return []table{
-		{name: "DATABASES", columns: columns("name host port:i database force_user pool_size:i min_pool_size:i reserve_pool_size:i server_lifetime:i pool_mode load_balance_hosts max_connections:i current_connections:i max_client_connections:i current_client_connections:i paused:i disabled:i node"), rows: func(d Desk) [][]any {
+		{name: "DATABASES", columns: columns("name host port:i database force_user pool_size:i min_pool_size:i reserve_pool_size:i server_lifetime:i pool_mode load_balance_hosts max_connections:i current_connections:i max_client_connections:i current_client_connections:i paused:i disabled:i node reserve_pool:i"), rows: func(d Desk) [][]any {
 			return each(d.Databases(), databaseRow)
 		}},
 		{name: "POOLS", columns: columns("database user cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active:i sv_active_cancel:i sv_being_canceled:i sv_idle:i sv_used:i sv_tested:i sv_login:i maxwait:i maxwait_us:i pool_mode load_balance_hosts node server_database cl_pinned:i sv_closing:i pool_size:i"), rows: func(d Desk) [][]any {
@@ -31,9 +31,9 @@ func shows() []table {
 		}},
 		{name: "SOCKETS", columns: sockets(buffers), rows: func(d Desk) [][]any { return allSockets(d, false) }},
 		{name: "ACTIVE_SOCKETS", columns: sockets(buffers), rows: func(d Desk) [][]any { return allSockets(d, true) }},
-		{name: "STATS", columns: columns("database " + numeric("total_", totals()) + " " + numeric("avg_", averages())), rows: func(d Desk) [][]any {
+		{name: "STATS", columns: columns("database " + numeric("total_", totals()) + " " + numeric("avg_", averages()) + " total_requests:n"), rows: func(d Desk) [][]any {
 			return each(d.Stats(), func(s Stats) []any {
-				return append(append([]any{s.Database}, countsRow(s.Total)...), averagesRow(s)...)
+				return append(append(append([]any{s.Database}, countsRow(s.Total)...), averagesRow(s)...), s.Total.Queries)
 			})
 		}},
 		{name: "STATS_TOTALS", columns: columns("database " + numeric("", plain())), rows: func(d Desk) [][]any {
@@ -93,7 +93,7 @@ func each[T any](all []T, row func(T) []any) [][]any {
 func databaseRow(d Database) []any {
 	return []any{
 		d.Name, null(d.Host), d.Port, cmp.Or(d.Database, d.Name), null(d.ForceUser), d.PoolSize, d.MinPoolSize, d.ReservePoolSize, int(d.ServerLifetime / time.Second),
-		null(d.Mode), nil, d.MaxServers, d.Servers, d.MaxClients, d.Clients, bit(d.Paused), bit(d.Disabled), null(d.Node),
+		null(d.Mode), nil, d.MaxServers, d.Servers, d.MaxClients, d.Clients, bit(d.Paused), bit(d.Disabled), null(d.Node), d.ReservePoolSize,
 	}
 }
 
