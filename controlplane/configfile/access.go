@@ -38,6 +38,19 @@ func (r *reader) buildListeners() {
 	}
 	r.warnOfAccess(auth, append([]string{first}, more...))
 	r.warnOfProgram(auth, rules)
+	r.warnOfServerNames()
+}
+
+// warnOfServerNames says of databases that are chosen by host names that no client says one.
+func (r *reader) warnOfServerNames() {
+	if resource.TowardsClients(r.set.Listeners[defaultName].GetTls()).Mode.Offered() {
+		return
+	}
+	for _, s := range r.lists["databases"] {
+		if at := s.at("databases.server_names"); s.has("databases.server_names") {
+			r.warn(at.line, at.key, "clients say no host name without TLS, which tls.cert_path and tls.key_path switch on")
+		}
+	}
 }
 
 // socketPath is where libpq looks for a socket in a directory. A relative one stays relative, to be refused.

@@ -54,7 +54,7 @@ func authQueryKeys() []key {
 		},
 		{
 			name: "auth.auth_cache_secs", kind: integer, max: year, def: int64(30),
-			doc: "How long an answer is good. When a password was wrong for an answer that was kept, the database is asked again.",
+			doc: "How long an answer is good. One that is used when it has had half of its time is asked for again in the background, so who logs in often never waits for it; if that fails, it stays good for the rest. When a password was wrong for an answer that was kept, the database is asked again at once.",
 		},
 	}
 }

@@ -220,13 +220,15 @@ func (r *reader) buildDatabases() {
 		if profile != defaultName {
 			r.buildPool(profile, s, "databases.pool.")
 		}
+		names, _ := s.get("databases.server_names").([]string)
 		r.set.Databases[name] = &heliosv1.Database{
 			Name: name, Cluster: s.text("databases.cluster"), ServerName: s.text("databases.server_name"), PoolProfile: profile,
+			KnownAs: s.text("databases.known_as"), ServerNames: names,
 			AuthQuery: r.authQuery(s, "databases."), MaxClients: uint32(s.int("databases.max_clients")),
 		}
 		r.fromAuthQuery(name, s, "databases.")
 		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
-			"name": "name", "cluster": "cluster", "server_name": "server_name", "pool_profile": "pool",
+			"name": "name", "cluster": "cluster", "server_name": "server_name", "pool_profile": "pool", "known_as": "known_as", "server_names": "server_names",
 		})
 	}
 	if len(r.lists["databases"]) == 0 {

@@ -81,8 +81,7 @@ func compare(t *testing.T, part *txtar.File, got string) {
 func render(findings configfile.Findings) string {
 	var b strings.Builder
 	for _, f := range findings {
-		severity := map[configfile.Severity]string{configfile.Error: "error", configfile.Warning: "warning"}[f.Severity]
-		fmt.Fprintf(&b, "%s %s\n", severity, f)
+		fmt.Fprintf(&b, "%s %s\n", f.Severity, f)
 	}
 	return b.String()
 }

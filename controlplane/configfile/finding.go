@@ -16,6 +16,14 @@ const (
 	Note // nothing is missed; what another program's file says has them
 )
 
+// String is "warning" or "error".
+func (s Severity) String() string {
+	if s == Error {
+		return "error"
+	}
+	return "warning"
+}
+
 // Finding is one thing to know about a file.
 type Finding struct {
 	File     string

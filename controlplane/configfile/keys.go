@@ -242,7 +242,15 @@ func databaseKeys() []key {
 	all := []key{
 		{
 			name: "databases.name",
-			doc:  "Required. The name that clients connect to; `*` is every name without an entry of its own. Without any `[[databases]]` there is `*` alone: any name, the same at the server.",
+			doc:  "Required. The name that clients connect to, unless `known_as` is another; `*` is every name without an entry of its own. Without any `[[databases]]` there is `*` alone: any name, the same at the server.",
+		},
+		{
+			name: "databases.known_as",
+			doc:  "The name that clients connect to, where several databases have the same and their `server_names` tell them apart; `*` is every name. `databases.name` unless set.",
+		},
+		{
+			name: "databases.server_names", kind: texts,
+			doc: "The host names by which clients come to it, as they say them in TLS (SNI): `shop.example.com`, or `*.example.com` for any with one label more. Of the databases of one name a client gets that with its host name, or else that with a fitting `*.`, or else that without `server_names`. Case does not count.",
 		},
 		{
 			name: "databases.cluster", def: defaultName,

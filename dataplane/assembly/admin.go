@@ -68,7 +68,7 @@ func (p *Proxy) reached() (ok bool, reason string) {
 
 // Metrics sums up what the loops have counted, each on its own thread.
 func (p *Proxy) Metrics() metrics.Snapshot {
-	var s metrics.Snapshot
+	s := metrics.Snapshot{PasswordCommands: p.passwords.Counts(), LoginPrograms: p.programs.Counts()}
 	clients := map[metrics.Clients]int{}
 	servers := map[metrics.Servers]int{}
 	for _, l := range p.group.Loops() {

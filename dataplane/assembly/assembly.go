@@ -141,7 +141,7 @@ func New(o Options) (*Proxy, error) {
 	p.hub.Catalog = p.catalogs.Judge
 	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
 	p.inquirers = newInquirers(o.Log, g.Loops())
-	p.hub.Inquire = p.inquirers.Inquire
+	p.hub.Inquire, p.hub.BeginInquiry = p.inquirers.Inquire, p.inquirers.Begin
 	p.hub.Listener = p.listeners.Get
 	p.hub.Pools.Failed = func(pl *pool.Pool, err error) {
 		o.Log.Warn("cannot open a server connection", zap.String("node", pl.Node), zap.String("database", pl.Database), zap.String("user", pl.User), zap.Error(err))
@@ -292,7 +292,7 @@ func closeAll(opened map[string]*reactor.Listener) {
 // be somewhere else now.
 func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
 	p.hub.Pools.Reconfigure(func(as pool.Alias) (*backend.Target, *pool.Profile, bool) {
-		r, ok := snap.Route(as.Database, as.User)
+		r, ok := snap.Route(snapshot.Asked{Database: as.Database, Server: as.Server}, as.User)
 		return r.Target, r.Profile, ok
 	})
 	p.catalogs.Sweep()

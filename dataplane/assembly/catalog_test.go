@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/pkg/sqlparse"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
@@ -23,7 +24,7 @@ func TestCatalogs(t *testing.T) {
 	want(t, a, "SELECT written()", "1")
 	want(t, b, "SELECT written()", "1")
 	target := func(user string) *backend.Target {
-		r, ok := p.current.Load().Route("postgres", user)
+		r, ok := p.current.Load().Route(snapshot.Asked{Database: "postgres"}, user)
 		if !ok {
 			t.Fatal("no route")
 		}

@@ -27,7 +27,7 @@ type Shutdown = console.Shutdown
 
 // known refuses a database that is not there.
 func (d desk) known(db string) error {
-	if snap := d.p.current.Load(); db != gate.All && !snap.Database(db) {
+	if snap := d.p.current.Load(); db != gate.All && !snap.Known(db) {
 		return pgerr.New(pgerr.ConsoleDatabase, db)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
@@ -32,17 +33,26 @@ func newInquirers(log *zap.Logger, loops []*reactor.Loop) *inquirers {
 
 // Inquire asks about a user, for the task t.
 func (u *inquirers) Inquire(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error) {
-	to := q.Target
+	return u.of(q.Target).Ask(t, q.Query, name)
+}
+
+// Begin asks about a user without waiting. answer is called on another thread.
+func (u *inquirers) Begin(q *snapshot.Inquiry, name string, answer func(lookup.Row, error)) {
+	u.of(q.Target).Begin(q.Query, name, answer)
+}
+
+// of returns the connection that asks a database.
+func (u *inquirers) of(to *backend.Target) *lookup.Users {
 	k := asked{to.Node, to.Host, strconv.Itoa(to.Port), to.Database, to.User}
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	l := u.all[k]
 	if l == nil {
 		l = lookup.NewUsers(u.loops[len(u.all)%len(u.loops)], to, u.log)
 		u.all[k] = l
 	}
 	l.Use(to)
-	u.mu.Unlock()
-	return l.Ask(t, q.Query, name)
+	return l
 }
 
 // Sweep closes the connections that a new configuration has no use for.

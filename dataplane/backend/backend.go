@@ -53,11 +53,12 @@ type Secret struct {
 	sources []passwords.Source
 	rest    *Secret
 
-	mu   sync.Mutex
-	salt string
-	keys scram.Keys
-	key  scram.ClientKey
-	last *Secret // what was found last
+	derive func(password string, salt []byte, iterations int) (scram.Keys, scram.ClientKey) // nil: scram.Derive
+
+	mu    sync.Mutex
+	have  *stretched // what the password was stretched to last; nil: it was not yet
+	under *stretched // what it is being stretched to; nil: nothing
+	last  *Secret    // what was found last
 }
 
 // NewSecret makes the secret of user.

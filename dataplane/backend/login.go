@@ -243,38 +243,3 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 func (c *Conn) noKey(err error) error {
 	return pgerr.New(pgerr.ServerKey, c.Target.Node, c.Target.Secret.For, err.Error()).Because(err)
 }
-
-// find returns the keys for the salt: those that were proved, or the password's.
-func (s *Secret) find(t *reactor.Task, salt []byte, n int) (scram.Keys, scram.ClientKey, error) {
-	if s.ring != nil {
-		return s.ring.Find(s.owner, salt, n)
-	}
-	return s.stretch(t, salt, n)
-}
-
-// stretch returns the keys for the salt, from memory or made outside the loop.
-func (s *Secret) stretch(t *reactor.Task, salt []byte, n int) (scram.Keys, scram.ClientKey, error) {
-	id := string(salt) + "/" + strconv.Itoa(n)
-	s.mu.Lock()
-	keys, key, ok := s.keys, s.key, s.salt == id
-	s.mu.Unlock()
-	if ok {
-		return keys, key, nil
-	}
-	type made struct {
-		keys scram.Keys
-		key  scram.ClientKey
-	}
-	own := []byte(strings.Clone(string(salt)))
-	m, err := reactor.Compute(t, func() (made, error) {
-		k, ck := scram.Derive(s.password, own, n)
-		return made{k, ck}, nil
-	})
-	if err != nil {
-		return keys, key, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.salt, s.keys, s.key = id, m.keys, m.key
-	return m.keys, m.key, nil
-}

@@ -35,6 +35,7 @@ type Programs struct {
 	stop context.CancelFunc
 
 	asking, running chan struct{} // a place for each
+	tally           program.Tally
 
 	mu      sync.Mutex
 	flights sync.WaitGroup
@@ -54,6 +55,9 @@ func (p *Programs) Close() {
 	p.mu.Unlock()
 	p.flights.Wait()
 }
+
+// Counts returns what the programs came to that were run.
+func (p *Programs) Counts() program.Counts { return p.tally.Counts() }
 
 // Judge is the judge that asks the program of s.
 func (p *Programs) Judge(s Spec) auth.Judge { return &judge{p, s} }
@@ -89,6 +93,28 @@ func (j *judge) Judge(ctx context.Context, c auth.Claim) error {
 	case <-ctx.Done():
 		return p.ended(ctx)
 	}
+	began := time.Now()
+	err := j.ask(ctx, c)
+	p.tally.Ran(time.Since(began), outcome(ctx, err))
+	return err
+}
+
+// outcome is what a program came to whose judgement is err.
+func outcome(ctx context.Context, err error) program.Outcome {
+	switch {
+	case err == nil:
+		return program.Succeeded
+	case errors.Is(err, auth.ErrRefused):
+		return program.Refused
+	case ctx.Err() != nil:
+		return program.Left
+	}
+	return program.Failed
+}
+
+// ask runs the program.
+func (j *judge) ask(ctx context.Context, c auth.Claim) error {
+	p := j.programs
 	limited, cancel := context.WithTimeout(ctx, j.spec.Timeout)
 	defer cancel()
 	_, err := p.run(limited, program.Command{Argv: j.spec.Command, Env: environment(c), Input: c.Password + "\n"})

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,6 +162,43 @@ func TestBounds(t *testing.T) {
 		}
 		if err := j.Judge(t.Context(), auth.Claim{Password: "x"}); !errors.Is(err, errClosed) {
 			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// TestCounts counts what programs that were run came to, and how long they took.
+func TestCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New()
+		defer p.Close()
+		said, status := "", error(nil)
+		p.run = func(ctx context.Context, c program.Command) ([]byte, error) {
+			if said == "hangs" {
+				<-ctx.Done()
+				return nil, errors.New("signal: killed")
+			}
+			<-time.After(2 * time.Second)
+			return nil, status
+		}
+		_, one := program.Run(t.Context(), program.Command{Argv: []string{"sh", "-c", "exit 1"}})
+		_, two := program.Run(t.Context(), program.Command{Argv: []string{"sh", "-c", "exit 2"}})
+		j := p.Judge(Spec{Command: []string{"check"}, Timeout: 20 * time.Second})
+		ask := func(ctx context.Context) { _ = j.Judge(ctx, auth.Claim{Password: "x"}) }
+		for _, status = range []error{nil, nil, one, two} {
+			ask(t.Context())
+		}
+		said = "hangs"
+		ask(t.Context())
+		left, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		ask(left)
+		_ = j.Judge(t.Context(), auth.Claim{Password: "a\nb"}) // is not asked
+		want := program.Counts{Runs: 6, Refusals: 1, Failures: 2, Seconds: 29}
+		want.Within[slices.Index(program.Bounds[:], 1)] = 1
+		want.Within[slices.Index(program.Bounds[:], 2.5)] = 4
+		want.Within[slices.Index(program.Bounds[:], 30)] = 1
+		if got := p.Counts(); got != want {
+			t.Errorf("%+v, want %+v", got, want)
 		}
 	})
 }

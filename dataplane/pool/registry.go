@@ -23,8 +23,8 @@ func NewRegistry(loops []*reactor.Loop) *Registry {
 	return &Registry{loops: loops, pools: map[Key]*Pool{}}
 }
 
-// Alias is what clients call a pool: the database that they name and the user that they are.
-type Alias struct{ Database, User string }
+// Alias is what clients call a pool: the database that they name, the server name that it was chosen by, if any, and the user that they are.
+type Alias struct{ Database, Server, User string }
 
 // Find returns the pool of a target, nil where there is none yet.
 func (r *Registry) Find(t *backend.Target) *Pool {

@@ -48,7 +48,7 @@ func (lo *Local) Accounts(yield func(AccountKey, *meter.Account)) {
 // open makes the account of the connection's database and pool its own.
 func (c *Conn) open() {
 	c.countBytes()
-	c.account = c.local.account(c.db, c.pool)
+	c.account = c.local.account(c.asked.Database, c.pool)
 	if c.session != nil {
 		c.session.Account = c.account
 	}

@@ -59,7 +59,8 @@ type Conn struct {
 	seen    *snapshot.Snapshot  // what was looked at last while the session rested on a server connection
 	named   bool                // its user is one of the configuration, which had to be known
 	name    string              // of user
-	db      string
+	asked   snapshot.Asked
+	at      string // the Database resource that it was admitted to
 	account *meter.Account
 	in, out uint64 // bytes that are counted
 	watch   stopwatch
@@ -183,7 +184,7 @@ func (c *Conn) Judge(q *query.Query) query.Verdict {
 // Panicked ends the session whose walk went wrong, and nobody else's.
 func (c *Conn) Panicked(_ *reactor.Task, v any, stack []byte) {
 	c.local.Meter.Panics++
-	c.hub.Log.Error("session panicked", zap.Any("panic", v), zap.ByteString("stack", stack), zap.String("user", c.name), zap.String("database", c.db))
+	c.hub.Log.Error("session panicked", zap.Any("panic", v), zap.ByteString("stack", stack), zap.String("user", c.name), zap.String("database", c.asked.Database))
 	if c.lease != nil {
 		c.lease.Lose()
 		c.lease = nil
@@ -276,7 +277,7 @@ func (c *Conn) leave() {
 	lo.conns[n] = nil
 	lo.conns = lo.conns[:n]
 	c.Loop().AddLoad(-1)
-	c.hub.Clients.Leave(&c.place, c.address(), c.db, c.name)
+	c.hub.Clients.Leave(&c.place, c.address(), admission.Database{Resource: c.at, Name: c.asked.Database}, c.name)
 	c.countBytes()
 }
 
@@ -315,8 +316,16 @@ func (c *Conn) logEnd(err error) {
 		level, what = zap.InfoLevel, "log-in refused"
 	}
 	if e := c.hub.Log.Check(level, what); e != nil {
-		e.Write(zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.db), zap.Error(err))
+		e.Write(zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.asked.Database), c.server(), zap.Error(err))
 	}
+}
+
+// server is a field of the log: the host name by which the client has come, if it has said one.
+func (c *Conn) server() zap.Field {
+	if c.asked.Server == "" {
+		return zap.Skip()
+	}
+	return zap.String("server_name", c.asked.Server)
 }
 
 // Who returns user, database and what the session does, for those who count.
@@ -337,7 +346,7 @@ func (c *Conn) Who() (user, db, state string) {
 	default:
 		state = "idle"
 	}
-	return c.name, c.db, state
+	return c.name, c.asked.Database, state
 }
 
 var _ reactor.Body = (*Conn)(nil)

@@ -12,7 +12,7 @@ var errHeld = errors.New("the database is held")
 
 // tryAcquire takes a server connection that is free here, unless the database is held.
 func (c *Conn) tryAcquire(t *reactor.Task) *backend.Conn {
-	if c.hub.Gates.Holds(c.db) {
+	if c.hub.Gates.Holds(c.asked.Database) {
 		return nil
 	}
 	return c.pool.TryAcquire(t)
@@ -35,7 +35,7 @@ func (c *Conn) acquireUnheld(t *reactor.Task, acquire func() (*backend.Conn, err
 func (c *Conn) passGate(t *reactor.Task) error {
 	c.gated = true
 	defer func() { c.gated = false }()
-	for c.hub.Gates.Holds(c.db) {
+	for c.hub.Gates.Holds(c.asked.Database) {
 		if err := t.Park(); err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (c *Conn) waits() error {
 	if err := c.alive(); err != nil {
 		return err
 	}
-	if c.hub.Gates.Holds(c.db) {
+	if c.hub.Gates.Holds(c.asked.Database) {
 		return errHeld
 	}
 	return nil

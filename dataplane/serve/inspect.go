@@ -17,7 +17,7 @@ func (c *Conn) Describe() console.Client {
 	l := c.Loop()
 	at := func(since int64) time.Time { return time.Now().Add(-time.Duration(l.Now() - since)) }
 	x := console.Client{
-		ID: c.id, User: c.name, Database: c.db, State: c.pgbouncerState(), Connected: at(c.since), Self: fmt.Sprintf("%p", c),
+		ID: c.id, User: c.name, Database: c.asked.Database, State: c.pgbouncerState(), Connected: at(c.since), Self: fmt.Sprintf("%p", c),
 		Received: c.ep.In, Sent: c.ep.Out, Closing: c.Killed() != nil, PinnedBy: c.pins.String(),
 	}
 	x.Addr, x.Port = host(c.peer)
@@ -75,7 +75,7 @@ func DescribeServer(p *pool.Pool, s *backend.Conn, client *Conn) console.Server 
 		x.TLS = s.EP.Cipher()
 	}
 	if client != nil {
-		x.Link, x.Database = fmt.Sprintf("%p", client), client.db
+		x.Link, x.Database = fmt.Sprintf("%p", client), client.asked.Database
 		if client.session != nil {
 			x.Application, _ = client.session.Want.Get("application_name")
 		}
@@ -103,7 +103,7 @@ func serverStates() map[string]string {
 func (c *Conn) Pool() *pool.Pool { return c.pool }
 
 // Database returns the database that the client has named, and User whom.
-func (c *Conn) Database() string { return c.db }
+func (c *Conn) Database() string { return c.asked.Database }
 
 // User returns who the client is.
 func (c *Conn) User() string { return c.name }

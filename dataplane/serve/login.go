@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
-	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
@@ -30,21 +29,22 @@ func (c *Conn) lateLogin(err error) error {
 // with the greeting in one write.
 func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	start := c.login.start
-	if resource.IsConsole(c.db) {
+	if resource.IsConsole(c.asked.Database) {
 		return c.welcomeConsole(verdict)
 	}
 	c.keepKey()
-	r, ok := c.snap.Route(c.db, c.name)
+	r, ok := c.snap.Route(c.asked, c.name)
 	if !ok {
-		return pgerr.New(pgerr.UnknownDatabase, c.db)
+		return pgerr.New(pgerr.UnknownDatabase, c.asked.Database)
 	}
-	if c.hub.Gates.Disabled(c.db) {
-		return pgerr.New(pgerr.DatabaseDisabled, c.db)
+	if c.hub.Gates.Disabled(c.asked.Database) {
+		return pgerr.New(pgerr.DatabaseDisabled, c.asked.Database)
 	}
-	if full := c.hub.Clients.Admit(&c.place, c.db, c.name, c.snap.Bounds(c.db, c.name)); full != nil {
+	c.at = r.Counts.Resource
+	if full := c.hub.Clients.Admit(&c.place, r.Counts, c.name, c.snap.Bounds(c.asked, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
-	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
+	c.pool = c.hub.Pools.Get(r.Alias, r.Target, r.Profile)
 	c.open()
 	c.SetDeadline(0)
 	c.waiter.Alive = c.waits

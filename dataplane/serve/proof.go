@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/auth"
+	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/startup"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
 
@@ -83,9 +85,9 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 		return pgerr.New(pgerr.NotReady)
 	}
 	c.snap, c.login.start = snap, o.Start
-	c.name, c.db = o.Start.User, o.Start.Database
+	c.name, c.asked.Database = o.Start.User, o.Start.Database
 	c.phase = proving
-	if full := c.hub.Clients.Enter(&c.place, c.address(), snap.Bounds(c.db, c.name)); full != nil {
+	if full := c.hub.Clients.Enter(&c.place, c.address(), snap.Bounds(c.asked, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
 	if !o.Start.Plain() {
@@ -110,6 +112,7 @@ func (c *Conn) secure(t *reactor.Task, s *startup.Secure) error {
 	if err != nil {
 		return &handshakeError{err}
 	}
+	c.asked.Server = resource.FoldServerName(state.ServerName)
 	if s.Direct {
 		if err := tlsconf.CheckDirect(state); err != nil {
 			return pgerr.New(pgerr.InvalidStartup, err.Error())
@@ -139,7 +142,7 @@ func (c *Conn) secure(t *reactor.Task, s *startup.Secure) error {
 // describe says what is known of the client before it proves anything.
 func (c *Conn) describe() *auth.Client {
 	cl, start := &c.login.client, c.login.start
-	cl.User, cl.Database, cl.Physical = c.name, c.db, start.Physical()
+	cl.User, cl.Database, cl.Physical = c.name, c.asked.Database, start.Physical()
 	cl.Unix, cl.Local, cl.Addr = c.peer.IsUnix(), c.peer.IsLocal(), c.address()
 	if cl.Unix {
 		uid, err := c.ep.PeerUID()
@@ -156,7 +159,7 @@ func (c *Conn) describe() *auth.Client {
 
 // newest is the newest version of the protocol that the client may speak: what it would get from the server, if that is known.
 func (c *Conn) newest() uint32 {
-	if r, ok := c.snap.Route(c.db, c.name); ok {
+	if r, ok := c.snap.Route(c.asked, c.name); ok {
 		if p := c.hub.Pools.Find(r.Target); p != nil && p.Learnt.Before(18) {
 			return pgwire.Version30
 		}
@@ -216,13 +219,14 @@ func (c *Conn) lookUp(t *reactor.Task) (*users.User, error) {
 	if u := c.snap.User(c.name); u != nil {
 		return u, nil
 	}
-	q, ok := c.snap.Inquiry(c.db, c.name)
+	q, ok := c.snap.Inquiry(c.asked, c.name)
 	if !ok {
 		return nil, nil
 	}
 	c.named, c.login.inquiry = false, &q
 	now := time.Now().UnixNano()
 	if k, ok := c.hub.Users.Find(q.Place, c.name, now-int64(q.Good)); ok {
+		c.hub.renew(&q, c.name, now)
 		c.login.asked = k.Asked
 		return k.Good(now), nil
 	}
@@ -256,15 +260,43 @@ func (c *Conn) inquire(t *reactor.Task) (*users.User, error) {
 		}
 		return nil, pgerr.New(pgerr.UserLookup).Because(err)
 	}
-	k := users.Known{Asked: asked, Until: row.Until}
-	if row.Found {
-		if k.User, err = users.New(c.name, row.Secret); err != nil {
-			return nil, pgerr.New(pgerr.UserLookup).Because(err)
-		}
+	k, err := known(c.name, row, asked)
+	if err != nil {
+		return nil, pgerr.New(pgerr.UserLookup).Because(err)
 	}
 	k = c.hub.Users.Put(q.Place, c.name, k)
 	c.hub.Ring.Keep(q.Owner, k.User.Verifier())
 	return k.Good(asked), nil
+}
+
+// known is what a row says of a name.
+func known(name string, row lookup.Row, asked int64) (k users.Known, err error) {
+	k = users.Known{Asked: asked, Until: row.Until}
+	if row.Found {
+		k.User, err = users.New(name, row.Secret)
+	}
+	return k, err
+}
+
+// renew asks the database for a name whose answer is used and has had half of its time, so that who logs in often never waits for
+// one. Nobody waits for this one: if there is none, the old one is used for the rest of its time.
+func (h *Hub) renew(q *snapshot.Inquiry, name string, now int64) {
+	if !h.Users.Claim(q.Place, name, now, now-int64(q.Good/2)) {
+		return
+	}
+	h.BeginInquiry(q, name, func(row lookup.Row, err error) {
+		var k users.Known
+		if err == nil {
+			k, err = known(name, row, now)
+		}
+		if err != nil {
+			h.Users.Fail(q.Place, name, time.Now().UnixNano())
+			return
+		}
+		if k, ok := h.Users.Renew(q.Place, name, k); ok {
+			h.Ring.Keep(q.Owner, k.User.Verifier())
+		}
+	})
 }
 
 // keepKey keeps what the client has proved to have, where that opens servers.
@@ -273,7 +305,14 @@ func (c *Conn) keepKey() {
 	if x.KeyOf == nil {
 		return
 	}
-	if o, ok := c.snap.Owner(c.db, c.name); ok {
-		c.hub.Ring.Learn(o, x.KeyOf, x.Key)
+	o, ok := c.snap.Owner(c.asked, c.name)
+	if !ok {
+		return
+	}
+	c.hub.Ring.Learn(o, x.KeyOf, x.Key)
+	if q := c.login.inquiry; q != nil { // the answer may have become another one since: whichever comes last, the key goes
+		if k, ok := c.hub.Users.Find(q.Place, c.name, 0); ok {
+			c.hub.Ring.Keep(o, k.User.Verifier())
+		}
 	}
 }

@@ -21,7 +21,7 @@ func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte, r snapshot.Ro
 		if r.Policy.OneStatement {
 			mode = "statement"
 		}
-		return pgerr.New(pgerr.ReplicationMode, mode, c.db)
+		return pgerr.New(pgerr.ReplicationMode, mode, c.asked.Database)
 	}
 	start := c.login.start
 	c.waiter.Alive = c.alive
@@ -37,7 +37,7 @@ func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte, r snapshot.Ro
 	if err := c.greetWith(verdict, s.Params, s.PID); err != nil {
 		return err
 	}
-	c.hub.Log.Info("a replication connection", zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.db),
+	c.hub.Log.Info("a replication connection", zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.asked.Database), c.server(),
 		zap.String("node", s.Target.Node), zap.Uint32("walsender", s.PID))
 	if len(rest) == 0 {
 		return nil

@@ -49,6 +49,8 @@ type Hub struct {
 	Users *users.Book
 	// Inquire asks a target's database about a user, as its auth_query says.
 	Inquire func(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error)
+	// BeginInquiry asks without waiting. answer is called on another thread.
+	BeginInquiry func(q *snapshot.Inquiry, name string, answer func(lookup.Row, error))
 	// Current returns the configuration in force; nil before there is one.
 	Current func() *snapshot.Snapshot
 	// Draining says that the proxy is about to stop: sessions end at the end of their transaction.

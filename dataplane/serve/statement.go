@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
-	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
@@ -199,7 +198,7 @@ func (c *Conn) lookThrough(t *reactor.Task) error {
 	}
 	s, m := c.lease, c.session
 	if e := c.hub.Log.Check(zap.DebugLevel, "a server connection is looked through"); e != nil {
-		e.Write(zap.String("user", c.name), zap.String("database", c.db), zap.String("because", m.Because()))
+		e.Write(zap.String("user", c.name), zap.String("database", c.asked.Database), zap.String("because", m.Because()))
 	}
 	left, refused, err := s.Inspect(t, m.Custom())
 	c.local.Meter.Looks++
@@ -229,7 +228,7 @@ func (c *Conn) lookThrough(t *reactor.Task) error {
 // unfollowed keeps the server connection, as nobody can be asked what is set there.
 func (c *Conn) unfollowed(refused *pgwire.ServerError) {
 	c.session.Unfollowed()
-	c.hub.Log.Info("what a transaction has left cannot be found out", zap.String("user", c.name), zap.String("database", c.db), zap.String("reason", refused.Message))
+	c.hub.Log.Info("what a transaction has left cannot be found out", zap.String("user", c.name), zap.String("database", c.asked.Database), zap.String("reason", refused.Message))
 }
 
 // kept counts and logs the reasons for which the session keeps its server connection, each as it comes.
@@ -237,7 +236,7 @@ func (c *Conn) kept() {
 	now := c.session.Pins()
 	if why := now &^ c.pins; why != 0 {
 		c.local.Meter.Pin(why)
-		c.hub.Log.Info("a session keeps its server connection", zap.String("user", c.name), zap.String("database", c.db), zap.Stringer("for", why))
+		c.hub.Log.Info("a session keeps its server connection", zap.String("user", c.name), zap.String("database", c.asked.Database), zap.Stringer("for", why))
 	}
 	c.pins = now
 }
@@ -305,10 +304,10 @@ func (c *Conn) renew() error {
 	if err := c.Removed(snap); err != nil {
 		return err
 	}
-	r, _ := snap.Route(c.db, c.name)
+	r, _ := snap.Route(c.asked, c.name)
 	c.snap = snap
 	c.session.Limits = &snap.Limits
-	c.pool = c.hub.Pools.Get(pool.Alias{Database: c.db, User: c.name}, r.Target, r.Profile)
+	c.pool = c.hub.Pools.Get(r.Alias, r.Target, r.Profile)
 	c.session.Pool = c.pool.Name
 	c.open()
 	c.rule(r)
@@ -347,8 +346,8 @@ func (c *Conn) Removed(snap *snapshot.Snapshot) error {
 	if c.phase != serving || c.console != nil {
 		return nil // log-in has its own words, and the console
 	}
-	if _, ok := snap.Route(c.db, c.name); !ok {
-		return pgerr.New(pgerr.Removed, "database "+c.db)
+	if _, ok := snap.Route(c.asked, c.name); !ok {
+		return pgerr.New(pgerr.Removed, "database "+c.asked.Database)
 	}
 	if snap.User(c.name) == nil && (c.named || c.snap.User(c.name) != nil) {
 		return pgerr.New(pgerr.Removed, "user "+c.name)

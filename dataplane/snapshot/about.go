@@ -1,32 +1,48 @@
 package snapshot
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
-// Databases returns the databases that have a name, in order.
+// Databases returns the names by which clients know the databases, in order.
 func (s *Snapshot) Databases() []string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(s.databases)) {
-		if name != resource.AnyDatabase {
-			names = append(names, name)
+	for asked := range s.databases {
+		if asked.Database != resource.AnyDatabase {
+			names = append(names, asked.Database)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Known says whether clients may ask for a database, by whatever host name.
+func (s *Snapshot) Known(name string) bool { return s.known(name) != nil }
+
+// known returns a database that is known by the name, that of clients without a host name if there is one.
+func (s *Snapshot) known(name string) *database {
+	if d, _ := s.choose(Asked{Database: name}); d != nil {
+		return d
+	}
+	for asked, d := range s.databases {
+		if asked.Database == name {
+			return d
+		}
+	}
+	return nil
 }
 
 // About is a database as the console shows it, as far as the configuration says it; ok is false where it is not there.
 func (s *Snapshot) About(name string) (x console.Database, ok bool) {
-	d := s.database(name)
+	d := s.known(name)
 	if d == nil {
 		return x, false
 	}
 	x = console.Database{
-		Name: name, Database: name, PoolSize: d.profile.Max, Mode: s.Mode(name), MaxClients: s.Bounds(name, "").Database,
+		Name: name, Database: name, PoolSize: d.profile.Max, Mode: s.Mode(name), MaxClients: s.Bounds(Asked{Database: name}, "").Database,
 	}
 	if d.server != "" {
 		x.Database = d.server
@@ -39,7 +55,7 @@ func (s *Snapshot) About(name string) (x console.Database, ok bool) {
 
 // Mode is the pool mode of a database; empty where it is not there.
 func (s *Snapshot) Mode(name string) string {
-	d := s.database(name)
+	d := s.known(name)
 	switch {
 	case d == nil:
 		return ""
@@ -54,7 +70,7 @@ func (s *Snapshot) Mode(name string) string {
 // Users yields the users that the configuration names, and how many clients may be each of them; 0 is no bound.
 func (s *Snapshot) Users(yield func(name string, max int) bool) {
 	for name := range s.users {
-		if !yield(name, s.Bounds("", name).User) {
+		if !yield(name, s.Bounds(Asked{}, name).User) {
 			return
 		}
 	}

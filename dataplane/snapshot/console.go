@@ -14,13 +14,14 @@ type Console struct {
 	Wait    time.Duration // of a command, for others; 0 is for ever
 }
 
-// asked is the database whose auth_query knows the users of a database: for the console that of all others, if that says where
-// it asks.
-func (s *Snapshot) asked(name string) *database {
-	if !resource.IsConsole(name) {
-		return s.database(name)
+// inquired is the database whose auth_query knows the users of what a client asks for: for the console that of all others, if that says
+// where it asks.
+func (s *Snapshot) inquired(asked Asked) *database {
+	if !resource.IsConsole(asked.Database) {
+		d, _ := s.choose(asked)
+		return d
 	}
-	if d := s.databases[resource.AnyDatabase]; d != nil && d.query != nil && d.query.Database != "" {
+	if d := s.databases[Asked{Database: resource.AnyDatabase}]; d != nil && d.query != nil && d.query.Database != "" {
 		return d
 	}
 	return nil

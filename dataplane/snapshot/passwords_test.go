@@ -69,8 +69,8 @@ func TestElsewhere(t *testing.T) {
 		one, two := compile(t, elsewhere()), compile(t, set)
 		var renewed []string
 		for _, user := range []string{"clear", "empty", "nobody", "own", "stored2"} {
-			a, _ := one.Route("shop", user)
-			b, _ := two.Route("shop", user)
+			a, _ := one.Route(Asked{Database: "shop"}, user)
+			b, _ := two.Route(Asked{Database: "shop"}, user)
 			if !a.Target.Same(b.Target) {
 				renewed = append(renewed, user)
 			}
@@ -83,8 +83,8 @@ func TestElsewhere(t *testing.T) {
 	set := elsewhere()
 	set.Users["alias2"] = &heliosv1.User{Name: "alias2", Secret: secret("another"), ServerUser: "app"}
 	s := compile(t, set)
-	a, _ := s.Route("shop", "alias")
-	b, _ := s.Route("shop", "alias2")
+	a, _ := s.Route(Asked{Database: "shop"}, "alias")
+	b, _ := s.Route(Asked{Database: "shop"}, "alias2")
 	if !a.Target.Same(b.Target) {
 		t.Error("two users with one name at the server renew each other's connections")
 	}
@@ -111,7 +111,7 @@ func TestAsksElsewhere(t *testing.T) {
 	for said, finds := range map[string]bool{"": true, "pw": false} {
 		set := elsewhere()
 		set.Databases["shop"].AuthQuery = &heliosv1.AuthQuery{User: "asker", Password: secret(said)}
-		q, ok := compile(t, set).Inquiry("shop", "somebody")
+		q, ok := compile(t, set).Inquiry(Asked{Database: "shop"}, "somebody")
 		if !ok || q.Target.Secret.Finds() != finds || q.Target.Secret.For != "asker" {
 			t.Errorf("with password %q: finds %t, want %t", said, q.Target.Secret.Finds(), finds)
 		}

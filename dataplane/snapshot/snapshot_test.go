@@ -89,16 +89,16 @@ func describe(s *Snapshot) string {
 	fmt.Fprintf(&b, "primaries: %s\n", strings.Join(primaries, ", "))
 	users := append(slices.Sorted(maps.Keys(s.users)), "nobody")
 	for _, db := range []string{"anything", "shop", "ghost"} {
-		r, ok := s.Route(db, "nobody")
+		r, ok := s.Route(Asked{Database: db}, "nobody")
 		if !ok {
-			fmt.Fprintf(&b, "database %s: known %v, no route\n", db, s.Database(db))
+			fmt.Fprintf(&b, "database %s: known %v, no route\n", db, s.Database(Asked{Database: db}))
 			continue
 		}
-		fmt.Fprintf(&b, "database %s: known %v, at %s %s:%d as %s, %+v, keeps %v, timeout %s, %d statements of %d bytes\n", db, s.Database(db),
+		fmt.Fprintf(&b, "database %s: known %v, at %s %s:%d as %s, %+v, keeps %v, timeout %s, %d statements of %d bytes\n", db, s.Database(Asked{Database: db}),
 			r.Target.Node, r.Target.Host, r.Target.Port, r.Target.Database, *r.Profile, r.Keeps, r.Target.Timeout, r.Target.MaxStatements, r.Target.MaxStatementBytes)
 	}
 	for _, name := range users {
-		r, _ := s.Route("shop", name)
+		r, _ := s.Route(Asked{Database: "shop"}, name)
 		opens := "?"
 		for _, pw := range []string{"", "pw", "server-pw", md5Hash, verifier} {
 			if r.Target.Secret.Is(pw) {
@@ -146,8 +146,8 @@ func TestCompileIsPure(t *testing.T) {
 		if !proto.Equal(u, set.Users[name]) {
 			t.Errorf("user %s was changed", name)
 		}
-		a, _ := one.Route("shop", name)
-		b, _ := two.Route("shop", name)
+		a, _ := one.Route(Asked{Database: "shop"}, name)
+		b, _ := two.Route(Asked{Database: "shop"}, name)
 		if !a.Target.Same(b.Target) || *a.Profile != *b.Profile {
 			t.Errorf("user %s: connections of one generation are of no use to the next", name)
 		}
@@ -174,7 +174,7 @@ func TestNoDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := s.Route("anything", "clear"); ok || s.Database("anything") || !s.Database("shop") {
+	if _, ok := s.Route(Asked{Database: "anything"}, "clear"); ok || s.Database(Asked{Database: "anything"}) || !s.Database(Asked{Database: "shop"}) {
 		t.Error("a database that nobody has configured is there")
 	}
 }

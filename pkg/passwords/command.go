@@ -110,18 +110,25 @@ func (f *Finder) execute(argv []string) answer {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limit)
 	defer cancel()
 	text, err := f.run(ctx, argv)
+	took := f.now().Sub(began)
 	switch {
 	case f.ctx.Err() != nil:
+		f.tally.Ran(took, program.Left)
 		return failed(errClosed)
 	case ctx.Err() != nil:
-		return failed(fmt.Errorf("has not ended within %s", f.limit))
-	case err != nil:
+		err = fmt.Errorf("has not ended within %s", f.limit)
+	}
+	password := ""
+	if err == nil {
+		if password, err = firstLine(text); err != nil {
+			err = fmt.Errorf("what it printed: %w", err)
+		}
+	}
+	if err != nil {
+		f.tally.Ran(took, program.Failed)
 		return failed(err)
 	}
-	password, err := firstLine(text)
-	if err != nil {
-		return failed(fmt.Errorf("what it printed: %w", err))
-	}
+	f.tally.Ran(took, program.Succeeded)
 	return answer{password: password, at: began}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/heliosproxy/heliosproxy/pkg/program"
 )
 
 // fake stands for a command in a test: it prints a password and a number, one more each time.
@@ -252,4 +255,40 @@ func TestLeftBehind(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "left somebody behind") {
 		t.Error(err)
 	}
+}
+
+// TestCounts counts what commands that were run came to, and how long they took.
+func TestCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := New()
+		said := ""
+		f.run = func(ctx context.Context, _ []string) ([]byte, error) {
+			switch said {
+			case "fails":
+				return nil, errors.New("exit status 1")
+			case "hangs":
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			wait(2 * time.Second)
+			return []byte(said), nil
+		}
+		for i, text := range []string{"word", "", "fails", "hangs"} {
+			said = text
+			for range 2 { // the second time the answer is known
+				_, _, _ = f.Find(command("{user}"), Login{User: fmt.Sprint(i)}, "")
+			}
+		}
+		said = "hangs"
+		go f.Find(command("{user}"), Login{User: "last"}, "")
+		synctest.Wait()
+		f.Close()
+		want := program.Counts{Runs: 5, Failures: 3, Seconds: 14}
+		want.Within[slices.Index(program.Bounds[:], 0.005)] = 2
+		want.Within[slices.Index(program.Bounds[:], 2.5)] = 2
+		want.Within[slices.Index(program.Bounds[:], 10)] = 1
+		if got := f.Counts(); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/heliosproxy/heliosproxy/pkg/program"
 )
 
 // Source is where passwords come from. One of Passfile, File and Command is set. It is immutable.
@@ -91,6 +93,7 @@ type Finder struct {
 	stop  context.CancelFunc
 
 	asking, reading, running chan struct{} // a place for each
+	tally                    program.Tally // of commands
 
 	mu      sync.Mutex
 	kept    map[string]*printed // by the command and its arguments
@@ -114,6 +117,9 @@ func (f *Finder) Close() {
 	f.mu.Unlock()
 	f.flights.Wait()
 }
+
+// Counts returns what the commands came to that were run.
+func (f *Finder) Counts() program.Counts { return f.tally.Counts() }
 
 // Find returns the password for a log-in from the first of the sources that has one; ok is false if none has. refused is a
 // password that the server has just refused, of which another one is wanted, or empty: what is returned is refused itself where

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -18,14 +19,16 @@ func (c *checker) sharedPools() {
 	first := map[serverDatabase]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.set.Databases)) {
 		d := c.set.Databases[name]
-		at, ok := reaches(d)
-		if !ok {
+		at := reaches(d)
+		if at.name == "" {
 			continue
 		}
 		other, taken := first[at]
 		if !taken {
 			first[at] = name
-			other, taken = c.anyReaches(at)
+			if at.name != AnyDatabase {
+				other, taken = c.anyReaches(at)
+			}
 		}
 		if taken && !c.agree(d, c.set.Databases[other]) {
 			c.kind, c.name = KindDatabase, name
@@ -34,20 +37,23 @@ func (c *checker) sharedPools() {
 	}
 }
 
-// reaches returns the one database that d leads to; [AnyDatabase] may lead to many.
-func reaches(d *heliosv1.Database) (serverDatabase, bool) {
-	name := d.GetServerName()
-	if name == "" {
-		name = d.GetName()
-	}
-	return serverDatabase{d.GetCluster(), name}, name != "" && name != AnyDatabase
+// reaches returns the database that d leads to. One that is known as [AnyDatabase] may lead to many, which have its name here.
+func reaches(d *heliosv1.Database) serverDatabase {
+	return serverDatabase{d.GetCluster(), cmp.Or(d.GetServerName(), KnownAs(d))}
 }
 
-// anyReaches says whether clients can come to a server's database by its own name through [AnyDatabase].
-func (c *checker) anyReaches(at serverDatabase) (string, bool) {
-	star := c.set.Databases[AnyDatabase]
-	_, named := c.set.Databases[at.name]
-	return AnyDatabase, star != nil && star.GetServerName() == "" && star.GetCluster() == at.cluster && !named
+// anyReaches says through which Database, known as [AnyDatabase], clients can come to a server's database by its own name.
+func (c *checker) anyReaches(at serverDatabase) (through string, ok bool) {
+	for _, name := range slices.Sorted(maps.Keys(c.set.Databases)) {
+		d := c.set.Databases[name]
+		if KnownAs(d) == at.name && len(d.GetServerNames()) == 0 {
+			return "", false // who asks for that name gets this one, by whatever host name it comes
+		}
+		if !ok && reaches(d) == (serverDatabase{at.cluster, AnyDatabase}) {
+			through, ok = name, true
+		}
+	}
+	return through, ok
 }
 
 // agree says whether the pools of two databases are alike but for their mode. What has no profile agrees

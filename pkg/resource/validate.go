@@ -33,6 +33,7 @@ func (s *Set) Validate() error {
 		c.problems = append(c.problems, Problem{KindLimits, LimitsName, "", "missing"})
 	}
 	c.addresses()
+	c.knownTwice()
 	c.sharedPools()
 	c.sharedUsers()
 	if len(c.problems) == 0 {
@@ -242,12 +243,15 @@ func (c *checker) addresses() {
 }
 
 func (c *checker) database(d *heliosv1.Database) {
-	if IsConsole(d.GetName()) {
-		c.refuse("name", "%q is the admin console", d.GetName())
+	for field, name := range map[string]string{"name": d.GetName(), "known_as": d.GetKnownAs()} {
+		if IsConsole(name) {
+			c.refuse(field, "%q is the admin console", name)
+		}
 	}
 	refers(c, "cluster", KindCluster, d.GetCluster(), c.set.Clusters)
 	refers(c, "pool_profile", KindPoolProfile, d.GetPoolProfile(), c.set.PoolProfiles)
 	c.noNUL("server_name", d.GetServerName())
+	c.serverNames(d)
 	if q := d.GetAuthQuery(); q != nil {
 		c.authQuery(q)
 	}

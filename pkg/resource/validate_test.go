@@ -107,6 +107,13 @@ func TestValidate(t *testing.T) {
 		{`PoolProfile "p": listen_lost: "` + strings.Repeat("x", 8000) + `" is not a payload: at most 7999 printable ASCII characters`, func(s *resource.Set) { s.PoolProfiles["p"].ListenLost = strings.Repeat("x", 8000) }},
 		{`Database "*": pool_profile: there is no PoolProfile "q"`, func(s *resource.Set) { s.Databases["*"].PoolProfile = "q" }},
 		{`Database "*": server_name: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].ServerName = "a\x00" }},
+		{`Database "*": known_as: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].KnownAs = "a\x00" }},
+		{`Database "*": server_names: "10.0.0.1" is an address, and clients tell names only`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{"10.0.0.1"} }},
+		{`Database "*": server_names: "*" is neither a host name nor "*." and one`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{"*"} }},
+		{`Database "*": server_names: "a.*.b" is neither a host name nor "*." and one`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{"a.*.b"} }},
+		{`Database "*": server_names: "a..b" is neither a host name nor "*." and one`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{"a..b"} }},
+		{`Database "*": server_names: "" is neither a host name nor "*." and one`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{""} }},
+		{`Database "*": server_names: "` + strings.Repeat("a.", 127) + `a" is longer than 253 bytes`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{strings.Repeat("a.", 127) + "a"} }},
 		{`User "": name: missing`, func(s *resource.Set) { s.Users[""] = &heliosv1.User{} }},
 		{`User "v": secret: not a SCRAM-SHA-256 verifier: want iterations:salt$StoredKey:ServerKey`, func(s *resource.Set) {
 			s.Users["v"].Secret.Value = "SCRAM-SHA-256$" + canary
@@ -180,7 +187,11 @@ func TestSharedPools(t *testing.T) {
 	db := func(name, server, profile string) *heliosv1.Database {
 		return &heliosv1.Database{Name: name, ServerName: server, Cluster: "c", PoolProfile: profile}
 	}
-	const differ = `shares the pool of "app" at the server with database %q, so nothing but the mode may differ`
+	at := func(d *heliosv1.Database, known string, servers ...string) *heliosv1.Database {
+		d.KnownAs, d.ServerNames = known, servers
+		return d
+	}
+	const differ = ` at the server with database %q, so nothing but the mode may differ`
 	for _, tt := range []struct {
 		name      string
 		databases []*heliosv1.Database
@@ -196,6 +207,11 @@ func TestSharedPools(t *testing.T) {
 		{"any leads elsewhere", []*heliosv1.Database{db("*", "other", "p"), db("b", "app", "large")}, ""},
 		{"any leads there alone", []*heliosv1.Database{db("*", "app", "p"), db("b", "app", "large")}, "*"},
 		{"any and its own name", []*heliosv1.Database{db("*", "", "p"), db("app", "", "large")}, ""},
+		{"its name is taken at a host name alone", []*heliosv1.Database{db("*", "", "p"), at(db("app", "", "large"), "app", "a.example.com")}, "*"},
+		{"its name is taken at all others too", []*heliosv1.Database{db("*", "", "p"), at(db("a", "app", "large"), "app", "a.example.com"), db("app", "", "large")}, ""},
+		{"known by another name", []*heliosv1.Database{db("a", "app", "p"), at(db("b", "", "large"), "app")}, "a"},
+		{"any at two host names", []*heliosv1.Database{at(db("a", "", "p"), "*", "a.example.com"), at(db("b", "", "large"), "*", "b.example.com")}, "a"},
+		{"any leads elsewhere at a host name", []*heliosv1.Database{at(db("a", "app", "p"), "*", "a.example.com"), db("b", "", "large")}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := valid()

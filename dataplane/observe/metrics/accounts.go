@@ -55,7 +55,7 @@ func (d accountDescs) collect(all []Account, to chan<- prometheus.Metric) {
 	}
 	for name, a := range databases {
 		for p := range meter.PhaseCount {
-			to <- histogram(d.phases, &a.Phases[p], name, p.String())
+			to <- phase(d.phases, &a.Phases[p], name, p.String())
 		}
 	}
 }
@@ -81,13 +81,22 @@ func sumAccounts(all []Account) (pools map[[3]string]*meter.Account, databases m
 	return pools, databases
 }
 
-// histogram turns counts a bucket into counts up to a bound.
-func histogram(d *prometheus.Desc, h *meter.Histogram, labels ...string) prometheus.Metric {
-	upTo := make(map[float64]uint64, len(meter.Bounds))
-	var n uint64
-	for i, bound := range meter.Bounds {
-		n += h.Buckets[i]
-		upTo[float64(bound)/1e9] = n
+// phase shows a histogram of what statements take.
+func phase(d *prometheus.Desc, h *meter.Histogram, labels ...string) prometheus.Metric {
+	bounds := make([]float64, len(meter.Bounds))
+	for i, ns := range meter.Bounds {
+		bounds[i] = float64(ns) / 1e9
 	}
-	return prometheus.MustNewConstHistogram(d, n+h.Buckets[len(meter.Bounds)], float64(h.Sum)/1e9, upTo, labels...)
+	return histogram(d, bounds, h.Buckets[:], float64(h.Sum)/1e9, labels...)
+}
+
+// histogram turns counts a bucket, of which there is one more than bounds, into counts up to a bound.
+func histogram(d *prometheus.Desc, bounds []float64, counts []uint64, sum float64, labels ...string) prometheus.Metric {
+	upTo := make(map[float64]uint64, len(bounds))
+	var n uint64
+	for i, bound := range bounds {
+		n += counts[i]
+		upTo[bound] = n
+	}
+	return prometheus.MustNewConstHistogram(d, n+counts[len(bounds)], sum, upTo, labels...)
 }

@@ -23,6 +23,7 @@ type collector struct {
 	config                                     configDescs
 	listen                                     listenDescs
 	accounts                                   accountDescs
+	programs                                   programDescs
 }
 
 func newCollector(s Source, version string) *collector {
@@ -52,6 +53,7 @@ func newCollector(s Source, version string) *collector {
 		config:     newConfigDescs(desc),
 		listen:     newListenDescs(desc),
 		accounts:   newAccountDescs(desc),
+		programs:   newProgramDescs(desc),
 	}
 }
 
@@ -66,6 +68,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	c.config.describe(to)
 	c.listen.describe(to)
 	c.accounts.describe(to)
+	c.programs.describe(to)
 }
 
 // Collect implements [prometheus.Collector].
@@ -119,6 +122,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	c.listen.collect(s.Listeners, m, to)
 	c.accounts.collect(s.Accounts, to)
+	c.programs.collect(&s.PasswordCommands, &s.LoginPrograms, to)
 	if s.Config != nil {
 		c.config.collect(s.Config, to)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/pkg/program"
 )
 
 type source func() metrics.Snapshot
@@ -72,6 +73,8 @@ func TestHandler(t *testing.T) {
 			{Database: "b", Node: "db:5432", Connected: true},
 		},
 		Counted: m, Accounts: []metrics.Account{a, b, c},
+		PasswordCommands: program.Counts{Runs: 4, Failures: 1, Within: [len(program.Bounds) + 1]uint64{1, 0, 2, len(program.Bounds): 1}, Seconds: 40.5},
+		LoginPrograms:    program.Counts{Runs: 7, Refusals: 3, Failures: 2, Within: [len(program.Bounds) + 1]uint64{7}, Seconds: 0.007},
 	})
 	want(t, text,
 		`helios_client_connections{database="app",state="idle",user="ann"} 2`,
@@ -122,6 +125,19 @@ func TestHandler(t *testing.T) {
 		`helios_statement_seconds_sum{database="shop",phase="queue"} 40.002200001`,
 		`helios_statement_seconds_count{database="shop",phase="server"} 0`,
 		`# TYPE helios_statement_seconds histogram`,
+		`helios_password_command_runs_total 4`,
+		`helios_password_command_failures_total 1`,
+		`helios_password_command_seconds_bucket{le="0.005"} 1`,
+		`helios_password_command_seconds_bucket{le="0.05"} 3`,
+		`helios_password_command_seconds_bucket{le="30"} 3`,
+		`helios_password_command_seconds_bucket{le="+Inf"} 4`,
+		`helios_password_command_seconds_count 4`,
+		`helios_password_command_seconds_sum 40.5`,
+		`helios_login_program_runs_total 7`,
+		`helios_login_program_refusals_total 3`,
+		`helios_login_program_failures_total 2`,
+		`helios_login_program_seconds_bucket{le="0.005"} 7`,
+		`helios_login_program_seconds_count 7`,
 	)
 	for _, name := range []string{`helios_goroutines`, `helios_build_info\{version="[^"]+"\}`, `helios_process_resident_memory_bytes`} {
 		if !regexp.MustCompile(`(?m)^` + name + ` [1-9]`).MatchString(text) {

@@ -14,15 +14,15 @@ var here, there = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2
 func TestClients(t *testing.T) {
 	var c Clients
 	type client struct {
-		place    Place
-		addr     netip.Addr
-		db, user string
+		place              Place
+		addr               netip.Addr
+		resource, db, user string
 	}
-	leave := func(x *client) { c.Leave(&x.place, x.addr, x.db, x.user) }
+	leave := func(x *client) { c.Leave(&x.place, x.addr, Database{x.resource, x.db}, x.user) }
 	enter := func(x *client, b Bounds) string {
 		full := c.Enter(&x.place, x.addr, b)
 		if full == nil {
-			full = c.Admit(&x.place, x.db, x.user, b)
+			full = c.Admit(&x.place, Database{x.resource, x.db}, x.user, b)
 		}
 		if full == nil {
 			return ""
@@ -36,18 +36,20 @@ func TestClients(t *testing.T) {
 		db, user string
 		b        Bounds
 		want     string
+		resource string
 	}{
-		{here, "shop", "ann", Bounds{}, ""},
-		{here, "shop", "ann", Bounds{All: 1}, "in all: the limit is 1"},
-		{here, "shop", "ann", Bounds{All: 2, Address: 1}, `from address "10.0.0.1": the limit is 1`},
-		{there, "shop", "bob", Bounds{Address: 1, Database: 1}, `in database "shop": the limit is 1`},
-		{there, "books", "ann", Bounds{Address: 1, Database: 1, User: 1}, `of user "ann": the limit is 1`},
-		{there, "books", "bob", Bounds{All: 2, Address: 1, Database: 1, User: 1}, ""},
-		{netip.Addr{}, "x", "y", Bounds{Address: 1}, ""},
-		{netip.Addr{}, "x", "z", Bounds{Address: 1}, ""},
-		{netip.Addr{}, "x", "z", Bounds{All: 4}, "in all: the limit is 4"},
+		{here, "shop", "ann", Bounds{}, "", ""},
+		{here, "shop", "ann", Bounds{All: 1}, "in all: the limit is 1", ""},
+		{here, "shop", "ann", Bounds{All: 2, Address: 1}, `from address "10.0.0.1": the limit is 1`, ""},
+		{there, "shop", "bob", Bounds{Address: 1, Database: 1}, `in database "shop": the limit is 1`, ""},
+		{there, "books", "ann", Bounds{Address: 1, Database: 1, User: 1}, `of user "ann": the limit is 1`, ""},
+		{there, "books", "bob", Bounds{All: 2, Address: 1, Database: 1, User: 1}, "", ""},
+		{netip.Addr{}, "x", "y", Bounds{Address: 1}, "", ""},
+		{netip.Addr{}, "x", "z", Bounds{Address: 1}, "", ""},
+		{netip.Addr{}, "x", "z", Bounds{All: 4}, "in all: the limit is 4", ""},
+		{netip.Addr{}, "shop", "cat", Bounds{Database: 1}, "", "another of that name"},
 	} {
-		x := &client{addr: one.addr, db: one.db, user: one.user}
+		x := &client{addr: one.addr, resource: one.resource, db: one.db, user: one.user}
 		got := enter(x, one.b)
 		if got != one.want {
 			t.Errorf("%v of %s/%s with %+v: %q, want %q", one.addr, one.db, one.user, one.b, got, one.want)

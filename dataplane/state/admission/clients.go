@@ -24,9 +24,13 @@ type Clients struct {
 	mu        sync.Mutex
 	all       int
 	addresses map[netip.Addr]int
-	databases map[string]int
+	databases map[Database]int
 	users     map[string]int
 }
+
+// Database is what clients are counted for that are in it: a Database resource, and the name that they ask for, of which one that stands
+// for any has many.
+type Database struct{ Resource, Name string }
 
 // Place is what a client holds of the count. It is kept by whoever entered.
 type Place uint8
@@ -57,11 +61,11 @@ func (c *Clients) Enter(p *Place, addr netip.Addr, b Bounds) *Full {
 }
 
 // Admit counts an entered client that has proved who it is: nobody takes a user's places who only names him.
-func (c *Clients) Admit(p *Place, db, user string, b Bounds) *Full {
+func (c *Clients) Admit(p *Place, db Database, user string, b Bounds) *Full {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if over(c.databases[db], b.Database) {
-		return &Full{fmt.Sprintf("in database %q", db), b.Database}
+		return &Full{fmt.Sprintf("in database %q", db.Name), b.Database}
 	}
 	if over(c.users[user], b.User) {
 		return &Full{fmt.Sprintf("of user %q", user), b.User}
@@ -73,7 +77,7 @@ func (c *Clients) Admit(p *Place, db, user string, b Bounds) *Full {
 }
 
 // Leave gives back what the client holds, which may be nothing. The rest is what it entered and was admitted with.
-func (c *Clients) Leave(p *Place, addr netip.Addr, db, user string) {
+func (c *Clients) Leave(p *Place, addr netip.Addr, db Database, user string) {
 	if *p == Outside {
 		return
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -24,20 +25,21 @@ const (
 
 // Outcome is what came of trying one thing.
 type Outcome struct {
-	Level Level
-	What  string // what was tried, as "node pg1 (10.0.0.5:5432)"
-	Why   string // a clause without capital and full stop
+	Level Level  `json:"level"`
+	What  string `json:"what"` // what was tried, as "node pg1 (10.0.0.5:5432)"
+	Why   string `json:"why"`  // a clause without capital and full stop
 }
 
 func (p Program) checkCommand() *cobra.Command {
 	var from source
+	var output string
 	var strict, offline bool
 	c := &cobra.Command{
 		Use:   "check {--config FILE | --pgbouncer-ini FILE}",
 		Short: "Say what is wrong or without effect in a file, and try what it names",
 		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence. Then try what it names, a line each: ok, warn
 or fail, what, and why. Certificates and keys are loaded, listeners bound for a moment, nodes connected to and asked for TLS; nobody
-is logged in. With --offline no node is connected to.
+is logged in. With --offline no node is connected to. With -o json all of it is one JSON document.
 
 The exit code is 1 if the file has an error or something has failed, else 0.`,
 		Args: cobra.NoArgs,
@@ -45,24 +47,27 @@ The exit code is 1 if the file has an error or something has failed, else 0.`,
 			if err := from.check(); err != nil {
 				return err
 			}
+			if output != "" && output != "json" {
+				return fmt.Errorf("-o %s is not json", output)
+			}
 			l, err := from.load()
 			if err != nil {
 				return failed{err}
 			}
-			printFindings(p.Out, l.findings)
-			if l.file == nil {
-				return failed{errReported}
+			if output == "" {
+				printFindings(p.Out, l.findings) // before what may take seconds
 			}
-			var outcomes []Outcome
-			if p.Try != nil {
-				outcomes = p.Try(c.Context(), l.file, offline)
+			v := verdict{File: from.name(), Findings: l.findings}
+			if l.file != nil && p.Try != nil {
+				v.Tried = p.Try(c.Context(), l.file, offline)
 			}
-			printOutcomes(p.Out, outcomes)
-			bad := strict && slices.ContainsFunc(l.findings, func(f configfile.Finding) bool { return f.Severity == configfile.Warning })
-			for _, o := range outcomes {
-				bad = bad || o.Level == Fail || strict && o.Level == Warn
+			v.judge(strict)
+			if output == "" {
+				printOutcomes(p.Out, v.Tried)
+			} else if err := v.print(p.Out); err != nil {
+				return failed{err}
 			}
-			if bad {
+			if !v.Passed {
 				return failed{errReported}
 			}
 			return nil
@@ -71,7 +76,26 @@ The exit code is 1 if the file has an error or something has failed, else 0.`,
 	from.register(c)
 	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
 	c.Flags().BoolVar(&offline, "offline", false, "connect to no node")
+	c.Flags().StringVarP(&output, "output", "o", "", "how it is printed: json (default: for people)")
+	cobra.CheckErr(c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
+}
+
+// verdict is what is said of a file.
+type verdict struct {
+	File     string
+	Passed   bool
+	Findings configfile.Findings
+	Tried    []Outcome
+}
+
+// judge says whether the file passes.
+func (v *verdict) judge(strict bool) {
+	warned := slices.ContainsFunc(v.Findings, func(f configfile.Finding) bool { return f.Severity == configfile.Warning })
+	v.Passed = !v.Findings.Failed() && !(strict && warned)
+	for _, o := range v.Tried {
+		v.Passed = v.Passed && o.Level != Fail && !(strict && o.Level == Warn)
+	}
 }
 
 // printOutcomes prints a line an outcome, in columns.
@@ -84,4 +108,28 @@ func printOutcomes(w io.Writer, outcomes []Outcome) {
 		why := strings.ReplaceAll(o.Why, "\n", " ")
 		fmt.Fprintf(w, "%-4s  %s%s  %s\n", o.Level, o.What, strings.Repeat(" ", width-utf8.RuneCountInString(o.What)), why)
 	}
+}
+
+// print prints all of it as one JSON document.
+func (v *verdict) print(w io.Writer) error {
+	type finding struct {
+		File     string `json:"file"`
+		Line     int    `json:"line"`
+		Key      string `json:"key"`
+		Severity string `json:"severity"`
+		Sentence string `json:"sentence"`
+	}
+	doc := struct {
+		File     string    `json:"file"`
+		Passed   bool      `json:"passed"`
+		Findings []finding `json:"findings"`
+		Tried    []Outcome `json:"tried"`
+	}{v.File, v.Passed, []finding{}, append([]Outcome{}, v.Tried...)}
+	for _, f := range v.Findings {
+		doc.Findings = append(doc.Findings, finding{f.File, f.Line, f.Key, f.Severity.String(), f.Sentence})
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(doc)
 }

@@ -3,6 +3,7 @@ package command_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -221,6 +222,59 @@ func TestCheckTries(t *testing.T) {
 	}
 }
 
+// TestCheckJSON: the same in one document, with the same exit codes.
+func TestCheckJSON(t *testing.T) {
+	for _, tt := range []struct {
+		name, content string
+		flags         []string
+		tried         []command.Outcome
+		code          int
+		want          string // FILE stands for the path
+	}{
+		{"good", good, nil, nil, 0, `{"file":"FILE","passed":true,"findings":[],"tried":[]}`},
+		{
+			"tried", warned, nil,
+			[]command.Outcome{{Level: command.OK, What: "node a", Why: "reached"}, {Level: command.Warn, What: "b", Why: "in use\nby <x>"}},
+			0,
+			`{"file":"FILE","passed":true,"findings":[{"file":"FILE","line":5,"key":"load_balancer.read_write_split","severity":"warning","sentence":"not in this release, every statement goes to the primary"}],` +
+				`"tried":[{"level":"ok","what":"node a","why":"reached"},{"level":"warn","what":"b","why":"in use\nby <x>"}]}`,
+		},
+		{
+			"strict", good,
+			[]string{"--strict"},
+			[]command.Outcome{{Level: command.Warn, What: "b", Why: "c"}},
+			1,
+			`{"file":"FILE","passed":false,"findings":[],"tried":[{"level":"warn","what":"b","why":"c"}]}`,
+		},
+		{
+			"failed", good, nil,
+			[]command.Outcome{{Level: command.Fail, What: "b", Why: "c"}},
+			1,
+			`{"file":"FILE","passed":false,"findings":[],"tried":[{"level":"fail","what":"b","why":"c"}]}`,
+		},
+		{
+			"invalid", invalid, nil,
+			[]command.Outcome{{Level: command.OK, What: "b", Why: "is not tried"}},
+			1,
+			`{"file":"FILE","passed":false,"findings":[{"file":"FILE","line":4,"key":"pol","severity":"error","sentence":"unknown key; the nearest known one is pool"}],"tried":[]}`,
+		},
+	} {
+		path := configFile(t, tt.content)
+		var out, said bytes.Buffer
+		code := command.Program{
+			Out: &out, Err: &said,
+			Try: func(context.Context, *configfile.File, bool) []command.Outcome { return tt.tried },
+		}.Main(append([]string{"check", "-c", path, "-o", "json"}, tt.flags...))
+		var got bytes.Buffer
+		if err := json.Compact(&got, out.Bytes()); err != nil {
+			t.Errorf("%s: %v in %s", tt.name, err, &out)
+		}
+		if want := strings.ReplaceAll(tt.want, "FILE", path); code != tt.code || got.String() != want || said.Len() > 0 {
+			t.Errorf("%s: got %d, %s, %q, want %d, %s", tt.name, code, &got, &said, tt.code, want)
+		}
+	}
+}
+
 // TestAnswers is what ends at once, without a data plane.
 func TestAnswers(t *testing.T) {
 	path, bad := configFile(t, good), configFile(t, invalid)
@@ -235,6 +289,8 @@ func TestAnswers(t *testing.T) {
 		{[]string{"check"}, 2, "heliosproxy: --config FILE is missing" + usage},
 		{[]string{"frob"}, 2, `heliosproxy: unknown command "frob" for "heliosproxy"` + usage},
 		{[]string{"check", "--frob"}, 2, "heliosproxy: unknown flag: --frob" + usage},
+		{[]string{"check", "-c", path, "-o", "xml"}, 2, "heliosproxy: -o xml is not json" + usage},
+		{[]string{"check", "-c", path + "x", "-o", "json"}, 1, "heliosproxy: read config: open " + path + "x: no such file or directory\n"},
 		{[]string{"check", "-c", path, "x"}, 2, `heliosproxy: unknown command "x" for "heliosproxy check"` + usage},
 		{[]string{"-c", path, "--log-level", "loud"}, 2, `heliosproxy: log level "loud" is not one of debug, info, warn, error` + usage},
 		{[]string{"-c", path, "--loops", "-1"}, 2, "heliosproxy: --loops -1 is negative" + usage},

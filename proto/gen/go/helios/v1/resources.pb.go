@@ -1350,7 +1350,14 @@ type Database struct {
 	// Where users who have no User are looked up. Without it there are none but those.
 	AuthQuery *AuthQuery `protobuf:"bytes,5,opt,name=auth_query,json=authQuery,proto3" json:"auth_query,omitempty"`
 	// Clients that may be in it at once, in place of what Limits say.
-	MaxClients    uint32 `protobuf:"varint,6,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
+	MaxClients uint32 `protobuf:"varint,6,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
+	// The name that clients ask for; the resource's own if empty. Several may be known by one name, if their server_names tell them
+	// apart. "*" is any name that no other Database is known by.
+	KnownAs string `protobuf:"bytes,7,opt,name=known_as,json=knownAs,proto3" json:"known_as,omitempty"`
+	// The host names by which clients come to it, as TLS tells them (SNI): "shop.example.com", or "*.example.com" for any with
+	// one label more. Of those known by the name that a client asks for it gets the one with the client's host name, or else with a fitting
+	// "*.", or else the one that has none of its own here.
+	ServerNames   []string `protobuf:"bytes,8,rep,name=server_names,json=serverNames,proto3" json:"server_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1425,6 +1432,20 @@ func (x *Database) GetMaxClients() uint32 {
 		return x.MaxClients
 	}
 	return 0
+}
+
+func (x *Database) GetKnownAs() string {
+	if x != nil {
+		return x.KnownAs
+	}
+	return ""
+}
+
+func (x *Database) GetServerNames() []string {
+	if x != nil {
+		return x.ServerNames
+	}
+	return nil
 }
 
 // AuthQuery asks the database who may log in. It is asked for a name that no User has, with the name as its one parameter $1, and
@@ -1971,7 +1992,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"maxVersion\x12\x18\n" +
 	"\aciphers\x18\t \x01(\tR\aciphers\x12\x16\n" +
 	"\x06curves\x18\n" +
-	" \x01(\tR\x06curves\"\xd2\x01\n" +
+	" \x01(\tR\x06curves\"\x90\x02\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
@@ -1981,7 +2002,9 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"auth_query\x18\x05 \x01(\v2\x14.helios.v1.AuthQueryR\tauthQuery\x12\x1f\n" +
 	"\vmax_clients\x18\x06 \x01(\rR\n" +
-	"maxClients\"\xba\x01\n" +
+	"maxClients\x12\x19\n" +
+	"\bknown_as\x18\a \x01(\tR\aknownAs\x12!\n" +
+	"\fserver_names\x18\b \x03(\tR\vserverNames\"\xba\x01\n" +
 	"\tAuthQuery\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12-\n" +
 	"\bpassword\x18\x02 \x01(\v2\x11.helios.v1.SecretR\bpassword\x12\x14\n" +
