@@ -121,11 +121,8 @@ func (d *Desired) Write(ctx context.Context, r Request) (*Result, error) {
 			} else if done != nil {
 				return &Result{Revision: done.GetRevision(), Changed: true}, nil
 			}
-			if err := d.Settle(ctx); err != nil {
-				return nil, err
-			}
 		}
-		s, err := d.State()
+		s, err := d.basis(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -155,6 +152,15 @@ func (d *Desired) Write(ctx context.Context, r Request) (*Result, error) {
 		}
 	}
 	return nil, fmt.Errorf("write: %d times another write was faster: %w", attempts, store.ErrUnavailable)
+}
+
+// basis is the state that a request is judged against. What is written takes the place of the head, and of the large write that it may
+// name: so that is settled in the state which is returned, not in one before it.
+func (d *Desired) basis(ctx context.Context, r Request) (*State, error) {
+	if r.DryRun {
+		return d.State()
+	}
+	return d.settled(ctx)
 }
 
 // commit writes the plan: at their keys if that is one transaction, else beside them.

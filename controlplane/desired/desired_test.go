@@ -305,6 +305,56 @@ func TestWholeOrNot(t *testing.T) {
 	}
 }
 
+// meanwhile is a mirror by which something else comes in when it is looked at for the nth time.
+type meanwhile struct {
+	desired.Mirror
+	looks, n int
+	comes    func()
+}
+
+func (m *meanwhile) Config() (desired.View, bool) {
+	if m.looks++; m.looks == m.n {
+		m.comes()
+	}
+	return m.Mirror.Config()
+}
+
+// TestLargeWriteMeanwhile: a large write of another control plane that is read in the midst of a write is not lost, whenever that is.
+func TestLargeWriteMeanwhile(t *testing.T) {
+	for n := 1; ; n++ {
+		s := memory.New()
+		must(t, on(t, s), base(t)...)
+		d, other := on(t, s), on(t, s)
+		var large []desired.Change
+		for k := range 150 {
+			large = append(large, user(t, fmt.Sprintf("large-%d", k), "x"))
+		}
+		m := &meanwhile{Mirror: d.Mirror, n: n}
+		m.comes = func() {
+			must(t, other, large...)
+			page, err := s.List(context.Background(), store.Range{Prefix: keyspace.ConfigHead})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Mirror.WaitFor(context.Background(), page.Revision); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.Mirror = m
+		must(t, d, user(t, "small", "x"))
+		must(t, d, user(t, "smaller", "x"))
+		if m.looks < n {
+			return
+		}
+		st, _ := on(t, s).State()
+		for _, name := range []string{"small", "smaller", "large-0", "large-149"} {
+			if _, ok := st.Get(desired.Key{Kind: "User", Name: name}); !ok {
+				t.Errorf("at look %d: %s is lost", n, name)
+			}
+		}
+	}
+}
+
 // TestWritersAtOnce: writes of several control planes on one store are all carried out, one after the other, and
 // never leave an invalid whole.
 func TestWritersAtOnce(t *testing.T) {

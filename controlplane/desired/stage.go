@@ -69,20 +69,26 @@ func (d *Desired) stage(ctx context.Context, p *plan) (id string, parts uint32, 
 // Settle moves a large write that is in force to the keys of its resources. It can be called, and be cut
 // off, at any time: the state that is read is the same before, meanwhile and after.
 func (d *Desired) Settle(ctx context.Context) error {
+	_, err := d.settled(ctx)
+	return err
+}
+
+// settled is Settle, and returns the state in which there is nothing to move.
+func (d *Desired) settled(ctx context.Context) (*State, error) {
 	for {
 		s, err := d.State()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !s.staged() {
-			return nil
+			return s, nil
 		}
 		res, err := d.settle(ctx, s)
 		if err != nil {
-			return fmt.Errorf("settle a large write: %w", err)
+			return nil, fmt.Errorf("settle a large write: %w", err)
 		}
 		if err := d.Mirror.WaitFor(ctx, res.Revision); err != nil {
-			return fmt.Errorf("settle a large write: %w", err)
+			return nil, fmt.Errorf("settle a large write: %w", err)
 		}
 	}
 }
