@@ -364,8 +364,8 @@ func (p *Proxy) Addresses() map[string]string {
 // Drain stops listening and lets each session end with its transaction. It returns when all have ended,
 // or with ctx's error.
 func (p *Proxy) Drain(ctx context.Context) error {
-	p.shut()
 	p.draining.Store(true)
+	p.shut()
 	for _, l := range p.group.Loops() {
 		l.Post(func() {
 			l.Local.(*serve.Local).Each(func(c *serve.Conn) { c.Wake() })
