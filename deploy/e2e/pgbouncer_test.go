@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
@@ -55,6 +56,50 @@ func (f *inFront) says(database, user, password, query string) string {
 	return answer
 }
 
+// exporter asks the console exactly what Debian's prometheus-pgbouncer-exporter does, and finds what that looks for.
+func (f *inFront) exporter(t *testing.T, user, password string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgconn.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d dbname=pgbouncer user=%s password=%s sslmode=disable", f.proxy.Port, user, password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for table, columns := range map[string]string{
+		"STATS": "database total_requests total_received total_sent total_query_time", "POOLS": "database user cl_active cl_waiting",
+		"DATABASES": "database pool_size reserve_pool", "LISTS": "list items",
+	} {
+		results, err := conn.Exec(ctx, "SHOW "+table+";").ReadAll()
+		if err != nil || len(results) != 1 || len(results[0].Rows) == 0 {
+			t.Fatalf("SHOW %s: %v, %v", table, results, err)
+		}
+		has := map[string]bool{}
+		for _, c := range results[0].FieldDescriptions {
+			has[c.Name] = true
+		}
+		for _, c := range strings.Fields(columns) {
+			if !has[c] {
+				t.Errorf("SHOW %s lacks %s", table, c)
+			}
+		}
+		if table == "POOLS" && len(results[0].Rows) < 6 {
+			t.Errorf("SHOW POOLS has %d rows", len(results[0].Rows))
+		}
+	}
+}
+
+// held says whether all clients are paused.
+func (f *inFront) held(t *testing.T, user, password string) bool {
+	ctx := context.Background()
+	conn, err := pgconn.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d dbname=pgbouncer user=%s password=%s sslmode=disable", f.proxy.Port, user, password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	results, err := conn.Exec(ctx, "SHOW STATE").ReadAll()
+	return err == nil && string(results[0].Rows[1][1]) == "yes"
+}
+
 // TestPgBouncerIni: a pgbouncer.ini with databases on two servers, a wildcard, users, rules, users of the database and an include runs as it is, by
 // PgBouncer's signals; and a key that PgBouncer does not know ends with its line.
 func TestPgBouncerIni(t *testing.T) {
@@ -95,6 +140,7 @@ auth_type = hba
 auth_hba_file = rules
 auth_file = userlist.txt
 auth_user = postgres
+admin_users = ann
 max_client_conn = 50
 default_pool_size = 5
 pidfile = pgbouncer.pid
@@ -128,6 +174,7 @@ pkt_buf = 4096
 			t.Errorf("%s as %s: got %q, want %q", c.database, c.user, got, c.want)
 		}
 	}
+	f.exporter(t, "ann", password)
 	if text, err := os.ReadFile(filepath.Join(f.dir, "pgbouncer.pid")); err != nil || strings.TrimSpace(string(text)) != fmt.Sprint(f.proxy.cmd.Process.Pid) {
 		t.Errorf("pidfile: %q, %v", text, err)
 	}
@@ -148,8 +195,15 @@ pkt_buf = 4096
 	f.proxy.Signal(t, syscall.SIGHUP)
 	Within(t, patience, "the file is read again", func() bool { return f.says("again", "ann", password, where) == at("ann", "shop", a) })
 
-	// SIGUSR1 does not end it, and SIGINT waits for a transaction.
+	// SIGUSR1 holds clients until SIGUSR2, and SIGINT waits for a transaction.
 	f.proxy.Signal(t, syscall.SIGUSR1)
+	Within(t, patience, "all are held", func() bool { return f.held(t, "ann", password) })
+	waits := make(chan string, 1)
+	go func() { waits <- f.says("shop", "ann", password, where) }()
+	f.proxy.Signal(t, syscall.SIGUSR2)
+	if got := <-waits; got != at("ann", "shop", a) {
+		t.Errorf("who was held: %s", got)
+	}
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, f.proxy.DSN("shop", "ann")+" password="+password)
 	if err != nil {
