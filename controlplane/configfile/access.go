@@ -132,7 +132,7 @@ func (r *reader) buildUsers() {
 		if !unique(r, resource.KindUser, name, s, "users.name", r.set.Users) {
 			continue
 		}
-		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user"), MaxClients: uint32(s.int("users.max_clients"))}
+		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user"), MaxClients: uint32(s.int("users.max_clients")), MaxServerConnections: uint32(s.int("users.max_server_connections"))}
 		if s.has("users.password") {
 			user.Secret = &heliosv1.Secret{Value: s.text("users.password")}
 		} else if u, ok := list[name]; ok {
@@ -143,9 +143,10 @@ func (r *reader) buildUsers() {
 			user.ServerPassword = &heliosv1.Secret{Value: s.text("users.server_password")}
 		}
 		user.ServerPasswords = r.passwords(s, "users.server_", resource.KindUser, name, "server_passwords")
+		user.Pool = r.poolOverrides(name, s)
 		r.set.Users[name] = user
 		r.from(resource.KindUser, name, s, "users.", map[string]string{
-			"name": "name", "secret": "password", "server_user": "server_user", "server_password": "server_password",
+			"name": "name", "secret": "password", "server_user": "server_user", "server_password": "server_password", "max_server_connections": "max_server_connections",
 		})
 		r.warnOfSecret(s, user, auth)
 	}

@@ -126,6 +126,8 @@ func (r *reader) buildNodes() {
 			Weight:  proto.Uint32(uint32(s.int("nodes.weight"))),
 			Enabled: proto.Bool(s.bool("nodes.enabled")),
 			Sync:    s.bool("nodes.sync"),
+
+			MaxConnections: uint32(s.int("nodes.max_connections")),
 		}
 		for _, k := range serverTLSKeys() {
 			if s.has("nodes.tls." + strings.TrimPrefix(k.name, "server_tls.")) {
@@ -140,103 +142,6 @@ func (r *reader) buildNodes() {
 			at := s.at("nodes.role")
 			r.warn(at.line, at.key, "standby nodes are not used yet, every statement goes to the primary")
 		}
-	}
-}
-
-// buildPool makes a pool profile of the keys with the prefix in s, and of those of [pool].
-func (r *reader) buildPool(name string, s *section, prefix string) {
-	modes := map[string]heliosv1.PoolMode{
-		"session":     heliosv1.PoolMode_POOL_MODE_SESSION,
-		"transaction": heliosv1.PoolMode_POOL_MODE_TRANSACTION,
-		"statement":   heliosv1.PoolMode_POOL_MODE_STATEMENT,
-	}
-	guards := map[string]heliosv1.LeakGuard{
-		"text":    heliosv1.LeakGuard_LEAK_GUARD_TEXT,
-		"catalog": heliosv1.LeakGuard_LEAK_GUARD_CATALOG,
-		"always":  heliosv1.LeakGuard_LEAK_GUARD_ALWAYS,
-	}
-	pins := map[string]heliosv1.Pin{
-		"on":    heliosv1.Pin_PIN_ON,
-		"error": heliosv1.Pin_PIN_ERROR,
-		"off":   heliosv1.Pin_PIN_OFF,
-	}
-	listens := map[string]heliosv1.Listen{
-		"shared": heliosv1.Listen_LISTEN_SHARED,
-		"pin":    heliosv1.Listen_LISTEN_PIN,
-	}
-	word := func(key string) string {
-		if w, ok := s.get(prefix + key).(string); ok {
-			return w
-		}
-		return r.settings.text("pool." + key)
-	}
-	safe, ok := s.get(prefix + "safe_functions").([]string)
-	if !ok {
-		safe, _ = r.settings.get("pool.safe_functions").([]string)
-	}
-	number := func(key string) int64 {
-		if n, ok := s.get(prefix + key).(int64); ok {
-			return n
-		}
-		return r.settings.int("pool." + key)
-	}
-	defers, ok := s.get(prefix + "deferred_begin").(bool)
-	if !ok {
-		defers, _ = r.settings.get("pool.deferred_begin").(bool)
-	}
-	r.set.PoolProfiles[name] = &heliosv1.PoolProfile{
-		Name:           name,
-		Mode:           modes[word("mode")],
-		LeakGuard:      guards[word("leak_guard")],
-		Pin:            pins[word("pin")],
-		SafeFunctions:  safe,
-		Listen:         listens[word("listen")],
-		ListenLost:     word("listen_lost"),
-		DeferredBegin:  defers,
-		MaxConnections: uint32(number("max_connections")),
-		IdleTimeout:    durationpb.New(seconds(number("idle_timeout_secs"))),
-		AcquireTimeout: durationpb.New(seconds(number("acquire_timeout_secs"))),
-		ConnectTimeout: durationpb.New(seconds(number("connect_timeout_secs"))),
-	}
-	r.from(resource.KindPoolProfile, name, s, prefix, map[string]string{
-		"mode": "mode", "max_connections": "max_connections", "idle_timeout": "idle_timeout_secs",
-		"acquire_timeout": "acquire_timeout_secs", "connect_timeout": "connect_timeout_secs",
-		"leak_guard": "leak_guard", "pin": "pin", "listen": "listen", "listen_lost": "listen_lost", "deferred_begin": "deferred_begin", "safe_functions": "safe_functions",
-	})
-}
-
-func (r *reader) buildDatabases() {
-	for _, s := range r.lists["databases"] {
-		name := s.text("databases.name")
-		if !unique(r, resource.KindDatabase, name, s, "databases.name", r.set.Databases) {
-			continue
-		}
-		profile := defaultName
-		for _, k := range poolKeys() {
-			if s.has("databases." + k.name) {
-				profile = "database " + name
-			}
-		}
-		if profile != defaultName {
-			r.buildPool(profile, s, "databases.pool.")
-		}
-		names, _ := s.get("databases.server_names").([]string)
-		r.set.Databases[name] = &heliosv1.Database{
-			Name: name, Cluster: s.text("databases.cluster"), ServerName: s.text("databases.server_name"), PoolProfile: profile,
-			KnownAs: s.text("databases.known_as"), ServerNames: names,
-			AuthQuery: r.authQuery(s, "databases."), MaxClients: uint32(s.int("databases.max_clients")),
-		}
-		r.fromAuthQuery(name, s, "databases.")
-		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
-			"name": "name", "cluster": "cluster", "server_name": "server_name", "pool_profile": "pool", "known_as": "known_as", "server_names": "server_names",
-		})
-	}
-	if len(r.lists["databases"]) == 0 {
-		r.set.Databases[resource.AnyDatabase] = &heliosv1.Database{
-			Name: resource.AnyDatabase, Cluster: defaultName, PoolProfile: defaultName, AuthQuery: r.authQuery(r.settings, "auth."),
-		}
-		r.origins[origin{resource.KindDatabase, resource.AnyDatabase, "cluster"}] = place{1, "databases"}
-		r.fromAuthQuery(resource.AnyDatabase, r.settings, "auth.")
 	}
 }
 
@@ -264,6 +169,12 @@ func (r *reader) buildLimits() {
 		MaxFailedLogins:       proto.Uint32(uint32(s.int("limits.max_failed_logins"))),
 		FailedLoginWindow:     durationpb.New(seconds(s.int("limits.failed_login_window_secs"))),
 		MaxWaitingLogins:      uint32(s.int("limits.max_waiting_logins")),
+
+		MaxServerConnectionsPerDatabase: uint32(s.int("limits.max_server_connections_per_database")),
+		MaxServerConnectionsPerUser:     uint32(s.int("limits.max_server_connections_per_user")),
+
+		ServerWriteTimeout: poolSection{section: s, prefix: "limits.", rest: s}.optional("backend_write_timeout_secs"),
+		ClientWriteTimeout: poolSection{section: s, prefix: "limits.", rest: s}.optional("client_write_timeout_secs"),
 	}}
 }
 

@@ -121,12 +121,68 @@ func poolKeys() []key {
 			doc: "The most connections, at any moment, to one database at a server as one user of it. Clients beyond it wait.",
 		},
 		{
+			name: "pool.min_connections", kind: integer, max: maxCount, def: int64(0),
+			doc: "Connections that a pool keeps open. It does so from its first client on; from the start where a `[[databases]]` entry of a name of its own has a `user`, or there are `[[users]]` whose password opens the server. A user whom the proxy knows by a verifier alone has to log in first.",
+		},
+		{
+			name: "pool.reserve_connections", kind: integer, max: maxCount, def: int64(0),
+			doc: "Connections beyond `max_connections`, for clients who have waited for `reserve_timeout_secs`. They are closed when nobody waits any more.",
+		},
+		{
+			name: "pool.reserve_timeout_secs", kind: integer, max: year, def: int64(5),
+			doc: "See `reserve_connections`.",
+		},
+		{
+			name: "pool.max_opening", kind: integer, min: 1, max: maxCount, def: int64(4),
+			doc: "Connections of a pool that are opened at once.",
+		},
+		{
+			name: "pool.login_retry_secs", kind: integer, max: year, def: int64(1),
+			doc: "Seconds for which a pool opens no connection after one could not be opened. Clients whom none of its connections can serve meanwhile are told why. A server that is full (53300) is none that is gone: clients wait for a connection as long as there are any to its node. 0 tries again for every client.",
+		},
+		{
+			name: "pool.max_lifetime_secs", kind: integer, max: year, def: int64(3600),
+			doc: "A server connection that is older is closed when it is free; each up to a fifth earlier, so that those opened together do not end together. 0 keeps it.",
+		},
+		{
 			name: "pool.idle_timeout_secs", kind: integer, max: year, def: int64(300),
-			doc: "A server connection that nobody used for so many seconds is closed. 0 keeps it.",
+			doc: "A server connection that nobody used for so many seconds is closed, as far as the pool has more than `min_connections`. 0 keeps it.",
 		},
 		{
 			name: "pool.acquire_timeout_secs", kind: integer, min: 1, max: year, def: int64(30),
 			doc: "Seconds that a client waits for a server connection before it gets an error.",
+		},
+		{
+			name: "pool.wait_notice_secs", kind: integer, max: year, def: int64(0),
+			doc: "A client whose statement waits for a server connection for so many seconds is told so by a notice, once, with its place in the queue. 0 is never. Log-ins that wait are not told: drivers expect no notice there.",
+		},
+		{
+			name: "pool.query_timeout_secs", kind: integer, max: year, def: int64(0),
+			doc: "A statement that runs for so many seconds at the server is cancelled there, with a warning; its session goes on. What it has waited for a server connection before does not count. Where it then goes on for as long again (from one second to five), the session is ended. 0 is no bound. This and the three below are not a pool's but a session's: they may differ between databases and users that share pools.",
+		},
+		{
+			name: "pool.transaction_timeout_secs", kind: integer, max: year, def: int64(0),
+			doc: "A session whose transaction takes longer is ended with 25P04. 0 is no bound.",
+		},
+		{
+			name: "pool.idle_transaction_timeout_secs", kind: integer, max: year, def: int64(0),
+			doc: "A session whose client does nothing for so many seconds within a transaction is ended with 25P03. 0 is no bound.",
+		},
+		{
+			name: "pool.client_idle_timeout_secs", kind: integer, max: year, def: int64(0),
+			doc: "A session whose client does nothing for so many seconds outside a transaction is ended with 57P05. 0 is no bound.",
+		},
+		{
+			name: "pool.connect_query",
+			doc:  "SQL that is run on a server connection when it is new, and when it was reset, before anybody gets it. If it fails, the connection has failed. It is no place for `SET`: what is set is a session's, and is taken away with what else that has set.",
+		},
+		{
+			name: "pool.application_name_add_host", kind: boolean, def: false,
+			doc: "The client's address is appended to the `application_name` with which it logs in, as `NAME - HOST:PORT`, `NAME - unix` at a unix socket, `app` for who has no name. Then each client has settings of its own, which cost it a question to a server at log-in, and another when it gets a server connection that was another one's.",
+		},
+		{
+			name: "pool.ignore_startup_parameters", kind: texts,
+			doc: "Parameters that clients may send when they log in, in `options` too, and that are dropped: `[\"extra_float_digits\"]`. Without it a parameter that the server does not know ends the log-in.",
 		},
 		{
 			name: "pool.connect_timeout_secs", kind: integer, min: 1, max: year, def: int64(5),
@@ -166,6 +222,14 @@ func limitsKeys() []key {
 			doc: "Clients that may be logged in as one user at once. There is no bound unless set; `users.max_clients` says it for one.",
 		},
 		{
+			name: "limits.max_server_connections_per_database", kind: integer, min: 1, max: maxCount,
+			doc: "Connections that all pools have together to one database at a server, at any moment. There is no bound unless set; `databases.max_server_connections` says it for one.",
+		},
+		{
+			name: "limits.max_server_connections_per_user", kind: integer, min: 1, max: maxCount,
+			doc: "Connections that all pools have together to a server as one user of it, at any moment. There is no bound unless set; `users.max_server_connections` says it for one.",
+		},
+		{
 			name: "limits.max_clients_per_address", kind: integer, min: 1, max: maxCount,
 			doc: "Clients that may be connected from one address at once. There is no bound unless set, and none for unix sockets.",
 		},
@@ -180,6 +244,14 @@ func limitsKeys() []key {
 		{
 			name: "limits.failed_login_window_secs", kind: integer, min: 1, max: year, def: int64(60),
 			doc: "See `max_failed_logins`.",
+		},
+		{
+			name: "limits.backend_write_timeout_secs", kind: integer, max: year, def: int64(0),
+			doc: "Seconds that a server may leave unacknowledged what it was sent over TCP, until its connection is given up (the kernel's TCP user timeout). One that is silent is asked after half of that whether it is there. 0: a dead server is found by TCP keepalive, after two minutes of silence, or when the kernel gives up sending.",
+		},
+		{
+			name: "limits.client_write_timeout_secs", kind: integer, max: year, def: int64(0),
+			doc: "The same for clients.",
 		},
 		{
 			name: "limits.max_waiting_logins", kind: integer, min: 1, max: maxCount, def: int64(256),
@@ -221,6 +293,10 @@ func nodeKeys() []key {
 		{
 			name: "nodes.enabled", kind: boolean, def: true,
 			doc: "Whether the node gets connections.",
+		},
+		{
+			name: "nodes.max_connections", kind: integer, min: 1, max: maxCount,
+			doc: "The most connections that all pools have to the node together, at any moment. There is no bound unless set. Pools that want more than there is room for share it: where one has waited for a connection and has fewer than another, the other one gives up its next free connection, however many clients wait for that. What the proxy opens for itself, to look up users, to read catalogues and to listen, is not counted: at most three connections for each database.",
 		},
 	}
 	for _, k := range serverTLSKeys() {
@@ -265,8 +341,20 @@ func databaseKeys() []key {
 			doc: "Clients that may be logged in to it at once. What `limits.max_clients_per_database` says unless set.",
 		},
 		{
+			name: "databases.max_server_connections", kind: integer, min: 1, max: maxCount,
+			doc: "Connections that all pools have to this database at the server together, at any moment. What `limits.max_server_connections_per_database` says unless set. Databases with the same `server_name` share it.",
+		},
+		{
+			name: "databases.user",
+			doc:  "Whom the proxy logs in as at the server, for every client of the database: they share its connections. Who may log in to the proxy is not changed by it. Without it each client is himself there, or the `server_user` of his `[[users]]`.",
+		},
+		{
+			name: "databases.password",
+			doc:  "The password of `databases.user`. That of the `[[users]]` with this name unless set, or what `[server_auth]` and nodes say.",
+		},
+		{
 			name: "databases.pool", words: []string{defaultName}, def: defaultName,
-			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`. Databases of a cluster with the same `server_name` share their pools, so of these only the mode may differ; so does `*` with every database at the server that has no entry of that name.",
+			doc: "`default`, which is `[pool]`; or a table with those keys of `[pool]` that differ for this database, as in `pool.mode = \"session\"`. Databases of a cluster with the same `server_name` share their pools, so of these only the mode and the times of sessions may differ; so does `*` with every database at the server that has no entry of that name.",
 		},
 	}
 	for _, k := range poolKeys() {
@@ -282,8 +370,31 @@ func databaseKeys() []key {
 	return all
 }
 
+// userPoolKeys are those keys of a pool that may differ for one user.
+func userPoolKeys() (all []key) {
+	for _, k := range poolKeys() {
+		switch strings.TrimPrefix(k.name, "pool.") {
+		case "mode", "max_connections", "idle_timeout_secs", "acquire_timeout_secs",
+			"query_timeout_secs", "transaction_timeout_secs", "idle_transaction_timeout_secs", "client_idle_timeout_secs":
+			k.doc, k.name, k.def = "`"+k.name+"` for this user, before what his database and `[pool]` say."+userPoolNote(k.name), "users."+k.name, nil
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// userPoolNote says of a key that is the pool's, and not a session's, when it does not count.
+func userPoolNote(name string) string {
+	switch name {
+	case "pool.max_connections", "pool.idle_timeout_secs", "pool.acquire_timeout_secs":
+	default:
+		return ""
+	}
+	return " Not used in a database with a `user`, whose pool is all clients'. Users with the same `server_user` share their pools, so of these it may not differ."
+}
+
 func userKeys() []key {
-	return []key{
+	all := []key{
 		{
 			name: "users.name",
 			doc:  "Required. The name that a client logs in with.",
@@ -316,5 +427,10 @@ func userKeys() []key {
 			name: "users.max_clients", kind: integer, min: 1, max: maxCount,
 			doc: "Clients that may be logged in as him at once. What `limits.max_clients_per_user` says unless set.",
 		},
+		{
+			name: "users.max_server_connections", kind: integer, min: 1, max: maxCount,
+			doc: "Connections that all pools have to the server together as the name that he uses there, at any moment. What `limits.max_server_connections_per_user` says unless set.",
+		},
 	}
+	return append(all, userPoolKeys()...)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/later"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
@@ -88,14 +89,14 @@ func (r *reader) table(t *node, at string, into *section) {
 	}
 }
 
-// key reads one key: a door, a table, a list of tables, a later feature's, ours, or unknown.
+// key reads one key: a later.Door, a table, a list of tables, a later feature's, ours, or unknown.
 func (r *reader) key(n *node, name string, into *section) {
 	if d, ok := r.schema.doors[name]; ok && !r.switchedOff(d, n) {
 		advice := "remove it"
-		if d.off != "" {
-			advice += " or set " + d.off + " = false"
+		if d.Off != "" {
+			advice += " or set " + d.Off + " = false"
 		}
-		r.fail(n.line, name, "not in this release, %s; %s", d.instead, advice)
+		r.fail(n.line, name, "not in this release, %s; %s", d.Instead, advice)
 		return
 	}
 	own := r.schema.canonical(name)
@@ -132,9 +133,9 @@ func isEmpty(n *node) bool {
 	return ok && len(list) == 0
 }
 
-// switchedOff says whether a door asks for nothing.
-func (r *reader) switchedOff(d door, n *node) bool {
-	off := r.root.find(d.off)
+// switchedOff says whether a later.Door asks for nothing.
+func (r *reader) switchedOff(d later.Door, n *node) bool {
+	off := r.root.find(d.Off)
 	return off != nil && off.value == false
 }
 

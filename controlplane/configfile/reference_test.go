@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/later"
 )
 
 const (
@@ -58,21 +60,21 @@ func reference() string {
 		}
 	}
 	b.WriteString("\n## Not in this release\n\nEach of these keys gives one warning.\n\n| key | what happens instead |\n|---|---|\n")
-	for _, l := range laters() {
+	for _, l := range later.Keys() {
 		var names []string
-		for name := range strings.FieldsSeq(l.keys) {
-			names = append(names, "`"+join(l.table, name)+"`")
+		for name := range strings.FieldsSeq(l.Keys) {
+			names = append(names, "`"+join(l.Table, name)+"`")
 		}
-		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(names, ", "), l.instead)
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(names, ", "), l.Instead)
 	}
 	b.WriteString("\nThese would keep somebody out or hide something. They are errors unless they are switched off.\n\n| key | without it | switched off by |\n|---|---|---|\n")
 	b.WriteString("| `auth.mode = \"passthrough\"` | nobody would be asked for a password | another mode |\n")
-	for _, d := range doors() {
+	for _, d := range later.Doors() {
 		off := "removing it"
-		if d.off != "" {
-			off = "`" + d.off + " = false`"
+		if d.Off != "" {
+			off = "`" + d.Off + " = false`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.name, d.instead, off)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.Name, d.Instead, off)
 	}
 	return b.String()
 }
@@ -138,13 +140,13 @@ func TestTables(t *testing.T) {
 		}
 	}
 	for _, d := range s.doors {
-		if _, ok := s.laters[d.off]; d.off != "" && !ok {
-			t.Errorf("%s is switched off by %s, which is no key", d.name, d.off)
+		if _, ok := s.laters[d.Off]; d.Off != "" && !ok {
+			t.Errorf("%s is switched off by %s, which is no key", d.Name, d.Off)
 		}
 	}
 	count := 0
-	for _, l := range laters() {
-		count += len(strings.Fields(l.keys))
+	for _, l := range later.Keys() {
+		count += len(strings.Fields(l.Keys))
 	}
 	if count != len(s.laters) {
 		t.Errorf("%d keys that come later, %d of them different", count, len(s.laters))

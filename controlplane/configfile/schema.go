@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/later"
 )
 
 // schema is the tables of keys, by name.
@@ -11,7 +13,7 @@ type schema struct {
 	keys    map[string]key
 	aliases map[string]string
 	laters  map[string]string // what happens instead
-	doors   map[string]door
+	doors   map[string]later.Door
 	lists   []string
 	tables  map[string]bool // every table that has known keys
 }
@@ -21,20 +23,20 @@ func newSchema() *schema {
 		keys:    map[string]key{},
 		aliases: aliases(),
 		laters:  map[string]string{},
-		doors:   map[string]door{},
+		doors:   map[string]later.Door{},
 		lists:   lists(),
 		tables:  map[string]bool{},
 	}
 	for _, k := range keys() {
 		s.keys[k.name] = k
 	}
-	for _, l := range laters() {
-		for name := range strings.FieldsSeq(l.keys) {
-			s.laters[join(l.table, name)] = l.instead
+	for _, l := range later.Keys() {
+		for name := range strings.FieldsSeq(l.Keys) {
+			s.laters[join(l.Table, name)] = l.Instead
 		}
 	}
-	for _, d := range doors() {
-		s.doors[d.name] = d
+	for _, d := range later.Doors() {
+		s.doors[d.Name] = d
 	}
 	for name := range s.names() {
 		for i := range len(name) {

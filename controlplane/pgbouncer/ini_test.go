@@ -193,6 +193,9 @@ func loadFault(text string, key func(string) (configfile.Takes, bool)) string {
 		if name == "/nowhere/main" {
 			return []byte(text), nil
 		}
+		if name == "/nowhere/list" {
+			return []byte("\"ann\" \"x\"\n"), nil
+		}
 		return nil, fs.ErrNotExist
 	}, LookupHost: func(string) ([]string, error) { return nil, errors.New("no such host") }})
 	if (c.File != nil) == c.Findings.Failed() {
@@ -267,7 +270,7 @@ func TestPlanted(t *testing.T) {
 		}
 		return configfile.Takes{Form: configfile.Text}, true
 	}
-	if loadFault("[databases]\na=host=b timezone=x reserve_pool=1\n[pgbouncer]\nlisten_addr=127.0.0.1\npeer_id=1\nmax_user_connections=1\n", everything) == "" {
+	if loadFault("[databases]\na=host=b\n[users]\nann=reserve_pool_size=3\n[pgbouncer]\nlisten_addr=127.0.0.1\nauth_file=list\n", everything) == "" {
 		t.Error("a key that nobody knows is not found")
 	}
 }

@@ -52,7 +52,7 @@ func one(to string) []string { return []string{to} }
 
 // inPool is a key of [pool], for a database.
 func inPool(name string) []string {
-	return []string{"databases.pool." + name, "databases." + name}
+	return one("databases.pool." + name)
 }
 
 // keys is the table of all that PgBouncer knows, in the order of its documentation.
@@ -86,7 +86,7 @@ func generalKeys() []key {
 		{section: g, name: "max_user_client_connections", form: number, def: "0", zero: zeroNone, to: one("limits.max_clients_per_user")},
 		{section: g, name: "server_round_robin", form: onOff, def: "0", lack: "the server connection that was used last is used first", level: warning},
 		{section: g, name: "track_extra_parameters", def: "IntervalStyle", lack: "every setting of a session follows it", level: note},
-		{section: g, name: "ignore_startup_parameters", to: one("pool.ignore_startup_parameters"), lack: "what a client says at its start is a setting of its session, which the server takes or refuses", level: warning},
+		{section: g, name: "ignore_startup_parameters", how: (*translator).ignored, to: one("pool.ignore_startup_parameters"), lack: "what a client says at its start is a setting of its session, which the server takes or refuses", level: warning},
 		{section: g, name: "peer_id", form: number, def: "0", lack: "cancel requests are not passed on to other proxies", level: warning},
 		{section: g, name: "disable_pqexec", form: onOff, def: "0", lack: "the simple protocol, with many statements in one Query, would be let through", level: failure},
 		{section: g, name: "application_name_add_host", form: onOff, def: "0", to: one("pool.application_name_add_host"), lack: "the application's name is what the client says", level: warning},
@@ -130,7 +130,7 @@ func generalKeys() []key {
 		{section: g, name: "dns_nxdomain_ttl", form: seconds, def: "15", lack: "names are looked up for each connection", level: note},
 		{section: g, name: "dns_zone_check_period", form: seconds, def: "0", lack: "names are looked up for each connection", level: note},
 		{section: g, name: "resolv_conf", lack: "names are looked up as the machine does it", level: warning},
-		{section: g, name: "query_wait_notify", form: number, def: "5", lack: "a client that waits gets no notice", level: note},
+		{section: g, name: "query_wait_notify", form: number, def: "5", zero: zeroNone, to: one("pool.wait_notice_secs")},
 		{section: g, name: "login_notify_message", lack: "a client gets no notice when it has logged in", level: warning, later: true},
 	}
 }
@@ -194,7 +194,7 @@ func databaseKeys() []key {
 		{section: d, name: "reserve_pool_size", form: number, zero: zeroNone, to: inPool("reserve_connections"), lack: "a pool has no reserve", level: warning},
 		{section: d, name: "reserve_pool", form: number, zero: zeroNone, to: inPool("reserve_connections"), lack: "a pool has no reserve", level: warning},
 		{section: d, name: "connect_query", to: inPool("connect_query"), lack: "nothing is run on a new server connection", level: warning},
-		{section: d, name: "pool_mode", form: word, words: modes(), to: []string{"databases.pool.mode", "databases.pool_mode"}},
+		{section: d, name: "pool_mode", form: word, words: modes(), to: inPool("mode")},
 		{section: d, name: "load_balance_hosts", form: word, words: []string{"disable", "round-robin"}, def: "round-robin", lack: "connections go to the first host of a list alone", level: note},
 		{section: d, name: "max_db_connections", form: number, zero: zeroNone, to: one("databases.max_server_connections"), lack: "each pool has its own bound, and all of the database have none", level: warning},
 		{section: d, name: "max_db_client_connections", form: number, zero: zeroNone, to: one("databases.max_clients")},
@@ -212,15 +212,15 @@ func databaseKeys() []key {
 func userKeys() []key {
 	const u, p = "users", "peers"
 	return []key{
-		{section: u, name: "pool_size", form: number, to: one("users.max_connections"), lack: "a user's pools are as large as those of others", level: warning},
+		{section: u, name: "pool_size", form: number, to: one("users.pool.max_connections"), lack: "a user's pools are as large as those of others", level: warning},
 		{section: u, name: "reserve_pool_size", form: number, zero: zeroNone, to: one("users.reserve_connections"), lack: "a user's pools have the reserve of others", level: warning},
-		{section: u, name: "pool_mode", form: word, words: modes(), to: one("users.pool_mode"), lack: "the mode is that of the database", level: warning},
+		{section: u, name: "pool_mode", form: word, words: modes(), to: one("users.pool.mode"), lack: "the mode is that of the database", level: warning},
 		{section: u, name: "max_user_connections", form: number, zero: zeroNone, to: one("users.max_server_connections"), lack: "each pool has its own bound, and all of the user have none", level: warning},
-		{section: u, name: "query_timeout", form: number, zero: zeroNone, to: one("users.query_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET statement_timeout", level: warning},
-		{section: u, name: "query_wait_timeout", form: number, zero: zeroNone, to: one("users.acquire_timeout_secs"), lack: "the time is the same for all", level: warning, later: true},
-		{section: u, name: "idle_transaction_timeout", form: number, zero: zeroNone, to: one("users.idle_transaction_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET idle_in_transaction_session_timeout", level: warning},
-		{section: u, name: "transaction_timeout", form: number, zero: zeroNone, to: one("users.transaction_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET transaction_timeout", level: warning},
-		{section: u, name: "client_idle_timeout", form: number, zero: zeroNone, to: one("users.client_idle_timeout_secs"), lack: "the time is the same for all", level: warning},
+		{section: u, name: "query_timeout", form: number, zero: zeroNone, to: one("users.pool.query_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET statement_timeout", level: warning},
+		{section: u, name: "query_wait_timeout", form: number, zero: zeroNone, to: one("users.pool.acquire_timeout_secs"), lack: "the time is the same for all", level: warning, later: true},
+		{section: u, name: "idle_transaction_timeout", form: number, zero: zeroNone, to: one("users.pool.idle_transaction_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET idle_in_transaction_session_timeout", level: warning},
+		{section: u, name: "transaction_timeout", form: number, zero: zeroNone, to: one("users.pool.transaction_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET transaction_timeout", level: warning},
+		{section: u, name: "client_idle_timeout", form: number, zero: zeroNone, to: one("users.pool.client_idle_timeout_secs"), lack: "the time is the same for all", level: warning},
 		{section: u, name: "max_user_client_connections", form: number, zero: zeroNone, to: one("users.max_clients")},
 		{section: p, name: "host", lack: "cancel requests are not passed on to other proxies", level: warning},
 		{section: p, name: "port", form: number, def: "6432", lack: "cancel requests are not passed on to other proxies", level: note},

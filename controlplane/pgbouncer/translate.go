@@ -356,6 +356,21 @@ func (t *translator) resetAlways(s setting) {
 	}
 }
 
+// ignored leaves options out of what is ignored: what it sets is set.
+func (t *translator) ignored(s setting) {
+	var names []string
+	for _, name := range listOf(s.value) {
+		if strings.EqualFold(name, "options") {
+			t.add(note, s.from, "options is not ignored: what a client sets there is set in its session")
+			continue
+		}
+		names = append(names, name)
+	}
+	if len(names) > 0 {
+		t.put(s, strings.Join(names, ","), t.out.table, "")
+	}
+}
+
 // lifetime says of 0, which lets PgBouncer use a connection once, that it is not that here.
 func (t *translator) lifetime(s setting) {
 	value, ok := t.value(s)

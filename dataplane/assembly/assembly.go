@@ -295,6 +295,10 @@ func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
 		r, ok := snap.Route(snapshot.Asked{Database: as.Database, Server: as.Server}, as.User)
 		return r.Target, r.Profile, ok
 	})
+	for asked, user := range snap.Ready {
+		r, _ := snap.Route(asked, user)
+		p.hub.Pools.Ready(r.Alias, r.Target, r.Profile)
+	}
 	p.catalogs.Sweep()
 	p.listeners.Sweep()
 	p.inquirers.Sweep(snap)

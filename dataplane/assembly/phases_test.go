@@ -1,7 +1,6 @@
 package assembly
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"testing"
@@ -43,9 +42,11 @@ func TestPhases(t *testing.T) {
 		{"a full pool", meter.Queue, func(t *testing.T, addr string) time.Duration {
 			holds, x := connect(t, addr, "postgres"), connect(t, addr, "postgres")
 			want(t, holds, "BEGIN", "")
-			time.AfterFunc(400*time.Millisecond, func() { holds.Exec(context.Background(), "COMMIT").ReadAll() })
+			committed := make(chan struct{})
+			time.AfterFunc(400*time.Millisecond, func() { defer close(committed); ask(holds, "COMMIT") })
 			began := time.Now()
 			want(t, x, "SELECT 1", "1")
+			defer func() { <-committed }()
 			return time.Since(began)
 		}},
 		{"a slow reader", meter.Client, func(t *testing.T, addr string) time.Duration {

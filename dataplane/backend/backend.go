@@ -29,11 +29,15 @@ type Target struct {
 	Binding scram.ChannelBinding
 	// ApplicationName is what pg_stat_activity shows of a connection that is no session's; empty for all others.
 	ApplicationName string
+	// ConnectQuery is run on a connection for sessions when it is new, and when it was reset; empty: nothing is.
+	ConnectQuery string
 	// Startup are further parameters of the StartupMessage. Only a connection for replication has any: it is its client's from
 	// dial to close.
 	Startup []pgwire.Parameter
 	// Timeout is how long opening a connection may take, log-in included.
 	Timeout time.Duration
+	// UserTimeout is how long the server may leave unacknowledged what it was sent; 0 leaves it to the kernel.
+	UserTimeout time.Duration
 	// MaxStatements is how many prepared statements a connection holds, MaxStatementBytes how much of their text.
 	MaxStatements, MaxStatementBytes int
 }
@@ -68,6 +72,9 @@ func NewSecret(user, password string) *Secret { return &Secret{For: user, passwo
 func Proved(ring *keyring.Ring, owner keyring.Owner) *Secret {
 	return &Secret{For: owner.User, ring: ring, owner: owner}
 }
+
+// Proved says whether s may be a key that the user proves to have at each log-in, and so another one from one to the next.
+func (s *Secret) Proved() bool { return s.ring != nil || s.rest != nil && s.rest.Proved() }
 
 // Is says whether s is made of this password.
 func (s *Secret) Is(password string) bool { return s.password == password }
@@ -314,5 +321,5 @@ var _ reactor.Body = (*Conn)(nil)
 // Same says whether connections to t and o are interchangeable.
 func (t *Target) Same(o *Target) bool {
 	return t.Host == o.Host && t.Port == o.Port && t.Database == o.Database && t.User == o.User &&
-		t.Secret.same(o.Secret) && t.TLS == o.TLS && t.Binding == o.Binding && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout
+		t.Secret.same(o.Secret) && t.TLS == o.TLS && t.Binding == o.Binding && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout && t.ConnectQuery == o.ConnectQuery && t.UserTimeout == o.UserTimeout
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
@@ -234,6 +235,23 @@ func (c *Conn) Reset(t *reactor.Task) error {
 	c.Settings, c.Tainted, c.Foreign = settings.Set{}, false, 0
 	c.overheard = nil // it was for the session that is gone
 	c.Held.Clear()
+	return c.prepare(t)
+}
+
+// prepare runs what is to be run on a connection before anybody gets it who uses it for a session.
+func (c *Conn) prepare(t *reactor.Task) error {
+	if c.Target.ConnectQuery == "" || c.Target.ApplicationName != "" || c.Target.Startup != nil {
+		return nil
+	}
+	refused, err := c.Exchange(t, c.Target.ConnectQuery, nil)
+	switch {
+	case err != nil:
+		return err
+	case refused != nil:
+		return pgerr.New(pgerr.ConnectQuery, c.Target.Node, refused.Message).Because(refused)
+	case c.Status != pgwire.Idle:
+		return pgerr.New(pgerr.ConnectQuery, c.Target.Node, "it leaves a transaction open")
+	}
 	return nil
 }
 

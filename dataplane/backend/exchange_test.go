@@ -133,6 +133,7 @@ func TestSame(t *testing.T) {
 		"host": func(x *Target) { x.Host = "i" }, "port": func(x *Target) { x.Port++ }, "database": func(x *Target) { x.Database = "e" },
 		"user": func(x *Target) { x.User = "v" }, "secret": func(x *Target) { x.Secret = NewSecret("u", "q") },
 		"statements": func(x *Target) { x.MaxStatements++ }, "bytes": func(x *Target) { x.MaxStatementBytes++ }, "timeout": func(x *Target) { x.Timeout++ },
+		"user timeout": func(x *Target) { x.UserTimeout++ }, "query": func(x *Target) { x.ConnectQuery = "SELECT 1" },
 	} {
 		x := made()
 		if change(x); made().Same(x) {

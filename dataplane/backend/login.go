@@ -33,6 +33,9 @@ func (c *Conn) open(t *reactor.Task) {
 		t.SetDeadline(t.Loop().Now() + int64(c.Target.Timeout))
 	}
 	err := c.reach(t)
+	if err == nil {
+		err = c.prepare(t)
+	}
 	t.SetDeadline(0)
 	if err != nil {
 		c.fail(c.inWords(err))

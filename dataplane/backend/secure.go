@@ -89,6 +89,7 @@ func (c *Conn) try(t *reactor.Task, secure bool) error {
 		return err
 	}
 	c.EP.Attach(&c.Task)
+	c.EP.SetUserTimeout(c.Target.UserTimeout)
 	if secure {
 		if err := c.secure(t); err != nil {
 			return err

@@ -25,18 +25,20 @@ func (p *Pool) Own(t *reactor.Task, w *Waiter, startup []pgwire.Parameter) (*bac
 	return p.await(t, w)
 }
 
-// grant takes the first of those who want a connection of their own off the queue, if the next place is his. The pool is
-// locked. first is who has waited longest for any connection and needs one to be opened; nil where nobody does.
-func (p *Pool) grant(first *Waiter) *Waiter {
+// ownFirst is the first of those who want a connection of their own, if the next place is his. The pool is locked. first is who has
+// waited longest for any connection and needs one to be opened; nil where nobody does.
+func (p *Pool) ownFirst(first *Waiter) *Waiter {
 	if len(p.own) == 0 || first != nil && first.since < p.own[0].since {
 		return nil
 	}
-	w := p.own[0]
+	return p.own[0]
+}
+
+// grant takes w off the queue of those who want a connection of their own, for he gets one. The pool is locked.
+func (p *Pool) grant(w *Waiter) {
 	p.removeOwn(w)
 	w.coming = true
-	p.total.Add(1)
 	p.dialing++
-	return w
 }
 
 // dial opens the connection for which w was granted a place.
@@ -55,9 +57,7 @@ func (p *Pool) dial(w *Waiter, here *reactor.Loop) {
 func (p *Pool) clear(l *reactor.Loop) {
 	lo := &p.locals[l.ID]
 	if len(lo.idle) > 0 && p.makesRoom() {
-		c := lo.idle[0] // not used for longest
-		lo.idle = append(lo.idle[:0], lo.idle[1:]...)
-		c.Retire()
+		lo.shedFirst()
 	}
 }
 
@@ -66,7 +66,7 @@ func (p *Pool) clear(l *reactor.Loop) {
 func (p *Pool) makesRoom() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.own) == 0 || p.making || int(p.total.Load()) < p.profile.Load().Max {
+	if len(p.own) == 0 || p.making || int(p.total.Load()) < p.profile.Load().Max && !p.refused.Load() {
 		return false
 	}
 	if first := p.oldest(); first != nil && first.since < p.own[0].since {
@@ -103,7 +103,7 @@ func (o *single) Opened(c *backend.Conn) {
 	}
 	o.waiter = nil
 	p := o.pool
-	p.locals[c.Loop().ID].all[c] = struct{}{}
+	p.locals[c.Loop().ID].all[c] = false
 	p.mu.Lock()
 	p.dialing--
 	p.mu.Unlock()
@@ -116,12 +116,13 @@ func (o *single) Failed(c *backend.Conn, err error) {
 	p.mu.Lock()
 	p.dialing--
 	p.mu.Unlock()
-	p.total.Add(-1)
+	p.uncount(l)
 	o.waiter.fail(err, l)
 	if p.onFailure != nil {
 		p.onFailure(p, err)
 	}
 	p.open(l)
+	p.books.settle(l)
 }
 
 func (o *single) Lost(*backend.Conn)     {}

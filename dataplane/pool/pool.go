@@ -19,16 +19,18 @@ type Key struct{ Node, Database, User string }
 
 // Profile is how a pool lends. It is immutable.
 type Profile struct {
-	Max     int           // the most connections at any moment, from dial to close
-	Idle    time.Duration // a free connection is closed after this time; 0 is never
-	Acquire time.Duration // how long somebody waits for a connection
+	Max          int // the most connections at any moment, from dial to close
+	Min          int // how many are kept open
+	Reserve      int // further ones, for who has waited for ReserveAfter
+	ReserveAfter time.Duration
+	Opening      int           // how many are opened at once; 0 is 4
+	Idle         time.Duration // a free connection is closed after this time; 0 is never
+	Lifetime     time.Duration // a connection that is older is closed when it is free; 0 is never
+	Retry        time.Duration // how long none is opened after a log-in has failed
+	Acquire      time.Duration // how long somebody waits for a connection
+	Notice       time.Duration // when somebody who waits is told so; 0 is never
+	Limits       Limits        // what it shares with other pools
 }
-
-// opensAtOnce is how many connections of a pool are opened side by side.
-const opensAtOnce = 4
-
-// retry is how long a pool that has connections waits after a failure before it opens another one.
-const retry = time.Second
 
 // Pool is the connections of one key. Its methods are for the threads of loops.
 type Pool struct {
@@ -39,12 +41,18 @@ type Pool struct {
 	locals  []local // by loop
 	Learnt  Learnt
 
+	books     *books
+	account   account // the books'
+	alarm     alarm
 	onFailure func(*Pool, error)
 	aliases   map[Alias]struct{} // who leads here, under the registry's lock
 
 	waiting atomic.Int32 // how long the queue is
 	total   atomic.Int32 // connections, from dial to close
+	going   atomic.Int32 // those of them that are free and being closed
+	owed    atomic.Int32 // how many of them other pools get the places of
 	wanted  atomic.Int32 // how many wait for a connection of their own
+	refused atomic.Bool  // a place, as a limit is reached that it shares with other pools
 	closed  atomic.Bool
 	held    atomic.Bool // no connections are opened
 
@@ -54,32 +62,36 @@ type Pool struct {
 	making  bool      // a connection is being closed for the first of them
 	opening int       // connections that are not yet logged in
 	dialing int       // those of them that will be somebody's own; not in opening
-	failed  time.Time
-	lastErr error
+	failed  int64     // when the last could not be opened, as loops count time
+	lastErr error     // why
 }
 
 // local is what one loop has of a pool.
 type local struct {
 	pool  *Pool
 	loop  *reactor.Loop
-	look  func()          // matches what is idle here with those who wait anywhere
-	idle  []*backend.Conn // the last used is last
-	all   map[*backend.Conn]struct{}
+	look  func()                 // matches what is idle here with those who wait anywhere
+	idle  []*backend.Conn        // the last used is last
+	all   map[*backend.Conn]bool // true: was free and is being closed
 	timer reactor.Timer
+	due   int64 // when it fires, if it runs
 }
 
-func newPool(k Key, loops []*reactor.Loop) *Pool {
-	p := &Pool{Key: k, Name: k.Node + "\x00" + k.Database + "\x00" + k.User, locals: make([]local, len(loops)), lines: make([]line, len(loops))}
+func newPool(k Key, loops []*reactor.Loop, b *books) *Pool {
+	p := &Pool{books: b, Key: k, Name: k.Node + "\x00" + k.Database + "\x00" + k.User, locals: make([]local, len(loops)), lines: make([]line, len(loops))}
 	p.Learnt.init()
 	for i := range p.locals {
 		lo := &p.locals[i]
-		lo.pool, lo.loop, lo.all = p, loops[i], map[*backend.Conn]struct{}{}
+		lo.pool, lo.loop, lo.all = p, loops[i], map[*backend.Conn]bool{}
 		lo.look = func() {
 			p.match(lo.loop)
 			p.clear(lo.loop)
+			p.yield(lo.loop)
 		}
 		lo.timer.Init(lo)
 	}
+	p.alarm.init(loops[0], p.open)
+	b.enter(p)
 	return p
 }
 
@@ -117,28 +129,35 @@ func (p *Pool) Release(c *backend.Conn) {
 func (p *Pool) offer(c *backend.Conn) {
 	l := c.Loop()
 	lo := &p.locals[l.ID]
-	if p.closed.Load() || c.Target != p.target.Load() || p.over() || p.wanted.Load() != 0 && p.makesRoom() {
-		c.Retire()
+	prof := p.profile.Load()
+	if p.closed.Load() || c.Target != p.target.Load() || p.over(prof) || prof.old(c, l.Now()) ||
+		p.owed.Load() > 0 && p.books.pay(p) || p.wanted.Load() != 0 && p.makesRoom() {
+		lo.shed(c)
 		return
 	}
 	if p.waiting.Load() == 0 {
-		lo.idle = append(lo.idle, c)
-		lo.startTimer(l)
+		lo.keep(c)
 		return
 	}
 	p.mu.Lock()
 	w := p.pop(l)
 	p.mu.Unlock()
 	if w == nil {
-		lo.idle = append(lo.idle, c)
-		lo.startTimer(l)
+		lo.keep(c)
 		return
 	}
 	p.hand(c, w)
 }
 
-// over says whether there are more connections than the profile allows now.
-func (p *Pool) over() bool { return int(p.total.Load()) > p.profile.Load().Max }
+// over says whether there are more connections than the profile allows now. Those of the reserve stay while somebody waits.
+func (p *Pool) over(prof *Profile) bool {
+	total := int(p.total.Load())
+	if total <= prof.Max {
+		return false
+	}
+	total -= int(p.going.Load())
+	return total > prof.Max && (total > prof.Max+prof.Reserve || p.waiting.Load() == 0)
+}
 
 // hand gives c to w, which was taken off the queue.
 func (p *Pool) hand(c *backend.Conn, w *Waiter) {
@@ -148,7 +167,7 @@ func (p *Pool) hand(c *backend.Conn, w *Waiter) {
 	}
 	delete(p.locals[c.Loop().ID].all, c)
 	c.Move(w.loop, func() {
-		p.locals[w.loop.ID].all[c] = struct{}{}
+		p.locals[w.loop.ID].all[c] = false
 		w.take(c)
 	})
 }
@@ -158,7 +177,7 @@ func (p *Pool) Opened(c *backend.Conn) {
 	l := c.Loop() // c may be on another one when it was offered
 	lo := &p.locals[l.ID]
 	if _, known := lo.all[c]; !known {
-		lo.all[c] = struct{}{}
+		lo.all[c] = false
 		p.mu.Lock()
 		p.opening--
 		p.lastErr = nil
@@ -167,29 +186,6 @@ func (p *Pool) Opened(c *backend.Conn) {
 	}
 	p.offer(c)
 	p.open(l)
-}
-
-// Failed is called by a connection that could not be opened. With no connection left that could serve
-// them, those who wait hear why; otherwise they go on waiting.
-func (p *Pool) Failed(c *backend.Conn, err error) {
-	p.mu.Lock()
-	p.opening--
-	p.failed, p.lastErr = time.Now(), err
-	var all []*Waiter
-	if p.total.Add(-1) == 0 {
-		all = p.takeAll()
-	}
-	wants := len(p.own) > 0
-	p.mu.Unlock()
-	for _, w := range all {
-		w.fail(err, c.Loop())
-	}
-	if wants {
-		p.open(c.Loop())
-	}
-	if p.onFailure != nil {
-		p.onFailure(p, err)
-	}
 }
 
 // Lost is called by a free connection that is of no more use.
@@ -203,69 +199,7 @@ func (p *Pool) Lost(c *backend.Conn) {
 	}
 }
 
-// Closed is called by a connection that is gone.
-func (p *Pool) Closed(c *backend.Conn) {
-	delete(p.locals[c.Loop().ID].all, c)
-	p.total.Add(-1)
-	p.open(c.Loop())
-}
-
 // Changed is called by a free connection that the server has told of another value of a parameter.
 func (p *Pool) Changed(*backend.Conn) { p.Learnt.Forget() }
-
-// open opens a connection where somebody waits for whom none is under way.
-func (p *Pool) open(here *reactor.Loop) {
-	p.mu.Lock()
-	prof := p.profile.Load()
-	total := int(p.total.Load())
-	if total >= prof.Max || p.closed.Load() || p.held.Load() {
-		p.mu.Unlock()
-		return
-	}
-	soon := p.lastErr != nil && total > p.opening && time.Since(p.failed) < retry
-	first := p.oldest()
-	if int(p.waiting.Load()) <= p.opening || p.opening >= opensAtOnce || soon {
-		first = nil
-	}
-	if w := p.grant(first); w != nil {
-		p.mu.Unlock()
-		p.dial(w, here)
-		p.open(here)
-		return
-	}
-	if first == nil {
-		p.mu.Unlock()
-		return
-	}
-	p.total.Add(1)
-	p.opening++
-	l := first.loop
-	p.mu.Unlock()
-	if l == here {
-		backend.Open(l, p.target.Load(), p)
-	} else {
-		l.Post(func() { backend.Open(l, p.target.Load(), p) })
-	}
-}
-
-// Fire closes free connections that were not used for long.
-func (lo *local) Fire(*reactor.Timer) {
-	idle := int64(lo.pool.profile.Load().Idle)
-	for len(lo.idle) > 0 && idle > 0 {
-		c := lo.idle[0]
-		if c.Since+idle > c.Loop().Now() {
-			lo.startTimer(c.Loop())
-			return
-		}
-		lo.idle = append(lo.idle[:0], lo.idle[1:]...)
-		c.Retire()
-	}
-}
-
-func (lo *local) startTimer(l *reactor.Loop) {
-	if idle := int64(lo.pool.profile.Load().Idle); idle > 0 && !lo.timer.Running() && len(lo.idle) > 0 {
-		lo.timer.Start(l, max(lo.idle[0].Since+idle, l.Now()+1))
-	}
-}
 
 var _ backend.Owner = (*Pool)(nil)

@@ -115,7 +115,7 @@ func TestQueueOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	ls := g.Loops()
-	p := newPool(Key{}, ls)
+	p := newPool(Key{}, ls, newBooks(ls[0]))
 	r := rand.New(rand.NewPCG(5, 6))
 	var model []*Waiter
 	now := int64(0)

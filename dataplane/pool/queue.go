@@ -13,6 +13,8 @@ import (
 type Waiter struct {
 	// Alive is asked at each wake-up: an error ends the wait. It may be nil.
 	Alive func() error
+	// Tell, if set, is called once in a wait that takes long, with the place in the queue, from 1 on, and how many wait.
+	Tell func(place, waiting int)
 
 	loop       *reactor.Loop
 	since      int64
@@ -36,6 +38,9 @@ func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 	w = w.renew(t, p)
 	p.mu.Lock()
 	p.push(w)
+	if p.lastErr != nil && p.curable(p.lastErr) {
+		p.lastErr = nil
+	}
 	p.mu.Unlock()
 	p.match(l)
 	if w.conn == nil {
@@ -48,20 +53,27 @@ func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 // renew makes w ready for a wait of t, or returns another one in its place.
 func (w *Waiter) renew(t *reactor.Task, p *Pool) *Waiter {
 	if w.coming { // of an earlier wait that was given up
-		w = &Waiter{Alive: w.Alive}
+		w = &Waiter{Alive: w.Alive, Tell: w.Tell}
 	}
 	l := t.Loop()
-	*w = Waiter{Alive: w.Alive, loop: l, since: l.Now(), task: t, pool: p}
+	*w = Waiter{Alive: w.Alive, Tell: w.Tell, loop: l, since: l.Now(), task: t, pool: p}
 	return w
 }
 
 // await parks t until w, which is in a queue or was taken off it, has what it waits for.
 func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 	prof := p.profile.Load()
+	end := int64(0)
 	if prof.Acquire > 0 {
-		t.SetDeadline(t.Loop().Now() + int64(prof.Acquire))
-		defer t.SetDeadline(0)
+		end = t.Loop().Now() + int64(prof.Acquire)
 	}
+	tells := w.Tell != nil && prof.Notice > 0 && (end == 0 || prof.Notice < prof.Acquire)
+	if tells {
+		t.SetDeadline(t.Loop().Now() + int64(prof.Notice))
+	} else {
+		t.SetDeadline(end)
+	}
+	defer t.SetDeadline(0)
 	for w.conn == nil && w.err == nil {
 		err := t.Park()
 		if w.conn != nil || w.err != nil {
@@ -70,7 +82,14 @@ func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 		if err == nil && w.Alive != nil {
 			err = w.Alive()
 		}
-		if err == reactor.ErrDeadline {
+		switch {
+		case err == reactor.ErrDeadline && tells:
+			tells, err = false, nil
+			t.SetDeadline(end)
+			if place, waiting := p.place(w); place > 0 {
+				w.Tell(place, waiting)
+			}
+		case err == reactor.ErrDeadline:
 			err = p.timeout(prof)
 		}
 		if err != nil {
@@ -85,6 +104,27 @@ func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 		return nil, w.err
 	}
 	return w.conn, nil
+}
+
+// place is the place of w among all who wait, from 1 on, and how many they are; 0 if it does not wait any more.
+func (p *Pool) place(w *Waiter) (place, waiting int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !w.queued {
+		return 0, 0
+	}
+	place = 1
+	for i := range p.lines {
+		for x := p.lines[i].head; x != nil && x.since <= w.since && x != w; x = x.next {
+			place++
+		}
+	}
+	for _, x := range p.own {
+		if x != w && x.since <= w.since {
+			place++
+		}
+	}
+	return place, int(p.waiting.Load() + p.wanted.Load())
 }
 
 // timeout is what somebody is told who has waited too long: why nothing could be opened, if that is so.
@@ -106,7 +146,7 @@ func (p *Pool) match(l *reactor.Loop) {
 		if !c.Look() {
 			if n < len(lo.idle) && lo.idle[n] == c { // still there: half a message, not of use now
 				lo.idle = lo.idle[:n]
-				c.Retire()
+				lo.shed(c)
 			}
 			continue
 		}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
@@ -14,13 +15,14 @@ type Registry struct {
 	Failed func(p *Pool, err error)
 
 	loops []*reactor.Loop
+	books *books
 	mu    sync.Mutex
 	pools map[Key]*Pool
 }
 
 // NewRegistry makes a registry for the given loops.
 func NewRegistry(loops []*reactor.Loop) *Registry {
-	return &Registry{loops: loops, pools: map[Key]*Pool{}}
+	return &Registry{loops: loops, books: newBooks(loops[0]), pools: map[Key]*Pool{}}
 }
 
 // Alias is what clients call a pool: the database that they name, the server name that it was chosen by, if any, and the user that they are.
@@ -41,7 +43,7 @@ func (r *Registry) Get(as Alias, t *backend.Target, prof *Profile) *Pool {
 	defer r.mu.Unlock()
 	p := r.pools[k]
 	if p == nil {
-		p = newPool(k, r.loops)
+		p = newPool(k, r.loops, r.books)
 		p.onFailure = r.Failed
 		p.aliases = map[Alias]struct{}{}
 		r.pools[k] = p
@@ -51,13 +53,26 @@ func (r *Registry) Get(as Alias, t *backend.Target, prof *Profile) *Pool {
 	return p
 }
 
+// Ready makes a pool, as Get does, that opens the connections which it keeps open before anybody asks for one.
+func (r *Registry) Ready(as Alias, t *backend.Target, prof *Profile) {
+	p := r.Get(as, t, prof)
+	l := p.alarm.loop
+	l.Post(func() { p.open(l) })
+}
+
 // tell says to a pool what is new.
 func (p *Pool) tell(t *backend.Target, prof *Profile) {
 	if old := p.target.Load(); old == nil || !old.Same(t) {
 		p.target.Store(t)
 		p.Learnt.Forget()
+		p.mu.Lock()
+		p.lastErr = nil
+		p.mu.Unlock()
 	}
 	p.profile.Store(prof)
+	if p.books.bound(p, prof.Limits) {
+		p.books.alarm.set(1)
+	}
 }
 
 // Reconfigure tells every pool what a new configuration makes of it: route says where an alias leads now,
@@ -79,28 +94,33 @@ func (r *Registry) Reconfigure(route func(Alias) (*backend.Target, *Profile, boo
 		if len(p.aliases) == 0 {
 			delete(r.pools, k)
 			p.closed.Store(true)
+			p.books.end(p)
 		}
 		for _, l := range r.loops {
 			l.Post(func() { p.refit(l) })
 		}
 	}
+	r.books.alarm.set(1)
 }
 
 // refit closes the free connections of a loop that should not be there any more.
 func (p *Pool) refit(l *reactor.Loop) {
 	lo := &p.locals[l.ID]
-	keep, gone := lo.idle[:0:0], lo.idle[:0:0]
-	over := int(p.total.Load()) - p.profile.Load().Max
-	for _, c := range lo.idle { // those first that were not used for longest
-		if p.closed.Load() || c.Target != p.target.Load() || len(gone) < over {
-			gone = append(gone, c)
-		} else {
-			keep = append(keep, c)
+	prof, now := p.profile.Load(), l.Now()
+	over := int(p.total.Load()-p.going.Load()) - prof.Max
+	var gone []*backend.Conn
+	lo.idle = slices.DeleteFunc(lo.idle, func(c *backend.Conn) bool { // those first that were not used for longest
+		if !p.closed.Load() && c.Target == p.target.Load() && len(gone) >= over && !prof.old(c, now) {
+			return false
 		}
-	}
-	lo.idle = keep
+		gone = append(gone, c)
+		return true
+	})
 	for _, c := range gone {
-		c.Retire()
+		lo.shed(c)
+	}
+	for _, c := range lo.idle {
+		lo.startTimer(c)
 	}
 	p.open(l)
 }

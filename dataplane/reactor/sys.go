@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,18 @@ func keepAlive(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
+}
+
+// SetUserTimeout makes the kernel give a peer up that has not acknowledged for so long what it was sent, or asked after half of that
+// silence whether it is there. 0 changes nothing; neither has a unix socket such a time.
+func (e *Endpoint) SetUserTimeout(d time.Duration) {
+	if d <= 0 || e.mem != nil {
+		return
+	}
+	seconds := func(d time.Duration) int { return max(1, int(d/time.Second)) }
+	_ = unix.SetsockoptInt(int(e.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	_ = unix.SetsockoptInt(int(e.fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(d/2))
+	_ = unix.SetsockoptInt(int(e.fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(d/4))
 }
 
 // PeerUID returns the number of the user at the other end of a unix socket.

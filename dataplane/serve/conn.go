@@ -78,6 +78,7 @@ type Conn struct {
 	settling bool    // the server is asked what the transaction has left
 	canceled bool    // while waiting
 	carries  bool    // a CancelRequest
+	clock    *clock  // ends what takes too long; nil: nothing may
 }
 
 // Accept begins the walk of a connection, on the thread of its loop.
@@ -91,6 +92,9 @@ func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
 	lo.conns = append(lo.conns, c)
 	l.AddLoad(1)
 	ep.Attach(&c.Task)
+	if s := h.Current(); s != nil && !peer.IsUnix() {
+		ep.SetUserTimeout(s.Admission.ClientTimeout)
+	}
 	c.SetDeadline(l.Now() + int64(h.loginTimeout()))
 	c.turnAway()
 }
@@ -146,6 +150,7 @@ func (c *Conn) walk(t *reactor.Task) error {
 			if err := c.statement(t); err != nil {
 				return err
 			}
+			c.clock.rests()
 			continue
 		}
 		if c.session.Quiet() && c.session.Status == pgwire.Idle {
@@ -170,6 +175,7 @@ func (c *Conn) walk(t *reactor.Task) error {
 		if err := c.relay(t, nil); err != nil {
 			return err
 		}
+		c.clock.rests()
 	}
 }
 
@@ -201,11 +207,12 @@ func (c *Conn) Panicked(_ *reactor.Task, v any, stack []byte) {
 func (c *Conn) end(err error) {
 	c.Pardon()
 	c.SetDeadline(0)
+	defer c.clock.stop()
 	var words []byte
 	var pe *pgerr.Error
 	var unsaid *handshakeError
 	switch {
-	case c.deaf(err):
+	case c.deaf(err), c.clock.mute():
 	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone), errors.Is(err, console.ErrTerminated):
 	case errors.As(err, &unsaid):
 		errors.As(err, &pe)

@@ -44,6 +44,7 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	if full := c.hub.Clients.Admit(&c.place, r.Counts, c.name, c.snap.Bounds(c.asked, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
+	asked(start, r, c.peer)
 	c.pool = c.hub.Pools.Get(r.Alias, r.Target, r.Profile)
 	c.open()
 	c.SetDeadline(0)

@@ -30,6 +30,7 @@ func (c *Conn) statement(t *reactor.Task) error {
 		return nil // an event for nothing
 	}
 	c.more = false
+	c.clock.does(busy)
 	for {
 		q, rest, reply, err := c.session.Begin(p)
 		if len(reply) > 0 {
@@ -115,7 +116,11 @@ func (c *Conn) relay(t *reactor.Task, p []byte) error {
 			p = c.session.Take()
 		}
 	}
-	if err := relay.Run(t, c.ep, c.lease, c.session, p, &c.watch.client); err != nil {
+	if err := relay.Run(t, c.ep, c.lease, c.machine(), p, &c.watch.client); err != nil {
+		return err
+	}
+	c.clock.does(busy)
+	if err := c.clock.through(t); err != nil {
 		return err
 	}
 	c.ended()
@@ -317,6 +322,10 @@ func (c *Conn) renew() error {
 // rule gives the session what the configuration says of its database.
 func (c *Conn) rule(r snapshot.Route) {
 	c.session.Policy, c.session.Catalog = r.Policy, nil
+	c.bound(r.Times)
+	if r.Profile.Notice > 0 && c.waiter.Tell == nil {
+		c.waiter.Tell = c.tellPlace
+	}
 	c.listen(r)
 	if r.Policy.Guard != pin.Text && c.hub.Catalog != nil {
 		c.session.Catalog = c.hub.Catalog(r.Target, r.Safe)

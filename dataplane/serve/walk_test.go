@@ -124,13 +124,22 @@ func trips(s *stage) map[string]func() {
 	}
 }
 
-// TestNoAllocation walks statements from client to server and back without allocating.
+// bounded gives sessions a time for everything.
+func bounded(set *resource.Set) {
+	p := set.PoolProfiles["p"]
+	for _, at := range []**durationpb.Duration{&p.QueryTimeout, &p.TransactionTimeout, &p.IdleTransactionTimeout, &p.ClientIdleTimeout} {
+		*at = durationpb.New(time.Minute)
+	}
+}
+
+// TestNoAllocation walks statements from client to server and back without allocating, also where they may take only so long.
 func TestNoAllocation(t *testing.T) {
-	s := newStage(t)
-	for name, f := range trips(s) {
-		f()
-		if n := testing.AllocsPerRun(1000, f); n != 0 {
-			t.Errorf("%s: %v allocations a query", name, n)
+	for _, s := range []*stage{newStage(t), newStage(t, bounded)} {
+		for name, f := range trips(s) {
+			f()
+			if n := testing.AllocsPerRun(1000, f); n != 0 {
+				t.Errorf("%s: %v allocations a query", name, n)
+			}
 		}
 	}
 }
@@ -146,6 +155,13 @@ func BenchmarkWalk(b *testing.B) {
 			}
 		})
 	}
+	b.Run("bounded", func(b *testing.B) {
+		f := trips(newStage(b, bounded))["simple"]
+		b.ReportAllocs()
+		for b.Loop() {
+			f()
+		}
+	})
 }
 
 // TestPanic lets a walk panic: its session ends with words, the loop serves the others.

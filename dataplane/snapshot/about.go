@@ -1,10 +1,12 @@
 package snapshot
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // Databases returns the names by which clients know the databases, in order.
@@ -42,7 +44,8 @@ func (s *Snapshot) About(name string) (x console.Database, ok bool) {
 		return x, false
 	}
 	x = console.Database{
-		Name: name, Database: name, PoolSize: d.profile.Max, Mode: s.Mode(name), MaxClients: s.Bounds(Asked{Database: name}, "").Database,
+		Name: name, Database: name, ForceUser: d.forced, PoolSize: d.profile.Max, MinPoolSize: d.profile.Min,
+		ReservePoolSize: d.profile.Reserve, ServerLifetime: d.profile.Lifetime, MaxServers: cmp.Or(d.most, s.most.Database), Mode: s.Mode(name), MaxClients: s.Bounds(Asked{Database: name}, "").Database,
 	}
 	if d.server != "" {
 		x.Database = d.server
@@ -59,9 +62,9 @@ func (s *Snapshot) Mode(name string) string {
 	switch {
 	case d == nil:
 		return ""
-	case d.keeps:
+	case d.mode == heliosv1.PoolMode_POOL_MODE_SESSION:
 		return "session"
-	case d.policy.OneStatement:
+	case d.mode == heliosv1.PoolMode_POOL_MODE_STATEMENT:
 		return "statement"
 	}
 	return "transaction"

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
@@ -22,18 +24,35 @@ type Asked struct {
 	Server   string // the host name by which it comes, as it says in TLS (SNI), folded; empty: it says none
 }
 
+func (a Asked) compare(b Asked) int {
+	return cmp.Or(cmp.Compare(a.Database, b.Database), cmp.Compare(a.Server, b.Server))
+}
+
 // database is what clients that ask for a name, by some host names or any, get.
 type database struct {
 	name, server, cluster string
 	profile               pool.Profile
-	keeps                 bool
-	policy                pin.Policy
+	mode                  heliosv1.PoolMode
+	modes                 map[heliosv1.PoolMode]*mode
 	safe                  []string
-	listens               bool   // sessions listen by a connection that listens for all
 	lost                  string // the payload of a notification that some were lost
 	connect               time.Duration
 	clients               int // that may be in it at once; 0: what is said for all
 	query                 *AuthQuery
+	forced                string          // whom all clients are at the server; empty: each himself
+	secret                *backend.Secret // of forced; nil: that of the user with that name
+	times                 Times
+	ignore                []string
+	addHost               bool
+	onConnect             string // SQL
+	most                  int    // server connections, of all pools; 0: what is said for all
+}
+
+// mode is what a database says to sessions of one pool mode.
+type mode struct {
+	keeps   bool
+	listens bool // sessions listen by a connection that listens for all
+	policy  pin.Policy
 }
 
 // Route is where the statements of a database and user go.
@@ -49,6 +68,16 @@ type Route struct {
 	// which they are told that some were lost; empty: there is none.
 	Listens bool
 	Lost    string
+	Times   Times
+	// Ignore are the names of parameters that are dropped at log-in. AddHost says that the client's address is in its application_name.
+	Ignore  []string
+	AddHost bool
+}
+
+// Times are how long sessions may take for what they do. 0 is no bound.
+type Times struct {
+	Query, Transaction          time.Duration
+	IdleTransaction, ClientIdle time.Duration
 }
 
 // AuthQuery is where users are looked up that the configuration does not name.
@@ -99,22 +128,40 @@ func (s *Snapshot) compileDatabase(name string, d *heliosv1.Database, set *resou
 	c := &database{
 		name: name, server: d.GetServerName(), cluster: d.GetCluster(),
 		profile: pool.Profile{
-			Max:     int(prof.GetMaxConnections()),
-			Idle:    prof.GetIdleTimeout().AsDuration(),
-			Acquire: prof.GetAcquireTimeout().AsDuration(),
+			Max: int(prof.GetMaxConnections()), Min: int(prof.GetMinConnections()),
+			Reserve: int(prof.GetReserveConnections()), ReserveAfter: prof.GetReserveTimeout().AsDuration(),
+			Opening: int(prof.GetMaxOpening()), Retry: prof.GetLoginRetry().AsDuration(),
+			Idle: prof.GetIdleTimeout().AsDuration(), Lifetime: prof.GetMaxLifetime().AsDuration(),
+			Acquire: prof.GetAcquireTimeout().AsDuration(), Notice: prof.GetWaitNotice().AsDuration(),
 		},
-		keeps:   prof.GetMode() == heliosv1.PoolMode_POOL_MODE_SESSION,
+		mode: prof.GetMode(), modes: map[heliosv1.PoolMode]*mode{},
 		clients: int(d.GetMaxClients()),
 		connect: prof.GetConnectTimeout().AsDuration(),
 		query:   authQuery(d.GetAuthQuery()),
 		safe:    prof.GetSafeFunctions(),
-		listens: prof.GetListen() == heliosv1.Listen_LISTEN_SHARED && prof.GetMode() != heliosv1.PoolMode_POOL_MODE_SESSION,
 		lost:    prof.GetListenLost(),
-		policy: pin.Policy{
-			Guard: guards[prof.GetLeakGuard()], Pinning: pinnings[prof.GetPin()],
-			OneStatement: prof.GetMode() == heliosv1.PoolMode_POOL_MODE_STATEMENT,
-			DeferBegin:   prof.GetDeferredBegin() && prof.GetMode() == heliosv1.PoolMode_POOL_MODE_TRANSACTION,
+		forced:  d.GetServerUser(),
+		most:    int(d.GetMaxServerConnections()),
+		ignore:  prof.GetIgnoreStartupParameters(), addHost: prof.GetApplicationNameAddHost(), onConnect: prof.GetConnectQuery(),
+		times: Times{
+			Query: prof.GetQueryTimeout().AsDuration(), Transaction: prof.GetTransactionTimeout().AsDuration(),
+			IdleTransaction: prof.GetIdleTransactionTimeout().AsDuration(), ClientIdle: prof.GetClientIdleTimeout().AsDuration(),
 		},
+	}
+	if p := d.GetServerPassword().GetValue(); p != "" {
+		c.secret = backend.NewSecret(c.forced, p)
+	}
+	for _, m := range []heliosv1.PoolMode{heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION, heliosv1.PoolMode_POOL_MODE_STATEMENT} {
+		keeps := m == heliosv1.PoolMode_POOL_MODE_SESSION
+		c.modes[m] = &mode{
+			keeps:   keeps,
+			listens: prof.GetListen() == heliosv1.Listen_LISTEN_SHARED && !keeps,
+			policy: pin.Policy{
+				Guard: guards[prof.GetLeakGuard()], Pinning: pinnings[prof.GetPin()],
+				OneStatement: m == heliosv1.PoolMode_POOL_MODE_STATEMENT,
+				DeferBegin:   prof.GetDeferredBegin() && m == heliosv1.PoolMode_POOL_MODE_TRANSACTION,
+			},
+		}
 	}
 	for _, server := range d.GetServerNames() {
 		s.databases[Asked{resource.KnownAs(d), resource.FoldServerName(server)}] = c
@@ -172,22 +219,65 @@ func (s *Snapshot) Route(asked Asked, name string) (r Route, ok bool) {
 		return Route{}, false
 	}
 	db := asked.Database
-	as, secret := s.identity(d, db, name)
+	as, secret := s.identity(d, n, db, name)
+	t := s.target(d, n, db, as, secret)
+	t.ConnectQuery = d.onConnect
+	m, prof, times := d.modes[d.mode], d.profile, d.times
+	if u := s.users[name]; u != nil {
+		if u.pool.mode != heliosv1.PoolMode_POOL_MODE_UNSPECIFIED {
+			m = d.modes[u.pool.mode]
+		}
+		if d.forced == "" {
+			u.pool.apply(&prof)
+		}
+		u.pool.limit(&times)
+	}
+	prof.Limits = pool.Limits{Node: int(n.GetMaxConnections()), Database: cmp.Or(d.most, s.most.Database), User: cmp.Or(s.mostOf[as], s.most.User)}
 	return Route{
-		Alias:   pool.Alias{Database: db, Server: server, User: name},
-		Counts:  admission.Database{Resource: d.name, Name: db},
-		Target:  s.target(d, n, db, as, s.elsewhere(n, s.users[name], secret)),
-		Profile: &d.profile,
-		Keeps:   d.keeps,
-		Policy:  &d.policy,
-		Safe:    d.safe,
-		Listens: d.listens,
-		Lost:    d.lost,
+		Alias: pool.Alias{Database: db, Server: server, User: name}, Counts: admission.Database{Resource: d.name, Name: db},
+		Target: t, Profile: &prof, Keeps: m.keeps, Policy: &m.policy, Safe: d.safe, Listens: m.listens, Lost: d.lost, Times: times,
+		Ignore: d.ignore, AddHost: d.addHost,
 	}, true
 }
 
-// identity returns who name is at the servers of d, and what proves it unless its password lives elsewhere.
-func (s *Snapshot) identity(d *database, db, name string) (as string, secret *backend.Secret) {
+// Ready yields what clients would ask for, and the user, of each pool that is known before a client has come and keeps connections open: that
+// of a database whose clients are one user at the server, or those of the users who have a secret that opens servers.
+func (s *Snapshot) Ready(yield func(asked Asked, user string) bool) {
+	for _, asked := range slices.SortedFunc(maps.Keys(s.databases), Asked.compare) {
+		d := s.databases[asked]
+		switch {
+		case asked.Database == resource.AnyDatabase || d.profile.Min == 0 || s.primaries[d.cluster] == nil:
+		case d.forced != "":
+			if !yield(asked, d.forced) {
+				return
+			}
+		default:
+			for _, name := range slices.Sorted(maps.Keys(s.users)) {
+				if u := s.users[name]; (!u.secret.Is("") || u.passwords != nil) && !yield(asked, name) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// identity returns who name is at the servers of d, and what proves it to node n.
+func (s *Snapshot) identity(d *database, n *heliosv1.Node, db, name string) (as string, secret *backend.Secret) {
+	if d.forced != "" {
+		if d.secret != nil {
+			return d.forced, d.secret
+		}
+		name = d.forced
+	}
+	as, secret = s.self(d, db, name)
+	if d.forced != "" {
+		as = d.forced
+	}
+	return as, s.elsewhere(n, s.users[name], secret)
+}
+
+// self returns who name is at the servers of d where all clients are themselves, and what proves it unless its password lives elsewhere.
+func (s *Snapshot) self(d *database, db, name string) (as string, secret *backend.Secret) {
 	u := s.users[name]
 	switch {
 	case u == nil && d.query != nil:
@@ -207,7 +297,7 @@ func (s *Snapshot) identity(d *database, db, name string) (as string, secret *ba
 func (s *Snapshot) target(d *database, n *heliosv1.Node, db, as string, secret *backend.Secret) *backend.Target {
 	return &backend.Target{
 		Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Database: cmp.Or(d.server, db), User: as, Secret: secret,
-		TLS: s.machine.Links[n.GetName()], Binding: s.links[n.GetName()].binding, Timeout: d.connect,
+		TLS: s.machine.Links[n.GetName()], Binding: s.links[n.GetName()].binding, Timeout: d.connect, UserTimeout: s.userTimeout,
 		MaxStatements: s.maxHeld, MaxStatementBytes: s.Limits.StatementBytes,
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline"
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/classify"
 	"github.com/heliosproxy/heliosproxy/dataplane/pipeline/route"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
@@ -36,13 +37,16 @@ type Snapshot struct {
 	Admission  Admission
 	Console    Console
 
-	maxHeld   int
-	databases map[Asked]*database
-	users     map[string]*user
-	primaries map[string]*heliosv1.Node // by cluster
-	links     map[string]*link          // by node
-	sources   []Source
-	machine   Machine
+	maxHeld     int
+	userTimeout time.Duration  // of servers
+	most        pool.Limits    // where a database and a user say nothing
+	mostOf      map[string]int // server connections of a user at the server
+	databases   map[Asked]*database
+	users       map[string]*user
+	primaries   map[string]*heliosv1.Node // by cluster
+	links       map[string]*link          // by node
+	sources     []Source
+	machine     Machine
 }
 
 // link is how connections to a node are made.
@@ -85,9 +89,11 @@ func (s *Snapshot) Equip(m Machine) {
 // Admission is who has to wait outside.
 type Admission struct {
 	LoginTimeout time.Duration
-	Patience     admission.Patience
-	Waiting      int              // log-ins that may wait for a place to compute
-	bounds       admission.Bounds // where the database and the user say nothing
+	// ClientTimeout is how long a client may leave unacknowledged what it was sent; 0 leaves it to the kernel.
+	ClientTimeout time.Duration
+	Patience      admission.Patience
+	Waiting       int              // log-ins that may wait for a place to compute
+	bounds        admission.Bounds // where the database and the user say nothing
 }
 
 // Listener is a door and its rule.
@@ -107,6 +113,8 @@ type user struct {
 	proves    bool                     // there is none: what the client proves to have opens servers
 	said      bool                     // the secret is said for servers, and goes before what clusters and nodes say
 	passwords *heliosv1.PasswordSource // goes before that too; nil: there is none
+	pool      overrides
+	most      int // server connections, of all pools; 0: what is said for all
 }
 
 // Compile compiles a validated set.
@@ -117,6 +125,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		Pipeline:   pipeline.New(&classify.Stage{}, &route.Stage{}),
 		databases:  map[Asked]*database{},
 		users:      map[string]*user{},
+		mostOf:     map[string]int{},
 		primaries:  map[string]*heliosv1.Node{},
 		links:      map[string]*link{},
 	}
@@ -128,6 +137,8 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 	}
 	s.Admission = admissionOf(l)
 	s.Console = consoleOf(set.Consoles[resource.ConsoleName])
+	s.most = pool.Limits{Database: int(l.GetMaxServerConnectionsPerDatabase()), User: int(l.GetMaxServerConnectionsPerUser())}
+	s.userTimeout = l.GetServerWriteTimeout().AsDuration()
 	s.maxHeld = int(l.GetMaxPreparedPerServer())
 	for name, x := range set.Listeners {
 		rules, maps, problems := resource.Rules(x)
@@ -161,6 +172,9 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 			return nil, fmt.Errorf("user %q: %w", name, err)
 		}
 		s.users[name] = cu
+		if cu.most > 0 {
+			s.mostOf[cu.server] = cu.most
+		}
 	}
 	s.sources = sources(set, s.primaries)
 	return s, nil
@@ -168,9 +182,10 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 
 func admissionOf(l *heliosv1.Limits) Admission {
 	return Admission{
-		LoginTimeout: l.GetLoginTimeout().AsDuration(),
-		Patience:     admission.Patience{Max: int(l.GetMaxFailedLogins()), Within: l.GetFailedLoginWindow().AsDuration()},
-		Waiting:      int(l.GetMaxWaitingLogins()),
+		LoginTimeout:  l.GetLoginTimeout().AsDuration(),
+		ClientTimeout: l.GetClientWriteTimeout().AsDuration(),
+		Patience:      admission.Patience{Max: int(l.GetMaxFailedLogins()), Within: l.GetFailedLoginWindow().AsDuration()},
+		Waiting:       int(l.GetMaxWaitingLogins()),
 		bounds: admission.Bounds{
 			All: int(l.GetMaxClients()), Address: int(l.GetMaxClientsPerAddress()),
 			Database: int(l.GetMaxClientsPerDatabase()), User: int(l.GetMaxClientsPerUser()),
@@ -203,7 +218,7 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, opens := &user{auth: a, server: u.GetServerUser(), clients: int(u.GetMaxClients()), passwords: u.GetServerPasswords()}, u.GetServerPassword().GetValue()
+	c, opens := &user{auth: a, server: u.GetServerUser(), clients: int(u.GetMaxClients()), passwords: u.GetServerPasswords(), pool: overridesOf(u.GetPool()), most: int(u.GetMaxServerConnections())}, u.GetServerPassword().GetValue()
 	c.said = opens != ""
 	if c.server == "" {
 		c.server = u.GetName()

@@ -6,12 +6,12 @@ import "fmt"
 // Severity is the severity field of an ErrorResponse. After a Fatal error the connection is closed.
 type Severity string
 
-// The severities that the proxy uses. A Warning is told in a NoticeResponse.
+// The severities that the proxy uses. A Warning and a Notice are told in a NoticeResponse.
 const (
 	Fatal   Severity = "FATAL"
 	Failure Severity = "ERROR"
 	Warning Severity = "WARNING" // of a NoticeResponse
-	Notice  Severity = "NOTICE"
+	Notice  Severity = "NOTICE"  // of a NoticeResponse too
 )
 
 // Error is an error that a client is told: severity, SQLSTATE and one sentence.

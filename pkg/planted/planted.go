@@ -35,3 +35,6 @@ const (
 	Early    Fault = "early"    // LISTEN counts before its COMMIT
 	Unheard  Fault = "unheard"  // LISTEN is answered before the server listens
 )
+
+// Hog is that places of server connections go to whoever has asked first, whatever pool it is; the test of fairness finds it.
+const Hog Fault = "hog"

@@ -38,11 +38,15 @@ func completePoolProfile(p *heliosv1.PoolProfile) {
 		&p.IdleTimeout:    5 * time.Minute,
 		&p.AcquireTimeout: 30 * time.Second,
 		&p.ConnectTimeout: 5 * time.Second,
+		&p.MaxLifetime:    time.Hour,
+		&p.ReserveTimeout: 5 * time.Second,
+		&p.LoginRetry:     time.Second,
 	} {
 		if *at == nil {
 			*at = durationpb.New(unset)
 		}
 	}
+	orUint32(&p.MaxOpening, 4)
 	if p.LeakGuard == heliosv1.LeakGuard_LEAK_GUARD_UNSPECIFIED {
 		p.LeakGuard = heliosv1.LeakGuard_LEAK_GUARD_CATALOG
 	}

@@ -165,54 +165,6 @@ func (c *checker) node(n *heliosv1.Node) {
 	c.passwords("passwords", n.GetPasswords())
 }
 
-func (c *checker) poolProfile(p *heliosv1.PoolProfile) {
-	switch p.GetMode() {
-	case heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION, heliosv1.PoolMode_POOL_MODE_STATEMENT:
-	case heliosv1.PoolMode_POOL_MODE_UNSPECIFIED:
-		c.refuse("mode", "missing")
-	default:
-		c.refuse("mode", "%d is not a pool mode", p.GetMode())
-	}
-	c.positive("max_connections", uint64(p.GetMaxConnections()))
-	c.duration("idle_timeout", p.GetIdleTimeout(), true)
-	c.duration("acquire_timeout", p.GetAcquireTimeout(), false)
-	c.duration("connect_timeout", p.GetConnectTimeout(), false)
-	if _, ok := heliosv1.LeakGuard_name[int32(p.GetLeakGuard())]; !ok {
-		c.refuse("leak_guard", "%d is not a leak guard", p.GetLeakGuard())
-	}
-	if _, ok := heliosv1.Pin_name[int32(p.GetPin())]; !ok {
-		c.refuse("pin", "%d is not a way to pin", p.GetPin())
-	}
-	if _, ok := heliosv1.Listen_name[int32(p.GetListen())]; !ok {
-		c.refuse("listen", "%d is not a way to listen", p.GetListen())
-	}
-	if s := p.GetListenLost(); len(s) > maxPayload || !isPayload(s) {
-		c.refuse("listen_lost", "%q is not a payload: at most %d printable ASCII characters", s, maxPayload)
-	}
-	for _, f := range p.GetSafeFunctions() {
-		if !isFunctionName(f) {
-			c.refuse("safe_functions", "%q is not NAME or SCHEMA.NAME", f)
-		}
-	}
-}
-
-// maxPayload is the length of the longest payload of a notification in PostgreSQL.
-const maxPayload = 7999
-
-// isPayload says whether every client reads s alike, whatever its encoding is.
-func isPayload(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
-}
-
-// isFunctionName says whether f is NAME or SCHEMA.NAME.
-func isFunctionName(f string) bool {
-	schema, name, dotted := strings.Cut(f, ".")
-	if !dotted {
-		schema, name = "public", f
-	}
-	return schema != "" && name != "" && !strings.ContainsAny(f, "\x00() ") && !strings.Contains(name, ".")
-}
-
 func (c *checker) listener(l *heliosv1.Listener) {
 	if _, err := ParseAddress(l.GetAddress()); err != nil {
 		c.refuse("address", "%s", err)
@@ -252,6 +204,11 @@ func (c *checker) database(d *heliosv1.Database) {
 	refers(c, "pool_profile", KindPoolProfile, d.GetPoolProfile(), c.set.PoolProfiles)
 	c.noNUL("server_name", d.GetServerName())
 	c.serverNames(d)
+	c.noNUL("server_user", d.GetServerUser())
+	c.opens("server_password", d.GetServerPassword())
+	if hasSecret(d.GetServerPassword()) && d.GetServerUser() == "" {
+		c.refuse("server_password", "is for a server_user, and there is none")
+	}
 	if q := d.GetAuthQuery(); q != nil {
 		c.authQuery(q)
 	}
@@ -266,20 +223,28 @@ func (c *checker) unshown(field string, s *heliosv1.Secret) {
 
 func (c *checker) user(u *heliosv1.User) {
 	c.unshown("secret", u.GetSecret())
-	c.unshown("server_password", u.GetServerPassword())
 	if _, err := FormOf(u.GetSecret().GetValue()); err != nil {
 		c.refuse("secret", "%s", err)
 	}
 	c.noNUL("server_user", u.GetServerUser())
-	switch form, err := FormOf(u.GetServerPassword().GetValue()); {
-	case err != nil:
-		c.refuse("server_password", "%s", err)
-	case form == SecretSCRAM:
-		c.refuse("server_password", "a SCRAM verifier cannot log in anywhere; the password is needed")
-	}
+	c.opens("server_password", u.GetServerPassword())
 	c.passwords("server_passwords", u.GetServerPasswords())
-	if u.GetServerPasswords() != nil && (u.GetServerPassword().GetValue() != "" || u.GetServerPassword().GetRedacted()) {
+	if u.GetServerPasswords() != nil && hasSecret(u.GetServerPassword()) {
 		c.refuse("server_passwords", "there is a server_password already")
+	}
+	c.poolOverrides(u.GetPool())
+}
+
+func hasSecret(s *heliosv1.Secret) bool { return s.GetValue() != "" || s.GetRedacted() }
+
+// opens checks a secret that is to log in at servers.
+func (c *checker) opens(field string, s *heliosv1.Secret) {
+	c.unshown(field, s)
+	switch form, err := FormOf(s.GetValue()); {
+	case err != nil:
+		c.refuse(field, "%s", err)
+	case form == SecretSCRAM:
+		c.refuse(field, "a SCRAM verifier cannot log in anywhere; the password is needed")
 	}
 }
 
@@ -293,6 +258,8 @@ func (c *checker) limits(l *heliosv1.Limits) {
 	c.positive("max_statement_bytes", l.GetMaxStatementBytes())
 	c.positive("max_waiting_logins", uint64(l.GetMaxWaitingLogins()))
 	c.duration("login_timeout", l.GetLoginTimeout(), false)
+	c.duration("server_write_timeout", l.GetServerWriteTimeout(), true)
+	c.duration("client_write_timeout", l.GetClientWriteTimeout(), true)
 	c.duration("failed_login_window", l.GetFailedLoginWindow(), false)
 }
 

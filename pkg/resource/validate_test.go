@@ -79,6 +79,16 @@ func TestValidate(t *testing.T) {
 		{`PoolProfile "p": idle_timeout: is not a duration`, func(s *resource.Set) { s.PoolProfiles["p"].IdleTimeout = &durationpb.Duration{Nanos: -1, Seconds: 1} }},
 		{`PoolProfile "p": acquire_timeout: missing`, func(s *resource.Set) { s.PoolProfiles["p"].AcquireTimeout = nil }},
 		{`PoolProfile "p": connect_timeout: must be more than 0`, func(s *resource.Set) { s.PoolProfiles["p"].ConnectTimeout = durationpb.New(0) }},
+		{`PoolProfile "p": min_connections: is more than max_connections, 20`, func(s *resource.Set) { s.PoolProfiles["p"].MinConnections = 21 }},
+		{`PoolProfile "p": ignore_startup_parameters: "user" cannot be dropped`, func(s *resource.Set) {
+			s.PoolProfiles["p"].IgnoreStartupParameters = []string{"x", "user"}
+		}},
+		{`PoolProfile "p": connect_query: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.PoolProfiles["p"].ConnectQuery = "a\x00" }},
+		{`PoolProfile "p": query_timeout: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].QueryTimeout = durationpb.New(-time.Second) }},
+		{`PoolProfile "p": wait_notice: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].WaitNotice = durationpb.New(-time.Second) }},
+		{`PoolProfile "p": max_lifetime: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].MaxLifetime = durationpb.New(-time.Second) }},
+		{`PoolProfile "p": reserve_timeout: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].ReserveTimeout = durationpb.New(-time.Second) }},
+		{`PoolProfile "p": login_retry: -1s is negative`, func(s *resource.Set) { s.PoolProfiles["p"].LoginRetry = durationpb.New(-time.Second) }},
 		{`Listener "tcp": address: "localhost:6432" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "localhost:6432" }},
 		{`Listener "tcp": address: "127.0.0.1:65536" is neither HOST:PORT with an IP address as host nor unix:PATH`, func(s *resource.Set) { s.Listeners["tcp"].Address = "127.0.0.1:65536" }},
 		{`Listener "tcp": address: "run" is not an absolute path`, func(s *resource.Set) { s.Listeners["tcp"].Address = "unix:run" }},
@@ -114,6 +124,29 @@ func TestValidate(t *testing.T) {
 		{`Database "*": server_names: "a..b" is neither a host name nor "*." and one`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{"a..b"} }},
 		{`Database "*": server_names: "" is neither a host name nor "*." and one`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{""} }},
 		{`Database "*": server_names: "` + strings.Repeat("a.", 127) + `a" is longer than 253 bytes`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{strings.Repeat("a.", 127) + "a"} }},
+		{`Database "*": server_user: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].ServerUser = "a\x00" }},
+		{`Database "*": server_password: is for a server_user, and there is none`, func(s *resource.Set) {
+			s.Databases["*"].ServerPassword = &heliosv1.Secret{Value: canary}
+		}},
+		{`Database "*": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
+			s.Databases["*"].ServerUser, s.Databases["*"].ServerPassword = "x", s.Users["v"].GetSecret()
+		}},
+		{`Database "*": server_password: user "v" logs in at servers as "w" too, with another password`, func(s *resource.Set) {
+			s.Databases["*"].ServerUser, s.Databases["*"].ServerPassword = "w", &heliosv1.Secret{Value: "x"}
+		}},
+		{`Database "*": server_password: user "u" logs in at servers as "u" too, with another password`, func(s *resource.Set) {
+			s.Databases["*"].ServerUser, s.Databases["*"].ServerPassword = "u", &heliosv1.Secret{Value: "x"}
+		}},
+		{`User "u": pool.mode: 9 is not a pool mode`, func(s *resource.Set) { s.Users["u"].Pool = &heliosv1.PoolOverrides{Mode: 9} }},
+		{`User "u": pool.acquire_timeout: must be more than 0`, func(s *resource.Set) {
+			s.Users["u"].Pool = &heliosv1.PoolOverrides{AcquireTimeout: durationpb.New(0)}
+		}},
+		{`User "w": pool: user "v" logs in at servers as "w" too, and shares its pools, so their size and times may not differ`, func(s *resource.Set) {
+			s.Users["w"] = &heliosv1.User{Name: "w", Pool: &heliosv1.PoolOverrides{MaxConnections: 3}}
+		}},
+		{`User "w": max_server_connections: user "v" logs in at servers as "w" too, with another bound`, func(s *resource.Set) {
+			s.Users["w"] = &heliosv1.User{Name: "w", MaxServerConnections: 3}
+		}},
 		{`User "": name: missing`, func(s *resource.Set) { s.Users[""] = &heliosv1.User{} }},
 		{`User "v": secret: not a SCRAM-SHA-256 verifier: want iterations:salt$StoredKey:ServerKey`, func(s *resource.Set) {
 			s.Users["v"].Secret.Value = "SCRAM-SHA-256$" + canary
@@ -148,6 +181,8 @@ func TestValidate(t *testing.T) {
 		{`Limits "default": max_prepared_per_server: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxPreparedPerServer = 0 }},
 		{`Limits "default": max_waiting_logins: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxWaitingLogins = 0 }},
 		{`Limits "default": login_timeout: must be more than 0`, func(s *resource.Set) { s.Limits["default"].LoginTimeout = &durationpb.Duration{} }},
+		{`Limits "default": client_write_timeout: -1s is negative`, func(s *resource.Set) { s.Limits["default"].ClientWriteTimeout = durationpb.New(-time.Second) }},
+		{`Limits "default": server_write_timeout: -1s is negative`, func(s *resource.Set) { s.Limits["default"].ServerWriteTimeout = durationpb.New(-time.Second) }},
 		{`Limits "default": failed_login_window: missing`, func(s *resource.Set) { s.Limits["default"].FailedLoginWindow = nil }},
 		{`Limits "default": max_statement_bytes: must be at least 1`, func(s *resource.Set) { s.Limits["default"].MaxStatementBytes = 0 }},
 		{`Console "x": name: must be "default"`, func(s *resource.Set) { s.Consoles = map[string]*heliosv1.Console{"x": {Name: "x"}} }},
@@ -191,7 +226,12 @@ func TestSharedPools(t *testing.T) {
 		d.KnownAs, d.ServerNames = known, servers
 		return d
 	}
-	const differ = ` at the server with database %q, so nothing but the mode may differ`
+	forced := func(name, user, profile string) *heliosv1.Database {
+		d := db(name, "app", profile)
+		d.ServerUser = user
+		return d
+	}
+	const differ = ` at the server with database %q, so nothing but the mode and the times of sessions may differ`
 	for _, tt := range []struct {
 		name      string
 		databases []*heliosv1.Database
@@ -206,6 +246,9 @@ func TestSharedPools(t *testing.T) {
 		{"any does not, the name is taken", []*heliosv1.Database{db("*", "", "p"), db("b", "app", "large"), db("app", "", "large")}, ""},
 		{"any leads elsewhere", []*heliosv1.Database{db("*", "other", "p"), db("b", "app", "large")}, ""},
 		{"any leads there alone", []*heliosv1.Database{db("*", "app", "p"), db("b", "app", "large")}, "*"},
+		{"two users, another size", []*heliosv1.Database{forced("a", "ann", "p"), forced("b", "bob", "large")}, ""},
+		{"one user, another size", []*heliosv1.Database{forced("a", "ann", "p"), forced("b", "ann", "large")}, "a"},
+		{"one user and any, another size", []*heliosv1.Database{db("a", "app", "p"), forced("b", "ann", "large")}, "a"},
 		{"any and its own name", []*heliosv1.Database{db("*", "", "p"), db("app", "", "large")}, ""},
 		{"its name is taken at a host name alone", []*heliosv1.Database{db("*", "", "p"), at(db("app", "", "large"), "app", "a.example.com")}, "*"},
 		{"its name is taken at all others too", []*heliosv1.Database{db("*", "", "p"), at(db("a", "app", "large"), "app", "a.example.com"), db("app", "", "large")}, ""},
@@ -232,6 +275,17 @@ func TestSharedPools(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestSharedBound: databases that lead to the same one at the server have one bound there, whoever their clients are.
+func TestSharedBound(t *testing.T) {
+	s := valid()
+	s.Databases["a"] = &heliosv1.Database{Name: "a", ServerName: "app", Cluster: "c", PoolProfile: "p", ServerUser: "x", MaxServerConnections: 4}
+	s.Databases["b"] = &heliosv1.Database{Name: "b", ServerName: "app", Cluster: "c", PoolProfile: "p", ServerUser: "y", MaxServerConnections: 5}
+	want := `Database "b": max_server_connections: database "a" leads to "app" at the server too, with another bound`
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -660,9 +660,11 @@ type Node struct {
 	// How connections to this node are encrypted, in place of what its cluster says.
 	Tls *ServerTLS `protobuf:"bytes,9,opt,name=tls,proto3" json:"tls,omitempty"`
 	// Where passwords for it come from, before what its cluster says.
-	Passwords     *PasswordSource `protobuf:"bytes,10,opt,name=passwords,proto3" json:"passwords,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Passwords *PasswordSource `protobuf:"bytes,10,opt,name=passwords,proto3" json:"passwords,omitempty"`
+	// The most connections that all pools have to it together, at any moment. No bound unless set.
+	MaxConnections uint32 `protobuf:"varint,11,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -763,6 +765,13 @@ func (x *Node) GetPasswords() *PasswordSource {
 		return x.Passwords
 	}
 	return nil
+}
+
+func (x *Node) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
 }
 
 // ServerTLS is how connections to servers are encrypted. Connections to unix sockets are not. Files are those of the machine
@@ -939,8 +948,40 @@ type PoolProfile struct {
 	// BEGIN is answered by the proxy, and sent to a server with the first statement of the transaction. Off unless set. Pool mode
 	// transaction alone uses it.
 	DeferredBegin bool `protobuf:"varint,12,opt,name=deferred_begin,json=deferredBegin,proto3" json:"deferred_begin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A server connection is closed when it is free and older than this; each up to a fifth earlier, so that not all go at once. 1h
+	// unless set; 0s keeps it.
+	MaxLifetime *durationpb.Duration `protobuf:"bytes,13,opt,name=max_lifetime,json=maxLifetime,proto3" json:"max_lifetime,omitempty"`
+	// Connections that a pool keeps open, from its first client on; from the start where a User with a password or a server_user
+	// makes it known.
+	MinConnections uint32 `protobuf:"varint,14,opt,name=min_connections,json=minConnections,proto3" json:"min_connections,omitempty"`
+	// Further connections, beyond max_connections, for who has waited for reserve_timeout.
+	ReserveConnections uint32 `protobuf:"varint,15,opt,name=reserve_connections,json=reserveConnections,proto3" json:"reserve_connections,omitempty"`
+	// 5s unless set.
+	ReserveTimeout *durationpb.Duration `protobuf:"bytes,16,opt,name=reserve_timeout,json=reserveTimeout,proto3" json:"reserve_timeout,omitempty"`
+	// How long a pool opens no connection after a log-in at the server has failed. Who cannot be served meanwhile is told why it has
+	// failed. 1s unless set; 0s is not at all.
+	LoginRetry *durationpb.Duration `protobuf:"bytes,17,opt,name=login_retry,json=loginRetry,proto3" json:"login_retry,omitempty"`
+	// Connections that a pool opens at once. 4 unless set.
+	MaxOpening uint32 `protobuf:"varint,18,opt,name=max_opening,json=maxOpening,proto3" json:"max_opening,omitempty"`
+	// A statement that runs longer at the server is cancelled there; its session goes on. No bound unless set.
+	QueryTimeout *durationpb.Duration `protobuf:"bytes,19,opt,name=query_timeout,json=queryTimeout,proto3" json:"query_timeout,omitempty"`
+	// A session whose transaction takes longer is ended. No bound unless set.
+	TransactionTimeout *durationpb.Duration `protobuf:"bytes,20,opt,name=transaction_timeout,json=transactionTimeout,proto3" json:"transaction_timeout,omitempty"`
+	// A session that does nothing within a transaction for longer is ended. No bound unless set.
+	IdleTransactionTimeout *durationpb.Duration `protobuf:"bytes,21,opt,name=idle_transaction_timeout,json=idleTransactionTimeout,proto3" json:"idle_transaction_timeout,omitempty"`
+	// A session that does nothing outside a transaction for longer is ended. No bound unless set.
+	ClientIdleTimeout *durationpb.Duration `protobuf:"bytes,22,opt,name=client_idle_timeout,json=clientIdleTimeout,proto3" json:"client_idle_timeout,omitempty"`
+	// A client that waits longer for a server connection is told so once, in a notice with its place in the queue. Never unless set.
+	WaitNotice *durationpb.Duration `protobuf:"bytes,23,opt,name=wait_notice,json=waitNotice,proto3" json:"wait_notice,omitempty"`
+	// SQL that is run on a server connection when it is new, and when it was reset, before anybody gets it. If it fails the connection has
+	// failed.
+	ConnectQuery string `protobuf:"bytes,24,opt,name=connect_query,json=connectQuery,proto3" json:"connect_query,omitempty"`
+	// The client's address is appended to the application_name with which it logs in: "NAME - HOST:PORT".
+	ApplicationNameAddHost bool `protobuf:"varint,25,opt,name=application_name_add_host,json=applicationNameAddHost,proto3" json:"application_name_add_host,omitempty"`
+	// Parameters that a client may send when it logs in and that are dropped.
+	IgnoreStartupParameters []string `protobuf:"bytes,26,rep,name=ignore_startup_parameters,json=ignoreStartupParameters,proto3" json:"ignore_startup_parameters,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *PoolProfile) Reset() {
@@ -1055,6 +1096,104 @@ func (x *PoolProfile) GetDeferredBegin() bool {
 		return x.DeferredBegin
 	}
 	return false
+}
+
+func (x *PoolProfile) GetMaxLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.MaxLifetime
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetMinConnections() uint32 {
+	if x != nil {
+		return x.MinConnections
+	}
+	return 0
+}
+
+func (x *PoolProfile) GetReserveConnections() uint32 {
+	if x != nil {
+		return x.ReserveConnections
+	}
+	return 0
+}
+
+func (x *PoolProfile) GetReserveTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ReserveTimeout
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetLoginRetry() *durationpb.Duration {
+	if x != nil {
+		return x.LoginRetry
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetMaxOpening() uint32 {
+	if x != nil {
+		return x.MaxOpening
+	}
+	return 0
+}
+
+func (x *PoolProfile) GetQueryTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.QueryTimeout
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetTransactionTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.TransactionTimeout
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetIdleTransactionTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTransactionTimeout
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetClientIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ClientIdleTimeout
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetWaitNotice() *durationpb.Duration {
+	if x != nil {
+		return x.WaitNotice
+	}
+	return nil
+}
+
+func (x *PoolProfile) GetConnectQuery() string {
+	if x != nil {
+		return x.ConnectQuery
+	}
+	return ""
+}
+
+func (x *PoolProfile) GetApplicationNameAddHost() bool {
+	if x != nil {
+		return x.ApplicationNameAddHost
+	}
+	return false
+}
+
+func (x *PoolProfile) GetIgnoreStartupParameters() []string {
+	if x != nil {
+		return x.IgnoreStartupParameters
+	}
+	return nil
 }
 
 // Listener is a door for PostgreSQL clients and the rule that stands at it.
@@ -1357,9 +1496,16 @@ type Database struct {
 	// The host names by which clients come to it, as TLS tells them (SNI): "shop.example.com", or "*.example.com" for any with
 	// one label more. Of those known by the name that a client asks for it gets the one with the client's host name, or else with a fitting
 	// "*.", or else the one that has none of its own here.
-	ServerNames   []string `protobuf:"bytes,8,rep,name=server_names,json=serverNames,proto3" json:"server_names,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ServerNames []string `protobuf:"bytes,8,rep,name=server_names,json=serverNames,proto3" json:"server_names,omitempty"`
+	// Whom the proxy logs in as at the server for every client of the database: they share its connections. Who may log in to the
+	// proxy is not changed by it. Each client's own name there, if empty.
+	ServerUser string `protobuf:"bytes,10,opt,name=server_user,json=serverUser,proto3" json:"server_user,omitempty"`
+	// The password of server_user; that of the User with that name, if empty.
+	ServerPassword *Secret `protobuf:"bytes,11,opt,name=server_password,json=serverPassword,proto3" json:"server_password,omitempty"`
+	// The most connections that all pools have to the database at a server together, in place of what Limits say.
+	MaxServerConnections uint32 `protobuf:"varint,12,opt,name=max_server_connections,json=maxServerConnections,proto3" json:"max_server_connections,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Database) Reset() {
@@ -1446,6 +1592,27 @@ func (x *Database) GetServerNames() []string {
 		return x.ServerNames
 	}
 	return nil
+}
+
+func (x *Database) GetServerUser() string {
+	if x != nil {
+		return x.ServerUser
+	}
+	return ""
+}
+
+func (x *Database) GetServerPassword() *Secret {
+	if x != nil {
+		return x.ServerPassword
+	}
+	return nil
+}
+
+func (x *Database) GetMaxServerConnections() uint32 {
+	if x != nil {
+		return x.MaxServerConnections
+	}
+	return 0
 }
 
 // AuthQuery asks the database who may log in. It is asked for a name that no User has, with the name as its one parameter $1, and
@@ -1548,8 +1715,12 @@ type User struct {
 	// Where the password used at servers comes from, before what nodes and clusters say. It is not set together with
 	// server_password, before which none of them comes.
 	ServerPasswords *PasswordSource `protobuf:"bytes,6,opt,name=server_passwords,json=serverPasswords,proto3" json:"server_passwords,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What differs for him from the PoolProfile of the database that he is in.
+	Pool *PoolOverrides `protobuf:"bytes,7,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The most connections that all pools have to a server as the name that he uses there, in place of what Limits say.
+	MaxServerConnections uint32 `protobuf:"varint,8,opt,name=max_server_connections,json=maxServerConnections,proto3" json:"max_server_connections,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
@@ -1624,6 +1795,122 @@ func (x *User) GetServerPasswords() *PasswordSource {
 	return nil
 }
 
+func (x *User) GetPool() *PoolOverrides {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *User) GetMaxServerConnections() uint32 {
+	if x != nil {
+		return x.MaxServerConnections
+	}
+	return 0
+}
+
+// PoolOverrides is what goes before a PoolProfile for one User. What is not set is as the profile says. Where all clients of a
+// database share its server_user, his pool is theirs too: only the mode and the times of sessions, from query_timeout on, count then.
+type PoolOverrides struct {
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	Mode                   PoolMode               `protobuf:"varint,1,opt,name=mode,proto3,enum=helios.v1.PoolMode" json:"mode,omitempty"`
+	MaxConnections         uint32                 `protobuf:"varint,2,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	IdleTimeout            *durationpb.Duration   `protobuf:"bytes,3,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	AcquireTimeout         *durationpb.Duration   `protobuf:"bytes,4,opt,name=acquire_timeout,json=acquireTimeout,proto3" json:"acquire_timeout,omitempty"`
+	QueryTimeout           *durationpb.Duration   `protobuf:"bytes,5,opt,name=query_timeout,json=queryTimeout,proto3" json:"query_timeout,omitempty"`
+	TransactionTimeout     *durationpb.Duration   `protobuf:"bytes,6,opt,name=transaction_timeout,json=transactionTimeout,proto3" json:"transaction_timeout,omitempty"`
+	IdleTransactionTimeout *durationpb.Duration   `protobuf:"bytes,7,opt,name=idle_transaction_timeout,json=idleTransactionTimeout,proto3" json:"idle_transaction_timeout,omitempty"`
+	ClientIdleTimeout      *durationpb.Duration   `protobuf:"bytes,8,opt,name=client_idle_timeout,json=clientIdleTimeout,proto3" json:"client_idle_timeout,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *PoolOverrides) Reset() {
+	*x = PoolOverrides{}
+	mi := &file_helios_v1_resources_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolOverrides) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolOverrides) ProtoMessage() {}
+
+func (x *PoolOverrides) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolOverrides.ProtoReflect.Descriptor instead.
+func (*PoolOverrides) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PoolOverrides) GetMode() PoolMode {
+	if x != nil {
+		return x.Mode
+	}
+	return PoolMode_POOL_MODE_UNSPECIFIED
+}
+
+func (x *PoolOverrides) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *PoolOverrides) GetIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return nil
+}
+
+func (x *PoolOverrides) GetAcquireTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.AcquireTimeout
+	}
+	return nil
+}
+
+func (x *PoolOverrides) GetQueryTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.QueryTimeout
+	}
+	return nil
+}
+
+func (x *PoolOverrides) GetTransactionTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.TransactionTimeout
+	}
+	return nil
+}
+
+func (x *PoolOverrides) GetIdleTransactionTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTransactionTimeout
+	}
+	return nil
+}
+
+func (x *PoolOverrides) GetClientIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ClientIdleTimeout
+	}
+	return nil
+}
+
 // Secret is text that is never shown.
 type Secret struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1637,7 +1924,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_helios_v1_resources_proto_msgTypes[11]
+	mi := &file_helios_v1_resources_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1936,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[11]
+	mi := &file_helios_v1_resources_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1949,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{11}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Secret) GetValue() string {
@@ -1707,13 +1994,20 @@ type Limits struct {
 	FailedLoginWindow *durationpb.Duration `protobuf:"bytes,12,opt,name=failed_login_window,json=failedLoginWindow,proto3" json:"failed_login_window,omitempty"`
 	// Log-ins that may wait for a place to compute a TLS handshake or a proof. 256 unless set.
 	MaxWaitingLogins uint32 `protobuf:"varint,13,opt,name=max_waiting_logins,json=maxWaitingLogins,proto3" json:"max_waiting_logins,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Connections that all pools have together to one database at a server, and to a server as one user. No bound unless set.
+	MaxServerConnectionsPerDatabase uint32 `protobuf:"varint,14,opt,name=max_server_connections_per_database,json=maxServerConnectionsPerDatabase,proto3" json:"max_server_connections_per_database,omitempty"`
+	MaxServerConnectionsPerUser     uint32 `protobuf:"varint,15,opt,name=max_server_connections_per_user,json=maxServerConnectionsPerUser,proto3" json:"max_server_connections_per_user,omitempty"`
+	// How long a server, and a client, may leave unacknowledged what it was sent over TCP until its connection is given up. The kernel's
+	// own times, minutes, unless set.
+	ServerWriteTimeout *durationpb.Duration `protobuf:"bytes,16,opt,name=server_write_timeout,json=serverWriteTimeout,proto3" json:"server_write_timeout,omitempty"`
+	ClientWriteTimeout *durationpb.Duration `protobuf:"bytes,17,opt,name=client_write_timeout,json=clientWriteTimeout,proto3" json:"client_write_timeout,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_helios_v1_resources_proto_msgTypes[12]
+	mi := &file_helios_v1_resources_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +2019,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[12]
+	mi := &file_helios_v1_resources_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +2032,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{12}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Limits) GetName() string {
@@ -1832,6 +2126,34 @@ func (x *Limits) GetMaxWaitingLogins() uint32 {
 	return 0
 }
 
+func (x *Limits) GetMaxServerConnectionsPerDatabase() uint32 {
+	if x != nil {
+		return x.MaxServerConnectionsPerDatabase
+	}
+	return 0
+}
+
+func (x *Limits) GetMaxServerConnectionsPerUser() uint32 {
+	if x != nil {
+		return x.MaxServerConnectionsPerUser
+	}
+	return 0
+}
+
+func (x *Limits) GetServerWriteTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ServerWriteTimeout
+	}
+	return nil
+}
+
+func (x *Limits) GetClientWriteTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ClientWriteTimeout
+	}
+	return nil
+}
+
 // Console says who may use the admin console, which is at every listener where a client connects to the database pgbouncer or heliosproxy.
 // There is at most one, named "default". Where it names nobody, those may whom a listener has let in by trust on a unix socket or from
 // loopback, and nobody else.
@@ -1851,7 +2173,7 @@ type Console struct {
 
 func (x *Console) Reset() {
 	*x = Console{}
-	mi := &file_helios_v1_resources_proto_msgTypes[13]
+	mi := &file_helios_v1_resources_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +2185,7 @@ func (x *Console) String() string {
 func (*Console) ProtoMessage() {}
 
 func (x *Console) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_resources_proto_msgTypes[13]
+	mi := &file_helios_v1_resources_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +2198,7 @@ func (x *Console) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Console.ProtoReflect.Descriptor instead.
 func (*Console) Descriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{13}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Console) GetName() string {
@@ -1920,7 +2242,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\bpassfile\x18\x01 \x01(\tR\bpassfile\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x18\n" +
 	"\acommand\x18\x03 \x03(\tR\acommand\x125\n" +
-	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\xcd\x02\n" +
+	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\xf6\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
@@ -1932,7 +2254,8 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x04sync\x18\b \x01(\bR\x04sync\x12&\n" +
 	"\x03tls\x18\t \x01(\v2\x14.helios.v1.ServerTLSR\x03tls\x127\n" +
 	"\tpasswords\x18\n" +
-	" \x01(\v2\x19.helios.v1.PasswordSourceR\tpasswordsB\t\n" +
+	" \x01(\v2\x19.helios.v1.PasswordSourceR\tpasswords\x12'\n" +
+	"\x0fmax_connections\x18\v \x01(\rR\x0emaxConnectionsB\t\n" +
 	"\a_weightB\n" +
 	"\n" +
 	"\b_enabled\"\xa5\x03\n" +
@@ -1951,7 +2274,8 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x06curves\x18\n" +
 	" \x01(\tR\x06curves\x12\x16\n" +
 	"\x06direct\x18\v \x01(\bR\x06direct\x12B\n" +
-	"\x0fchannel_binding\x18\f \x01(\x0e2\x19.helios.v1.ChannelBindingR\x0echannelBinding\"\xaa\x04\n" +
+	"\x0fchannel_binding\x18\f \x01(\x0e2\x19.helios.v1.ChannelBindingR\x0echannelBinding\"\xe7\n" +
+	"\n" +
 	"\vPoolProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x13.helios.v1.PoolModeR\x04mode\x12'\n" +
@@ -1967,7 +2291,24 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	" \x01(\x0e2\x11.helios.v1.ListenR\x06listen\x12\x1f\n" +
 	"\vlisten_lost\x18\v \x01(\tR\n" +
 	"listenLost\x12%\n" +
-	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\"\xe1\x01\n" +
+	"\x0edeferred_begin\x18\f \x01(\bR\rdeferredBegin\x12<\n" +
+	"\fmax_lifetime\x18\r \x01(\v2\x19.google.protobuf.DurationR\vmaxLifetime\x12'\n" +
+	"\x0fmin_connections\x18\x0e \x01(\rR\x0eminConnections\x12/\n" +
+	"\x13reserve_connections\x18\x0f \x01(\rR\x12reserveConnections\x12B\n" +
+	"\x0freserve_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x0ereserveTimeout\x12:\n" +
+	"\vlogin_retry\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"loginRetry\x12\x1f\n" +
+	"\vmax_opening\x18\x12 \x01(\rR\n" +
+	"maxOpening\x12>\n" +
+	"\rquery_timeout\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\fqueryTimeout\x12J\n" +
+	"\x13transaction_timeout\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\x12transactionTimeout\x12S\n" +
+	"\x18idle_transaction_timeout\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x16idleTransactionTimeout\x12I\n" +
+	"\x13client_idle_timeout\x18\x16 \x01(\v2\x19.google.protobuf.DurationR\x11clientIdleTimeout\x12:\n" +
+	"\vwait_notice\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"waitNotice\x12#\n" +
+	"\rconnect_query\x18\x18 \x01(\tR\fconnectQuery\x129\n" +
+	"\x19application_name_add_host\x18\x19 \x01(\bR\x16applicationNameAddHost\x12:\n" +
+	"\x19ignore_startup_parameters\x18\x1a \x03(\tR\x17ignoreStartupParameters\"\xe1\x01\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
@@ -1992,7 +2333,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"maxVersion\x12\x18\n" +
 	"\aciphers\x18\t \x01(\tR\aciphers\x12\x16\n" +
 	"\x06curves\x18\n" +
-	" \x01(\tR\x06curves\"\x90\x02\n" +
+	" \x01(\tR\x06curves\"\xa3\x03\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
@@ -2004,14 +2345,19 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\vmax_clients\x18\x06 \x01(\rR\n" +
 	"maxClients\x12\x19\n" +
 	"\bknown_as\x18\a \x01(\tR\aknownAs\x12!\n" +
-	"\fserver_names\x18\b \x03(\tR\vserverNames\"\xba\x01\n" +
+	"\fserver_names\x18\b \x03(\tR\vserverNames\x12\x1f\n" +
+	"\vserver_user\x18\n" +
+	" \x01(\tR\n" +
+	"serverUser\x12:\n" +
+	"\x0fserver_password\x18\v \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\x124\n" +
+	"\x16max_server_connections\x18\f \x01(\rR\x14maxServerConnections\"\xba\x01\n" +
 	"\tAuthQuery\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12-\n" +
 	"\bpassword\x18\x02 \x01(\v2\x11.helios.v1.SecretR\bpassword\x12\x14\n" +
 	"\x05query\x18\x03 \x01(\tR\x05query\x12\x1a\n" +
 	"\bdatabase\x18\x04 \x01(\tR\bdatabase\x128\n" +
 	"\n" +
-	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\x89\x02\n" +
+	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\xed\x02\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x06secret\x18\x02 \x01(\v2\x11.helios.v1.SecretR\x06secret\x12\x1f\n" +
@@ -2020,10 +2366,21 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x0fserver_password\x18\x04 \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\x12\x1f\n" +
 	"\vmax_clients\x18\x05 \x01(\rR\n" +
 	"maxClients\x12D\n" +
-	"\x10server_passwords\x18\x06 \x01(\v2\x19.helios.v1.PasswordSourceR\x0fserverPasswords\"?\n" +
+	"\x10server_passwords\x18\x06 \x01(\v2\x19.helios.v1.PasswordSourceR\x0fserverPasswords\x12,\n" +
+	"\x04pool\x18\a \x01(\v2\x18.helios.v1.PoolOverridesR\x04pool\x124\n" +
+	"\x16max_server_connections\x18\b \x01(\rR\x14maxServerConnections\"\x8f\x04\n" +
+	"\rPoolOverrides\x12'\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x13.helios.v1.PoolModeR\x04mode\x12'\n" +
+	"\x0fmax_connections\x18\x02 \x01(\rR\x0emaxConnections\x12<\n" +
+	"\fidle_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12B\n" +
+	"\x0facquire_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0eacquireTimeout\x12>\n" +
+	"\rquery_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fqueryTimeout\x12J\n" +
+	"\x13transaction_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x12transactionTimeout\x12S\n" +
+	"\x18idle_transaction_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\x16idleTransactionTimeout\x12I\n" +
+	"\x13client_idle_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\x11clientIdleTimeout\"?\n" +
 	"\x06Secret\x12\x19\n" +
 	"\x05value\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05value\x12\x1a\n" +
-	"\bredacted\x18\x02 \x01(\bR\bredacted\"\xab\x05\n" +
+	"\bredacted\x18\x02 \x01(\bR\bredacted\"\xd9\a\n" +
 	"\x06Limits\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x17max_prepared_statements\x18\x02 \x01(\rR\x15maxPreparedStatements\x125\n" +
@@ -2039,7 +2396,11 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\floginTimeout\x12/\n" +
 	"\x11max_failed_logins\x18\v \x01(\rH\x00R\x0fmaxFailedLogins\x88\x01\x01\x12I\n" +
 	"\x13failed_login_window\x18\f \x01(\v2\x19.google.protobuf.DurationR\x11failedLoginWindow\x12,\n" +
-	"\x12max_waiting_logins\x18\r \x01(\rR\x10maxWaitingLoginsB\x14\n" +
+	"\x12max_waiting_logins\x18\r \x01(\rR\x10maxWaitingLogins\x12L\n" +
+	"#max_server_connections_per_database\x18\x0e \x01(\rR\x1fmaxServerConnectionsPerDatabase\x12D\n" +
+	"\x1fmax_server_connections_per_user\x18\x0f \x01(\rR\x1bmaxServerConnectionsPerUser\x12K\n" +
+	"\x14server_write_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x12serverWriteTimeout\x12K\n" +
+	"\x14client_write_timeout\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x12clientWriteTimeoutB\x14\n" +
 	"\x12_max_failed_logins\"\x9d\x01\n" +
 	"\aConsole\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
@@ -2111,7 +2472,7 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(SSLMode)(0),                // 0: helios.v1.SSLMode
 	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
@@ -2132,48 +2493,68 @@ var file_helios_v1_resources_proto_goTypes = []any{
 	(*Database)(nil),            // 16: helios.v1.Database
 	(*AuthQuery)(nil),           // 17: helios.v1.AuthQuery
 	(*User)(nil),                // 18: helios.v1.User
-	(*Secret)(nil),              // 19: helios.v1.Secret
-	(*Limits)(nil),              // 20: helios.v1.Limits
-	(*Console)(nil),             // 21: helios.v1.Console
-	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
+	(*PoolOverrides)(nil),       // 19: helios.v1.PoolOverrides
+	(*Secret)(nil),              // 20: helios.v1.Secret
+	(*Limits)(nil),              // 21: helios.v1.Limits
+	(*Console)(nil),             // 22: helios.v1.Console
+	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
 	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
 	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
-	22, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	23, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
 	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
 	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
 	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
 	0,  // 6: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
-	19, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
+	20, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
 	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
 	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	22, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	22, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	22, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	23, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	23, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	23, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
 	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
 	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
 	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
-	7,  // 16: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
-	15, // 17: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
-	14, // 18: helios.v1.Listener.program:type_name -> helios.v1.Program
-	22, // 19: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
-	0,  // 20: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
-	19, // 21: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
-	17, // 22: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
-	19, // 23: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	22, // 24: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
-	19, // 25: helios.v1.User.secret:type_name -> helios.v1.Secret
-	19, // 26: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	9,  // 27: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
-	22, // 28: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
-	22, // 29: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
-	22, // 30: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	23, // 16: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
+	23, // 17: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
+	23, // 18: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
+	23, // 19: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
+	23, // 20: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
+	23, // 21: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	23, // 22: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
+	23, // 23: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
+	7,  // 24: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
+	15, // 25: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
+	14, // 26: helios.v1.Listener.program:type_name -> helios.v1.Program
+	23, // 27: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
+	0,  // 28: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
+	20, // 29: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
+	17, // 30: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
+	20, // 31: helios.v1.Database.server_password:type_name -> helios.v1.Secret
+	20, // 32: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
+	23, // 33: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	20, // 34: helios.v1.User.secret:type_name -> helios.v1.Secret
+	20, // 35: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	9,  // 36: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
+	19, // 37: helios.v1.User.pool:type_name -> helios.v1.PoolOverrides
+	6,  // 38: helios.v1.PoolOverrides.mode:type_name -> helios.v1.PoolMode
+	23, // 39: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
+	23, // 40: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
+	23, // 41: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
+	23, // 42: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
+	23, // 43: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	23, // 44: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
+	23, // 45: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	23, // 46: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	23, // 47: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
+	23, // 48: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
+	23, // 49: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -2182,14 +2563,14 @@ func file_helios_v1_resources_proto_init() {
 		return
 	}
 	file_helios_v1_resources_proto_msgTypes[2].OneofWrappers = []any{}
-	file_helios_v1_resources_proto_msgTypes[12].OneofWrappers = []any{}
+	file_helios_v1_resources_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

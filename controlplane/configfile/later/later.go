@@ -1,32 +1,33 @@
-package configfile
+// Package later is the keys of the two vocabularies whose feature is not in this release, and what happens instead. A feature that comes removes its row.
+package later
 
-// later is keys of the two vocabularies whose feature is not in this release. A feature that comes removes
-// its row.
-type later struct {
-	table   string // empty: the top level
-	keys    string // with spaces between; a "*" at the end of one stands for the rest of a name
-	instead string // what happens instead, a clause
+// Row is keys of one table.
+type Row struct {
+	Table   string // empty: the top level
+	Keys    string // with spaces between; a "*" at the end of one stands for the rest of a name
+	Instead string // what happens instead, a clause
 }
 
-// door is a key, table or list that would keep somebody out or something hidden. What is behind it must not
+// Door is a key, table or list that would keep somebody out or something hidden. What is behind it must not
 // stand open because a feature is late: unless it is switched off, it is an error.
-type door struct {
-	name    string
-	off     string // the key that switches it off with false
-	instead string
+type Door struct {
+	Name    string
+	Off     string // the key that switches it off with false
+	Instead string
 }
 
-func doors() []door {
-	return []door{
+// Doors is the table of those.
+func Doors() []Door {
+	return []Door{
 		{"multi_tenancy", "multi_tenancy.enabled", "tenants would see each other's rows"},
 		{"rate_limit", "rate_limit.enabled", "nobody would be slowed down"},
 		{"plugins.trust_root", "plugins.enabled", "no plugin's signature would be checked"},
 	}
 }
 
-// laters is the table of keys whose feature comes later.
-func laters() []later {
-	return []later{
+// Keys is the table of all others.
+func Keys() []Row {
+	return []Row{
 		{
 			"", "admin_allow_insecure",
 			"without admin_token an address that is not loopback answers only /livez, /readyz and /metrics",
@@ -44,14 +45,6 @@ func laters() []later {
 			"every unnamed Parse is sent",
 		},
 		{
-			"pool", "min_connections",
-			"server connections are opened when they are needed",
-		},
-		{
-			"pool", "max_lifetime_secs",
-			"a server connection is closed when it is idle, not when it is old",
-		},
-		{
 			"pool", "test_on_acquire",
 			"a server connection is watched while it is idle",
 		},
@@ -61,7 +54,7 @@ func laters() []later {
 		},
 		{
 			"pool_mode", "min_idle",
-			"server connections are opened when they are needed",
+			"pool.min_connections is the number",
 		},
 		{
 			"pool_mode", "idle_timeout_secs",
@@ -69,7 +62,7 @@ func laters() []later {
 		},
 		{
 			"pool_mode", "max_lifetime_secs",
-			"a server connection is closed when it is idle, not when it is old",
+			"pool.max_lifetime_secs is the time",
 		},
 		{
 			"pool_mode", "acquire_timeout_secs",
@@ -180,12 +173,8 @@ func laters() []later {
 			"there is one cancel key a session",
 		},
 		{
-			"limits", "backend_write_timeout_secs backend_read_timeout_secs",
-			"a dead server is found by TCP keepalive",
-		},
-		{
-			"limits", "client_write_timeout_secs",
-			"a dead client is found by TCP keepalive",
+			"limits", "backend_read_timeout_secs",
+			"a dead server is found by TCP keepalive and limits.backend_write_timeout_secs",
 		},
 		{
 			"limits", "reprepare_timeout_secs",
