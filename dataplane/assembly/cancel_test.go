@@ -39,7 +39,7 @@ func TestCancelRunning(t *testing.T) {
 		c := connect(t, addr, "postgres")
 		done := make(chan string, 1)
 		go func() { done <- ask(c, "SELECT pg_sleep(60)") }()
-		eventually(t, 5*time.Second, "the statement runs", func() bool {
+		eventually(t, 15*time.Second, "the statement runs", func() bool {
 			return pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'")[0][0] == "1"
 		})
 		if err := c.CancelRequest(context.Background()); err != nil {
@@ -77,7 +77,7 @@ func TestCancelInQueue(t *testing.T) {
 			done <- "no error"
 		}()
 		var got string
-		eventually(t, 5*time.Second, "the cancel arrives", func() bool {
+		eventually(t, 15*time.Second, "the cancel arrives", func() bool {
 			if err := waiter.CancelRequest(context.Background()); err != nil {
 				t.Fatal(err)
 			}

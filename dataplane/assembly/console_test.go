@@ -150,7 +150,7 @@ func TestConsoleShows(t *testing.T) {
 	for range 3 {
 		go func() { waits <- ask(connect(t, addr, "postgres"), "SELECT pg_sleep(0.5), 1") }()
 	}
-	eventually(t, 5*time.Second, "somebody waits", func() bool {
+	eventually(t, 15*time.Second, "somebody waits", func() bool {
 		p := rows(t, c, "SHOW POOLS")[0]
 		return p["cl_waiting"] == "1" && p["sv_active"] == "3" && p["maxwait_us"] != "0"
 	})
@@ -291,7 +291,7 @@ func TestConsoleKill(t *testing.T) {
 	defer other.Close(context.Background())
 	runs := make(chan string, 1)
 	go func() { runs <- ask(busy, "SELECT pg_sleep(60)") }()
-	eventually(t, 5*time.Second, "the statement runs", func() bool { return rows(t, c, "SHOW POOLS")[1]["sv_active"] == "1" })
+	eventually(t, 15*time.Second, "the statement runs", func() bool { return rows(t, c, "SHOW POOLS")[1]["sv_active"] == "1" })
 	if got := tell(c, "KILL postgres"); got != "" {
 		t.Fatal(got)
 	}
@@ -316,7 +316,7 @@ func TestConsoleKill(t *testing.T) {
 		defer x.Close(context.Background())
 		next <- ask(x, "SELECT 7")
 	}()
-	eventually(t, 5*time.Second, "the next one waits", func() bool {
+	eventually(t, 15*time.Second, "the next one waits", func() bool {
 		all := rows(t, c, "SHOW CLIENTS")
 		return len(all) == 2 && all[1]["state"] == "waiting"
 	})

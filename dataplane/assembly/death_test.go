@@ -57,7 +57,7 @@ func TestClientDies(t *testing.T) {
 					_ = cl.Conn.Conn.(*net.TCPConn).SetLinger(0) // as a process that is killed with bytes unread
 					cl.Close()
 				}
-				eventually(t, 3*time.Second, "nothing is open on the server", func() bool {
+				eventually(t, 15*time.Second, "nothing is open on the server", func() bool {
 					return pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND (state <> 'idle' OR xact_start IS NOT NULL)")[0][0] == "0"
 				})
 				for range n { // side by side: each has one of the connections

@@ -37,55 +37,55 @@ func settings() []setting {
 			}
 		}
 	}
-	limit := func(set func(*heliosv1.Limits, int64)) func(*heliosv1.Limits, []*heliosv1.PoolProfile, int64) {
-		return func(l *heliosv1.Limits, _ []*heliosv1.PoolProfile, n int64) { set(l, n) }
+	times := func(key, def string, min int64, at func(*heliosv1.PoolProfile) **durationpb.Duration) setting {
+		return setting{
+			key: key, def: def, min: min, unit: time.Second,
+			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(*at(p)) },
+			put: each(func(p *heliosv1.PoolProfile, n int64) { *at(p) = durationpb.New(time.Duration(n)) }),
+		}
+	}
+	counts := func(key, def string, min int64, at func(*heliosv1.PoolProfile) *uint32) setting {
+		return setting{
+			key: key, def: def, min: min,
+			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return number(*at(p)) },
+			put: each(func(p *heliosv1.PoolProfile, n int64) { *at(p) = uint32(n) }),
+		}
+	}
+	limits := func(key, def string, min int64, at func(*heliosv1.Limits) *uint32) setting {
+		return setting{
+			key: key, def: def, min: min,
+			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(*at(l)) },
+			put: func(l *heliosv1.Limits, _ []*heliosv1.PoolProfile, n int64) { *at(l) = uint32(n) },
+		}
 	}
 	return []setting{
 		{
 			key: "client_login_timeout", def: "30", min: 1, unit: time.Second,
 			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return seconds(l.GetLoginTimeout()) },
-			put: limit(func(l *heliosv1.Limits, n int64) { l.LoginTimeout = durationpb.New(time.Duration(n)) }),
+			put: func(l *heliosv1.Limits, _ []*heliosv1.PoolProfile, n int64) {
+				l.LoginTimeout = durationpb.New(time.Duration(n))
+			},
 		},
-		{
-			key: "default_pool_size", def: "100", min: 1,
-			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return number(p.GetMaxConnections()) },
-			put: each(func(p *heliosv1.PoolProfile, n int64) { p.MaxConnections = uint32(n) }),
-		},
-		{
-			key: "max_client_conn", def: "0",
-			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxClients()) },
-			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxClients = uint32(n) }),
-		},
-		{
-			key: "max_db_client_connections", def: "0",
-			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxClientsPerDatabase()) },
-			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxClientsPerDatabase = uint32(n) }),
-		},
-		{
-			key: "max_user_client_connections", def: "0",
-			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxClientsPerUser()) },
-			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxClientsPerUser = uint32(n) }),
-		},
-		{
-			key: "max_prepared_statements", def: "100", min: 1,
-			get: func(l *heliosv1.Limits, _ *heliosv1.PoolProfile) string { return number(l.GetMaxPreparedPerServer()) },
-			put: limit(func(l *heliosv1.Limits, n int64) { l.MaxPreparedPerServer = uint32(n) }),
-		},
-		{
-			key: "query_wait_timeout", def: "30", min: 1, unit: time.Second,
-			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(p.GetAcquireTimeout()) },
-			put: each(func(p *heliosv1.PoolProfile, n int64) { p.AcquireTimeout = durationpb.New(time.Duration(n)) }),
-		},
-		{
-			key: "server_connect_timeout", def: "5", min: 1, unit: time.Second,
-			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(p.GetConnectTimeout()) },
-			put: each(func(p *heliosv1.PoolProfile, n int64) { p.ConnectTimeout = durationpb.New(time.Duration(n)) }),
-		},
-		{
-			key: "server_idle_timeout", def: "300", unit: time.Second,
-			get: func(_ *heliosv1.Limits, p *heliosv1.PoolProfile) string { return seconds(p.GetIdleTimeout()) },
-			put: each(func(p *heliosv1.PoolProfile, n int64) { p.IdleTimeout = durationpb.New(time.Duration(n)) }),
-		},
+		times("client_idle_timeout", "0", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.ClientIdleTimeout }),
+		counts("default_pool_size", "100", 1, func(p *heliosv1.PoolProfile) *uint32 { return &p.MaxConnections }),
+		times("idle_transaction_timeout", "0", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.IdleTransactionTimeout }),
+		limits("max_client_conn", "0", 0, func(l *heliosv1.Limits) *uint32 { return &l.MaxClients }),
+		limits("max_db_client_connections", "0", 0, func(l *heliosv1.Limits) *uint32 { return &l.MaxClientsPerDatabase }),
+		limits("max_db_connections", "0", 0, func(l *heliosv1.Limits) *uint32 { return &l.MaxServerConnectionsPerDatabase }),
+		limits("max_prepared_statements", "100", 1, func(l *heliosv1.Limits) *uint32 { return &l.MaxPreparedPerServer }),
+		limits("max_user_client_connections", "0", 0, func(l *heliosv1.Limits) *uint32 { return &l.MaxClientsPerUser }),
+		limits("max_user_connections", "0", 0, func(l *heliosv1.Limits) *uint32 { return &l.MaxServerConnectionsPerUser }),
+		counts("min_pool_size", "0", 0, func(p *heliosv1.PoolProfile) *uint32 { return &p.MinConnections }),
+		times("query_timeout", "0", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.QueryTimeout }),
+		times("query_wait_notify", "0", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.WaitNotice }),
+		times("query_wait_timeout", "30", 1, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.AcquireTimeout }),
+		counts("reserve_pool_size", "0", 0, func(p *heliosv1.PoolProfile) *uint32 { return &p.ReserveConnections }),
+		times("reserve_pool_timeout", "5", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.ReserveTimeout }),
+		times("server_connect_timeout", "5", 1, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.ConnectTimeout }),
+		times("server_idle_timeout", "300", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.IdleTimeout }),
+		times("server_lifetime", "3600", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.MaxLifetime }),
+		times("server_login_retry", "1", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.LoginRetry }),
+		times("transaction_timeout", "0", 0, func(p *heliosv1.PoolProfile) **durationpb.Duration { return &p.TransactionTimeout }),
 	}
 }
 
@@ -127,7 +127,7 @@ func usual(set *resource.Set) *heliosv1.PoolProfile {
 	for _, name := range slices.Sorted(maps.Keys(set.PoolProfiles)) {
 		return set.PoolProfiles[name]
 	}
-	return nil
+	return &heliosv1.PoolProfile{}
 }
 
 // Set implements [console.Desk].

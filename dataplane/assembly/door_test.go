@@ -185,7 +185,7 @@ func TestServerUnreachable(t *testing.T) {
 	c := connect(t, addr, "postgres")
 	want(t, c, "SELECT 1", "1")
 	pg.Primary.Stop(t)
-	eventually(t, 5*time.Second, "the error is told", func() bool { return strings.HasPrefix(ask(c, "SELECT 1"), "08001 ") })
+	eventually(t, 15*time.Second, "the error is told", func() bool { return strings.HasPrefix(ask(c, "SELECT 1"), "08001 ") })
 	pg.Primary.Start(t)
 	want(t, c, "SELECT 1", "1") // the session has outlived its server
 }
@@ -204,7 +204,7 @@ func TestServerLost(t *testing.T) {
 	d := connect(t, addr, "postgres")
 	pid = ask(d, "SELECT pg_backend_pid()")
 	pg.Primary.Query(t, "SELECT pg_terminate_backend("+pid+")")
-	eventually(t, 2*time.Second, "the proxy has noticed", func() bool {
+	eventually(t, 15*time.Second, "the proxy has noticed", func() bool {
 		n := 0
 		p.hub.Pools.Each(func(p *pool.Pool) { n, _ = p.Total() })
 		return n == 0
@@ -385,7 +385,7 @@ func TestGarbage(t *testing.T) {
 	}
 	half.Close()
 	want(t, good, "SELECT 1", "1")
-	eventually(t, 2*time.Second, "the door is clear", func() bool { return p.group.Loops()[0].Load() == 1 })
+	eventually(t, 15*time.Second, "the door is clear", func() bool { return p.group.Loops()[0].Load() == 1 })
 }
 
 // TestPasswordAtOnce logs in a client that sends its password together with its first packet.

@@ -67,6 +67,6 @@ func TestIdleTimeout(t *testing.T) {
 	if n := total(); n != 1 {
 		t.Fatalf("%d server connections after a query", n)
 	}
-	eventually(t, 3*time.Second, "the server connection is closed", func() bool { return total() == 0 })
+	eventually(t, 15*time.Second, "the server connection is closed", func() bool { return total() == 0 })
 	want(t, c, "SELECT 2", "2")
 }

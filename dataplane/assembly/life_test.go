@@ -36,7 +36,7 @@ func TestMaxLifetime(t *testing.T) {
 	if second := ask(c, "SELECT pg_backend_pid()"); second == first {
 		t.Error("an old connection is lent again")
 	}
-	eventually(t, 5*time.Second, "what nobody uses is closed when it is old", func() bool {
+	eventually(t, 15*time.Second, "what nobody uses is closed when it is old", func() bool {
 		return pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = "+first)[0][0] == "0"
 	})
 }
@@ -64,7 +64,7 @@ func TestMinConnections(t *testing.T) {
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
 	p, addr := start(t, set)
 	two := func(user string) {
-		eventually(t, 5*time.Second, "two connections of "+user, func() bool { return backends(t, pg, user) == "2" })
+		eventually(t, 15*time.Second, "two connections of "+user, func() bool { return backends(t, pg, user) == "2" })
 	}
 	two("ann")
 	two("keeper")
@@ -84,7 +84,7 @@ func TestMinConnections(t *testing.T) {
 	if _, err := p.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "none when none are kept", func() bool { return backends(t, pg, "ann") == "0" })
+	eventually(t, 15*time.Second, "none when none are kept", func() bool { return backends(t, pg, "ann") == "0" })
 }
 
 // TestReserveConnections lets a client that has waited have one more than the pool has otherwise.
@@ -103,7 +103,7 @@ func TestReserveConnections(t *testing.T) {
 	if took := time.Since(began); took < 90*time.Millisecond {
 		t.Errorf("a connection of the reserve after %s", took)
 	}
-	eventually(t, 5*time.Second, "the reserve is closed", func() bool { return backends(t, pg, "app") == "1" })
+	eventually(t, 15*time.Second, "the reserve is closed", func() bool { return backends(t, pg, "app") == "1" })
 	want(t, a, "COMMIT", "")
 }
 
@@ -149,7 +149,7 @@ func TestLoginRetry(t *testing.T) {
 		t.Errorf("%d attempts for 5 clients", n)
 	}
 	pg.Exec(t, "ALTER ROLE app LOGIN")
-	eventually(t, 5*time.Second, "it is tried again", func() bool {
+	eventually(t, 15*time.Second, "it is tried again", func() bool {
 		c, err := tryConnect(addr, "app")
 		if err == nil {
 			c.Close(context.Background())

@@ -54,12 +54,12 @@ func TestPauseResumed(t *testing.T) {
 		a := consoleAt(t, addr)
 		said := make(chan string, 1)
 		go func() { said <- tell(a, "PAUSE") }()
-		eventually(t, 5*time.Second, "all are held", func() bool { return p.holds("") })
+		eventually(t, 15*time.Second, "all are held", func() bool { return p.holds("") })
 		end(a)
 		if got := <-said; got != name && name != "gone" {
 			t.Errorf("%s: %s", name, got)
 		}
-		eventually(t, 5*time.Second, "nobody is held", func() bool { return !p.holds("") })
+		eventually(t, 15*time.Second, "nobody is held", func() bool { return !p.holds("") })
 		want(t, other, "SELECT 1", "1")
 	}
 }

@@ -26,7 +26,7 @@ func TestQueueOrder(t *testing.T) {
 		for i := range n {
 			c := connect(t, addr, "postgres")
 			sessions.Go(func() { want(t, c, fmt.Sprintf("INSERT INTO served (i) VALUES (%d)", i), "") })
-			eventually(t, 5*time.Second, "it waits", func() bool {
+			eventually(t, 15*time.Second, "it waits", func() bool {
 				waiting := 0
 				p.hub.Pools.Each(func(p *pool.Pool) { _, waiting = p.Total() })
 				return waiting == i+1

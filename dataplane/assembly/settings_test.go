@@ -225,7 +225,7 @@ func TestServerConfiguredAnew(t *testing.T) {
 	}
 	pg.Primary.Exec(t, "ALTER SYSTEM SET TimeZone = 'Asia/Tokyo'")
 	pg.Primary.Exec(t, "SELECT pg_reload_conf()")
-	eventually(t, 5*time.Second, "new clients are told", func() bool { return zone() == "Asia/Tokyo" })
+	eventually(t, 15*time.Second, "new clients are told", func() bool { return zone() == "Asia/Tokyo" })
 }
 
 // TestStartupRefused sends start-up parameters that the server does not take.

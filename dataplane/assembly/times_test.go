@@ -88,7 +88,7 @@ func TestQueryTimeoutInQueue(t *testing.T) {
 	slow, c := connect(t, addr, "slow"), connect(t, addr, "postgres")
 	done := make(chan string, 1)
 	go func() { done <- ask(slow, "SELECT 1 FROM pg_sleep(0.4)") }()
-	eventually(t, 5*time.Second, "it runs", func() bool {
+	eventually(t, 15*time.Second, "it runs", func() bool {
 		return pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.4)' AND state = 'active'")[0][0] == "1"
 	})
 	want(t, c, "SELECT 1 FROM pg_sleep(0.1)", "1")
@@ -210,7 +210,7 @@ func TestWaitNotice(t *testing.T) {
 		done := make(chan string, 2)
 		for i, c := range []*pgconn.PgConn{a, b} {
 			go func() { done <- ask(c, "SELECT 1") }()
-			eventually(t, 5*time.Second, "it waits", func() bool {
+			eventually(t, 15*time.Second, "it waits", func() bool {
 				waiting := 0
 				p.hub.Pools.Each(func(p *pool.Pool) { _, waiting = p.Total() })
 				return waiting == i+1

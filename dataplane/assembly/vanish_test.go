@@ -177,7 +177,7 @@ func TestVanishedPeers(t *testing.T) {
 	hear("begins")
 	told := make(chan string, 1)
 	go func() { told <- ask(waits, "SELECT forever") }()
-	eventually(t, 5*time.Second, "it runs", func() bool { q, _ := p.count(); return q == 2 })
+	eventually(t, 15*time.Second, "it runs", func() bool { q, _ := p.count(); return q == 2 })
 	<-time.After(50 * time.Millisecond) // all is acknowledged
 	is.cut(t)
 	cut := time.Now()
@@ -190,7 +190,7 @@ func TestVanishedPeers(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the server is not missed")
 	}
-	eventually(t, 5*time.Second, "the client is missed", func() bool { return p.group.Loops()[0].Load() <= 0 })
+	eventually(t, 15*time.Second, "the client is missed", func() bool { return p.group.Loops()[0].Load() <= 0 })
 	if took := time.Since(cut); took > within+2*time.Second { // the kernel asks in whole seconds
 		t.Errorf("noticed after %s", took)
 	}

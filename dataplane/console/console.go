@@ -4,6 +4,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -59,8 +60,15 @@ type Job struct {
 	err     error
 }
 
-// Run does what the command says. It may take long; ctx ends it early.
-func (j *Job) Run(ctx context.Context) { j.rows, j.err = j.command.run(ctx, j.desk) }
+// Run does what the command says. It may take long; ctx ends it early. A desk that panics fails the command and nothing else.
+func (j *Job) Run(ctx context.Context) {
+	defer func() {
+		if v := recover(); v != nil {
+			j.rows, j.err = nil, pgerr.New(pgerr.ConsoleFailed, fmt.Sprint("internal error: ", v))
+		}
+	}()
+	j.rows, j.err = j.command.run(ctx, j.desk)
+}
 
 // New makes the machine of a client that has logged in.
 func New(d Desk, r Rights) *Session {

@@ -21,7 +21,12 @@ type fake struct {
 	err  error
 }
 
+var errPanics = errors.New("a desk that panics")
+
 func (f *fake) note(words ...any) error {
+	if f.err == errPanics {
+		panic("planted")
+	}
 	f.done = append(f.done, strings.TrimSpace(fmt.Sprintln(words...)))
 	return f.err
 }
@@ -174,6 +179,7 @@ func TestRefused(t *testing.T) {
 		{"PAUSE /* a", nil, "42601 Z"},
 		{"RESUME; SHOW VERSION", errors.New("a full disk"), "58000 Z"},
 		{"RESUME", pgerr.New(pgerr.ConsoleDatabase, "x"), "3D000 Z"},
+		{"RESUME", errPanics, "58000 Z"},
 	} {
 		f := &fake{err: c.err}
 		if got := say(t, New(f, Everything), pgscript.Query(c.sql)); got != c.want || c.err == nil && len(f.done) > 0 {
