@@ -3,8 +3,11 @@ package assembly
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
@@ -49,6 +52,15 @@ func TestPhases(t *testing.T) {
 			defer func() { <-committed }()
 			return time.Since(began)
 		}},
+		{"a full pool for too long", meter.Queue, func(t *testing.T, addr string) time.Duration {
+			holds, x := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+			want(t, holds, "BEGIN", "")
+			began := time.Now()
+			if got := ask(x, "SELECT 1"); !strings.HasPrefix(got, "53300") {
+				t.Errorf("it was let through: %s", got)
+			}
+			return time.Since(began)
+		}},
 		{"a slow reader", meter.Client, func(t *testing.T, addr string) time.Duration {
 			const all = 20 << 20
 			raw := rawLogin(t, addr)
@@ -87,7 +99,9 @@ func TestPhases(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+			set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+			set.PoolProfiles["default"].AcquireTimeout = durationpb.New(600 * time.Millisecond)
+			p, addr := start(t, set)
 			took := c.run(t, addr)
 			var sum, most time.Duration
 			for _, a := range p.counts() {

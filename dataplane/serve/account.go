@@ -99,6 +99,18 @@ func (c *Conn) ended() {
 	w.began = 0
 }
 
+// refused counts the waits of a statement that no server has seen.
+func (c *Conn) refused() {
+	h, w := &c.account.Phases, &c.watch
+	if w.queue > 0 {
+		h[meter.Queue].Add(w.queue)
+	}
+	if w.connect > 0 {
+		h[meter.Connect].Add(w.connect)
+	}
+	w.began, c.xact = 0, 0
+}
+
 // committed counts the transaction that has ended, in whatever way.
 func (c *Conn) committed() {
 	if c.xact != 0 {

@@ -49,6 +49,7 @@ func (c *Conn) statement(t *reactor.Task) error {
 		if refusal.say == nil {
 			return nil
 		}
+		c.refused()
 		var answer []byte
 		p, answer = c.session.Refuse(refusal.rest, refusal.say)
 		c.local.Meter.Refused++
