@@ -53,20 +53,6 @@ func (p *Pool) Opening() int {
 	return p.opening + p.dialing
 }
 
-// Oldest returns when who waits longest began to, in the time of loops; 0 where nobody waits.
-func (p *Pool) Oldest() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	since := int64(0)
-	if w := p.oldest(); w != nil {
-		since = w.since
-	}
-	if len(p.own) > 0 && (since == 0 || p.own[0].since < since) {
-		since = p.own[0].since
-	}
-	return since
-}
-
 // Aliases returns what clients call a pool, in order.
 func (r *Registry) Aliases(p *Pool) []Alias {
 	r.mu.Lock()

@@ -24,7 +24,6 @@ func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte, r snapshot.Ro
 		return pgerr.New(pgerr.ReplicationMode, mode, c.asked.Database)
 	}
 	start := c.login.start
-	c.waiter.Alive = c.alive
 	s, err := c.await(t, func() (*backend.Conn, error) { return c.pool.Own(t, &c.waiter, start.Parameters) })
 	if err != nil {
 		return fatal(err)
