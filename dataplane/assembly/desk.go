@@ -99,15 +99,13 @@ func (d desk) Pools() []console.Pool {
 			return
 		}
 		x := row(c.Database(), c.Pool())
-		about := c.Describe()
-		switch about.State {
-		case "waiting":
+		if wait := c.Waited(); wait > 0 {
 			x.Waiting++
-			x.MaxWait = max(x.MaxWait, about.Wait)
-		default:
+			x.MaxWait = max(x.MaxWait, wait)
+		} else {
 			x.ClientsActive++
 		}
-		if about.PinnedBy != "" {
+		if c.Pinned() {
 			x.Pinned++
 		}
 	})

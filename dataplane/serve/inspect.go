@@ -25,9 +25,7 @@ func (c *Conn) Describe() console.Client {
 	if c.last != 0 {
 		x.Requested = at(c.last)
 	}
-	if c.waiting {
-		x.Wait = time.Duration(l.Now() - max(c.last, c.since))
-	}
+	x.Wait = c.Waited()
 	if c.lease != nil {
 		x.Link = fmt.Sprintf("%p", c.lease)
 	}
@@ -41,6 +39,17 @@ func (c *Conn) Describe() console.Client {
 	}
 	return x
 }
+
+// Waited is how long the client has waited for a server connection, or for an administrator to let it go on; 0 if it does not wait.
+func (c *Conn) Waited() time.Duration {
+	if !c.waiting || c.console != nil {
+		return 0
+	}
+	return time.Duration(max(c.Loop().Now()-max(c.last, c.since), 1))
+}
+
+// Pinned says whether the client keeps its server connection for what it has there.
+func (c *Conn) Pinned() bool { return c.pins != 0 }
 
 // pgbouncerState is the state in PgBouncer's words.
 func (c *Conn) pgbouncerState() string {
