@@ -121,8 +121,8 @@ type Conn struct {
 	PID    uint32
 	secret []byte
 
-	// Since is when the connection became free last, Born when it was opened, in the time of its loop.
-	Since, Born int64
+	// Since is when the connection became free last, Born when it was dialled, Ready when it was logged in, in the time of its loop.
+	Since, Born, Ready int64
 
 	owner   Owner
 	phase   phase
@@ -214,6 +214,7 @@ func (c *Conn) Move(to *reactor.Loop, arrive func()) {
 	c.EP.Detach()
 	c.Task.Move(to, func() {
 		c.Born += to.Now() - now
+		c.Ready += to.Now() - now
 		if err := to.Adopt(c.EP); err != nil {
 			c.EP.Close()
 			c.phase = closed

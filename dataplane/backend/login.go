@@ -44,6 +44,7 @@ func (c *Conn) open(t *reactor.Task) {
 	c.phase, c.proof = free, nil
 	c.Status = pgwire.Idle
 	c.Since = t.Loop().Now()
+	c.Ready = c.Since
 	c.owner.Opened(c)
 }
 

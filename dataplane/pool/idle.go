@@ -14,9 +14,10 @@ func (f *Profile) lives(c *backend.Conn) int64 {
 	return int64(f.Lifetime) - int64(f.Lifetime)/5*part/1024
 }
 
-// old says whether c has lived for as long as it may.
+// old says whether c has lived for as long as it may. The time that it took to open does not count, or a slow server's connections could
+// be too old before they have served anybody.
 func (f *Profile) old(c *backend.Conn, now int64) bool {
-	return f.Lifetime > 0 && now-c.Born >= f.lives(c)
+	return f.Lifetime > 0 && now-c.Ready >= f.lives(c)
 }
 
 // keep keeps a free connection for the next who asks.
@@ -87,7 +88,7 @@ func (lo *local) startTimer(c *backend.Conn) {
 		}
 	}
 	if prof.Lifetime > 0 {
-		if end := c.Born + prof.lives(c); at == 0 || end < at {
+		if end := c.Ready + prof.lives(c); at == 0 || end < at {
 			at = max(end, now+1)
 		}
 	}

@@ -31,6 +31,16 @@ func TestLifetime(t *testing.T) {
 	ls[0].PostWait(func() { p.Release(lent) })
 	eventually(t, "both are closed", func() bool { n, _ := p.Total(); return n == 0 })
 
+	p = NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Lifetime: 1, Acquire: time.Second})
+	<-begin(t, ls[0], func(task *reactor.Task) { // opened for longer than it may live, it serves once
+		c, err := p.Acquire(task, &Waiter{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		p.Release(c)
+	}).done
+
 	f := &Profile{Lifetime: time.Hour}
 	ends := map[int64]bool{}
 	for pid := range uint32(100) {

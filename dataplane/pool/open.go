@@ -23,8 +23,8 @@ func (p *Pool) openOne(here *reactor.Loop) bool {
 	prof, now := p.profile.Load(), here.Now()
 	p.mu.Lock()
 	if p.closed.Load() || p.held.Load() {
-		p.mu.Unlock()
 		p.withdraw()
+		p.mu.Unlock()
 		return false
 	}
 	soon := p.lastErr != nil && now-p.failed < int64(prof.Retry)
@@ -74,10 +74,10 @@ func (p *Pool) openOne(here *reactor.Loop) bool {
 		}
 		return true
 	}
-	p.mu.Unlock()
 	if !refused {
 		p.withdraw()
 	}
+	p.mu.Unlock()
 	return false
 }
 
@@ -89,7 +89,8 @@ func (f *Profile) opening() int {
 	return f.Opening
 }
 
-// withdraw says that the pool does not want a place that it was refused.
+// withdraw says that the pool does not want a place that it was refused. The pool is locked: whoever asks for one in between would be
+// forgotten.
 func (p *Pool) withdraw() {
 	if p.refused.Load() {
 		p.books.withdraw(p)
