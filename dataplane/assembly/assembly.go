@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/desk"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/configsync"
 	"github.com/heliosproxy/heliosproxy/dataplane/judge"
@@ -59,15 +60,15 @@ type Options struct {
 
 // Proxy is a running data plane.
 type Proxy struct {
-	o         Options
-	group     *reactor.Group
-	hub       *serve.Hub
-	current   atomic.Pointer[snapshot.Snapshot]
-	draining  atomic.Bool
-	suspended atomic.Bool            // what holds all clients is SUSPEND
-	done      chan struct{}          // closed when the proxy is
-	mock      atomic.Pointer[string] // the salts of users who are not there
-	admin     *localadmin.Server
+	o        Options
+	group    *reactor.Group
+	hub      *serve.Hub
+	current  atomic.Pointer[snapshot.Snapshot]
+	draining atomic.Bool
+	done     chan struct{}          // closed when the proxy is
+	mock     atomic.Pointer[string] // the salts of users who are not there
+	admin    *localadmin.Server
+	desk     *desk.Desk
 
 	mu         sync.Mutex // of Apply, Drain and Close
 	generation uint64
@@ -151,10 +152,12 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.secrets = newSecrets(o.Log, o.FilesPeriod)
 	p.passwords, p.programs = passwords.New(), judge.New()
-	stats := newStats(p.started)
-	p.hub.Desk = desk{p, stats}
+	p.desk = desk.New(desk.Options{
+		Log: o.Log, Group: g, Hub: p.hub, Started: p.started, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
+	})
+	p.hub.Desk = p.desk
 	g.Start()
-	go p.keepStats(stats)
+	go p.desk.KeepStats(p.done)
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil {
 			g.Stop()

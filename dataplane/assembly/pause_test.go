@@ -39,6 +39,12 @@ func TestPauseTimeout(t *testing.T) {
 	}
 }
 
+// held says whether all clients are.
+func held(p *Proxy) bool {
+	all, _ := p.hub.Gates.Held()
+	return all
+}
+
 // TestPauseResumed ends a PAUSE by RESUME, by the administrator's cancel, and by his death.
 func TestPauseResumed(t *testing.T) {
 	t.Parallel()
@@ -54,12 +60,12 @@ func TestPauseResumed(t *testing.T) {
 		a := consoleAt(t, addr)
 		said := make(chan string, 1)
 		go func() { said <- tell(a, "PAUSE") }()
-		eventually(t, 15*time.Second, "all are held", func() bool { return p.holds("") })
+		eventually(t, 15*time.Second, "all are held", func() bool { return held(p) })
 		end(a)
 		if got := <-said; got != name && name != "gone" {
 			t.Errorf("%s: %s", name, got)
 		}
-		eventually(t, 15*time.Second, "nobody is held", func() bool { return !p.holds("") })
+		eventually(t, 15*time.Second, "nobody is held", func() bool { return !held(p) })
 		want(t, other, "SELECT 1", "1")
 	}
 }

@@ -120,7 +120,7 @@ func phasesOf(t *testing.T, pg *pgcluster.Server, which meter.Phase, run func(*t
 	set.Databases["holder"] = &heliosv1.Database{Name: "holder", ServerName: "postgres", Cluster: "main", PoolProfile: "default"}
 	p, addr := start(t, set)
 	took := run(t, addr)
-	a := p.counts()["postgres"]
+	a := p.desk.Counts()["postgres"]
 	var sum time.Duration
 	for ph := range meter.PhaseCount {
 		sum += time.Duration(a.Phases[ph].Sum)

@@ -213,7 +213,7 @@ func TestReplicationSlow(t *testing.T) {
 	slow.Login(pgscript.Login{User: "postgres", Database: "postgres", Params: []string{"replication", "database"}})
 	slow.Send(pgscript.Query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"))
 	sent := func() (n uint64) {
-		for _, a := range p.counts() {
+		for _, a := range p.desk.Counts() {
 			n += a.ToClient
 		}
 		return n

@@ -31,7 +31,7 @@ func edges() []edge {
 		{"deploy/bench/...", "deploy/bench/... " + libraries, "what is measured is measured by programs of their own"},
 		{"deploy/exact", "pkg/testkit/pgscript pkg/testkit/faultconn", "a harness is for tests, and speaks the protocol as they do"},
 
-		{"dataplane/assembly", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
+		{"dataplane/assembly/...", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
 		{"dataplane/serve", rooms + " " + leaves + " dataplane/snapshot", "the corridor walks through every room"},
 		{"dataplane/snapshot", rooms + " " + leaves, "a snapshot is compiled by each room's Compile"},
 		{rooms, leaves, "a leaf is what rooms share"},
@@ -63,7 +63,7 @@ func edges() []edge {
 func testEdges() []edge {
 	return []edge{
 		{"dataplane/... controlplane/... pkg/... deploy/... proto/...", "pkg/testkit/...", "the test kit is for tests"},
-		{"dataplane/serve dataplane/assembly", "dataplane/...", "what walks through all rooms is tested with all rooms"},
+		{"dataplane/serve dataplane/assembly/...", "dataplane/...", "what walks through all rooms is tested with all rooms"},
 		{"deploy/exact deploy/leaks", "dataplane/assembly dataplane/reactor " + libraries, "a proxy that is compared runs in the test's process"},
 	}
 }

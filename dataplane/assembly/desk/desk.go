@@ -1,35 +1,68 @@
-package assembly
+// Package desk is the proxy as an administrator sees and commands it: what the console shows, and what its commands do to clients and pools. It never takes part in a walk.
+package desk
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
 )
 
-// desk is the proxy as an administrator sees it.
-type desk struct {
-	p     *Proxy
-	stats *stats
+// Options are what a desk is made with.
+type Options struct {
+	Log     *zap.Logger
+	Group   *reactor.Group
+	Hub     *serve.Hub
+	Started time.Time
+	// Configuration is what SHOW CONFIG shows and SET changes.
+	Configuration Configuration
+	// Reload reads the configuration again and returns when that is in force, and Shutdown ends the process. nil: they are refused.
+	Reload   func(context.Context) error
+	Shutdown func(console.Shutdown)
 }
 
+// Configuration is that of the proxy.
+type Configuration interface {
+	// Shown is what is in force, but for what was set on the console; nil where nothing is.
+	Shown() (set *resource.Set, overrides map[string]string)
+	// Override puts it in force again with one more thing set, until another one comes.
+	Override(key, value string) error
+}
+
+// Desk is the proxy as an administrator sees it. Several goroutines may use it at once, none of them a loop's.
+type Desk struct {
+	o         Options
+	stats     *stats
+	suspended atomic.Bool // what holds all clients is SUSPEND
+}
+
+// New makes the desk of a proxy.
+func New(o Options) *Desk { return &Desk{o: o, stats: newStats(o.Started)} }
+
 // eachConn calls yield for each client connection, on its loop's thread.
-func (p *Proxy) eachConn(yield func(*serve.Conn)) {
-	for _, l := range p.group.Loops() {
+func (d *Desk) eachConn(yield func(*serve.Conn)) {
+	for _, l := range d.o.Group.Loops() {
 		l.PostWait(func() { l.Local.(*serve.Local).Each(yield) })
 	}
 }
 
 // Clients implements [console.Desk].
-func (d desk) Clients() (all []console.Client) {
-	d.p.eachConn(func(c *serve.Conn) {
+func (d *Desk) Clients() (all []console.Client) {
+	d.eachConn(func(c *serve.Conn) {
 		if !c.Administers() {
 			all = append(all, c.Describe())
 		}
@@ -39,9 +72,9 @@ func (d desk) Clients() (all []console.Client) {
 }
 
 // Servers implements [console.Desk].
-func (d desk) Servers() (all []console.Server) {
+func (d *Desk) Servers() (all []console.Server) {
 	whose := map[*backend.Conn]*serve.Conn{}
-	for _, l := range d.p.group.Loops() {
+	for _, l := range d.o.Group.Loops() {
 		l.PostWait(func() {
 			clear(whose)
 			l.Local.(*serve.Local).Each(func(c *serve.Conn) {
@@ -49,7 +82,7 @@ func (d desk) Servers() (all []console.Server) {
 					whose[s] = c
 				}
 			})
-			d.p.hub.Pools.Each(func(p *pool.Pool) {
+			d.o.Hub.Pools.Each(func(p *pool.Pool) {
 				p.Each(l, func(s *backend.Conn) { all = append(all, serve.DescribeServer(p, s, whose[s])) })
 			})
 		})
@@ -67,9 +100,9 @@ type poolKey struct {
 }
 
 // Pools implements [console.Desk]. The connections of a pool that clients know under several names are shown at the first of them.
-func (d desk) Pools() []console.Pool {
+func (d *Desk) Pools() []console.Pool {
 	rows := map[poolKey]*console.Pool{}
-	snap := d.p.current.Load()
+	snap := d.o.Hub.Current()
 	row := func(db string, p *pool.Pool) *console.Pool {
 		k := poolKey{db, p}
 		x := rows[k]
@@ -79,22 +112,22 @@ func (d desk) Pools() []console.Pool {
 		}
 		return x
 	}
-	d.p.hub.Pools.Each(func(p *pool.Pool) {
+	d.o.Hub.Pools.Each(func(p *pool.Pool) {
 		first := p.Database
-		for i, as := range d.p.hub.Pools.Aliases(p) {
+		for i, as := range d.o.Hub.Pools.Aliases(p) {
 			if row(as.Database, p); i == 0 {
 				first = as.Database
 			}
 		}
 		x := row(first, p)
 		x.Login = p.Opening()
-		for _, l := range d.p.group.Loops() {
+		for _, l := range d.o.Group.Loops() {
 			l.PostWait(func() {
 				p.Each(l, func(s *backend.Conn) { count(x, s.State()) })
 			})
 		}
 	})
-	d.p.eachConn(func(c *serve.Conn) {
+	d.eachConn(func(c *serve.Conn) {
 		if c.Pool() == nil || c.Administers() {
 			return
 		}
@@ -136,10 +169,10 @@ func count(x *console.Pool, state string) {
 }
 
 // Databases implements [console.Desk].
-func (d desk) Databases() []console.Database {
-	snap := d.p.current.Load()
+func (d *Desk) Databases() []console.Database {
+	snap := d.o.Hub.Current()
 	byName := map[string]*console.Database{}
-	all, held := d.p.hub.Gates.Held()
+	all, held := d.o.Hub.Gates.Held()
 	add := func(name string) *console.Database {
 		if x := byName[name]; x != nil {
 			return x
@@ -149,7 +182,7 @@ func (d desk) Databases() []console.Database {
 			return &console.Database{}
 		}
 		x := &about
-		x.Paused, x.Disabled = all || slices.Contains(held, name), d.p.hub.Gates.Disabled(name)
+		x.Paused, x.Disabled = all || slices.Contains(held, name), d.o.Hub.Gates.Disabled(name)
 		byName[name] = x
 		return x
 	}
@@ -159,7 +192,7 @@ func (d desk) Databases() []console.Database {
 	for _, p := range d.Pools() {
 		add(p.Database).Servers += p.Active + p.Idle + p.Tested + p.BeingCancelled + p.Closing + p.Login
 	}
-	d.p.eachConn(func(c *serve.Conn) {
+	d.eachConn(func(c *serve.Conn) {
 		if c.Pool() != nil && !c.Administers() {
 			add(c.Database()).Clients++
 		}
@@ -173,7 +206,7 @@ func (d desk) Databases() []console.Database {
 }
 
 // Users implements [console.Desk].
-func (d desk) Users() []console.User {
+func (d *Desk) Users() []console.User {
 	byName := map[string]*console.User{}
 	add := func(name string) *console.User {
 		if byName[name] == nil {
@@ -181,10 +214,10 @@ func (d desk) Users() []console.User {
 		}
 		return byName[name]
 	}
-	for name, max := range d.p.current.Load().Users {
+	for name, max := range d.o.Hub.Current().Users {
 		add(name).MaxClients = max
 	}
-	d.p.eachConn(func(c *serve.Conn) {
+	d.eachConn(func(c *serve.Conn) {
 		if c.Pool() != nil {
 			add(c.User()).ClientsOpen++
 		}
@@ -201,19 +234,19 @@ func (d desk) Users() []console.User {
 }
 
 // Stats implements [console.Desk].
-func (d desk) Stats() []console.Stats { return d.stats.show(d.p.counts()) }
+func (d *Desk) Stats() []console.Stats { return d.stats.show(d.Counts()) }
 
 // Lists implements [console.Desk].
-func (d desk) Lists() []console.Count {
+func (d *Desk) Lists() []console.Count {
 	clients, logins, servers := 0, 0, 0
-	d.p.eachConn(func(c *serve.Conn) {
+	d.eachConn(func(c *serve.Conn) {
 		clients++
 		if c.Pool() == nil && !c.Administers() {
 			logins++
 		}
 	})
 	pools := 0
-	d.p.hub.Pools.Each(func(p *pool.Pool) {
+	d.o.Hub.Pools.Each(func(p *pool.Pool) {
 		pools++
 		n, _ := p.Total()
 		servers += n
@@ -237,7 +270,7 @@ func (d desk) Lists() []console.Count {
 }
 
 // Memory implements [console.Desk]: what Go's runtime has, as there are no slabs.
-func (d desk) Memory() []console.Memory {
+func (d *Desk) Memory() []console.Memory {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return []console.Memory{
@@ -247,24 +280,24 @@ func (d desk) Memory() []console.Memory {
 }
 
 // Hosts implements [console.Desk]: names are asked of the system at each connection, and not kept.
-func (d desk) Hosts() []console.Host { return nil }
+func (d *Desk) Hosts() []console.Host { return nil }
 
 // State implements [console.Desk].
-func (d desk) State() console.State {
-	all, _ := d.p.hub.Gates.Held()
-	suspended := d.p.suspended.Load()
+func (d *Desk) State() console.State {
+	all, _ := d.o.Hub.Gates.Held()
+	suspended := d.suspended.Load()
 	return console.State{Paused: all && !suspended, Suspended: suspended}
 }
 
 // Version implements [console.Desk].
-func (d desk) Version() string {
+func (d *Desk) Version() string {
 	return fmt.Sprintf("HeliosProxy %s (console of PgBouncer %s)", version.String(), console.Speaks)
 }
 
-// counts sums up what loops have counted by database.
-func (p *Proxy) counts() map[string]*meter.Account {
+// Counts sums up what loops have counted by database.
+func (d *Desk) Counts() map[string]*meter.Account {
 	sums := map[string]*meter.Account{}
-	for _, l := range p.group.Loops() {
+	for _, l := range d.o.Group.Loops() {
 		l.PostWait(func() {
 			l.Local.(*serve.Local).Accounts(func(k serve.AccountKey, a *meter.Account) {
 				name := cmp.Or(k.Database, "(others)")
@@ -278,4 +311,4 @@ func (p *Proxy) counts() map[string]*meter.Account {
 	return sums
 }
 
-var _ console.Desk = desk{}
+var _ console.Desk = (*Desk)(nil)

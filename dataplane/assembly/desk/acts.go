@@ -1,4 +1,4 @@
-package assembly
+package desk
 
 import (
 	"context"
@@ -15,41 +15,31 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 )
 
-// The ways in which a proxy can be told to end.
-const (
-	Immediately    = console.Immediately
-	WaitForServers = console.WaitForServers
-	WaitForClients = console.WaitForClients
-)
-
-// Shutdown is whom a proxy waits for that ends.
-type Shutdown = console.Shutdown
-
 // known refuses a database that is not there.
-func (d desk) known(db string) error {
-	if snap := d.p.current.Load(); db != gate.All && !snap.Known(db) {
+func (d *Desk) known(db string) error {
+	if snap := d.o.Hub.Current(); db != gate.All && !snap.Known(db) {
 		return pgerr.New(pgerr.ConsoleDatabase, db)
 	}
 	return nil
 }
 
 // told logs what an administrator has had done.
-func (d desk) told(what, db string) {
-	d.p.o.Log.Info("an administrator's command", zap.String("command", what), zap.String("database", db))
+func (d *Desk) told(what, db string) {
+	d.o.Log.Info("an administrator's command", zap.String("command", what), zap.String("database", db))
 }
 
 // concerns says whether clients of a database are meant by what is said of db.
 func concerns(db, of string) bool { return db == gate.All || db == of }
 
 // Pause implements [console.Desk].
-func (d desk) Pause(ctx context.Context, db string) error {
+func (d *Desk) Pause(ctx context.Context, db string) error {
 	if err := d.known(db); err != nil {
 		return err
 	}
 	d.told("PAUSE", db)
 	return d.hold(ctx, "PAUSE", db, func() (int, string) {
 		leases, pinned := 0, 0
-		d.p.eachConn(func(c *serve.Conn) {
+		d.eachConn(func(c *serve.Conn) {
 			if concerns(db, c.Database()) && c.Lease() != nil {
 				leases++
 				if !c.InTransaction() {
@@ -57,50 +47,44 @@ func (d desk) Pause(ctx context.Context, db string) error {
 				}
 			}
 		})
-		conns := d.p.closeHeld()
+		conns := d.closeHeld()
 		return leases + conns, fmt.Sprintf("%d clients have a server connection, %d of them without a transaction; %d server connections are open", leases, pinned, conns)
 	})
 }
 
-// Pause holds all clients and returns when the server connections are closed.
-func (p *Proxy) Pause(ctx context.Context) error { return p.hub.Desk.Pause(ctx, gate.All) }
-
-// Resume lets all clients go on.
-func (p *Proxy) Resume() { _ = p.hub.Desk.Resume(gate.All) }
-
 // hold lets the clients of a database wait until nothing is left of what busy counts. If it gives up they go on, unless they had been
 // held before.
-func (d desk) hold(ctx context.Context, what, db string, busy func() (n int, words string)) error {
-	isNew := d.p.hub.Gates.Hold(db)
-	d.p.wakeHeld()
+func (d *Desk) hold(ctx context.Context, what, db string, busy func() (n int, words string)) error {
+	isNew := d.o.Hub.Gates.Hold(db)
+	d.wakeHeld()
 	err := d.await(ctx, what, func() (bool, string, error) {
-		if !d.p.holds(db) {
+		if !d.holds(db) {
 			return false, "", pgerr.New(pgerr.ConsoleResumed, what)
 		}
 		n, words := busy()
 		return n == 0, words, nil
 	})
 	if err != nil && isNew {
-		d.p.release(db)
+		d.release(db)
 	}
 	return err
 }
 
 // holds says whether a database is held, or all.
-func (p *Proxy) holds(db string) bool {
+func (d *Desk) holds(db string) bool {
 	if db == gate.All {
-		all, _ := p.hub.Gates.Held()
+		all, _ := d.o.Hub.Gates.Held()
 		return all
 	}
-	return p.hub.Gates.Holds(db)
+	return d.o.Hub.Gates.Holds(db)
 }
 
 // closeHeld closes the connections of pools whose clients are all held, and returns how many there are still.
-func (p *Proxy) closeHeld() (left int) {
-	p.hub.Pools.Each(func(pl *pool.Pool) {
-		as := p.hub.Pools.Aliases(pl)
+func (d *Desk) closeHeld() (left int) {
+	d.o.Hub.Pools.Each(func(pl *pool.Pool) {
+		as := d.o.Hub.Pools.Aliases(pl)
 		for _, a := range as {
-			if !p.hub.Gates.Holds(a.Database) {
+			if !d.o.Hub.Gates.Holds(a.Database) {
 				return
 			}
 		}
@@ -114,27 +98,27 @@ func (p *Proxy) closeHeld() (left int) {
 }
 
 // release lets clients go on.
-func (p *Proxy) release(db string) {
-	p.hub.Gates.Release(db)
-	p.hub.Pools.Each(func(pl *pool.Pool) {
-		for _, a := range p.hub.Pools.Aliases(pl) {
-			if !p.hub.Gates.Holds(a.Database) {
+func (d *Desk) release(db string) {
+	d.o.Hub.Gates.Release(db)
+	d.o.Hub.Pools.Each(func(pl *pool.Pool) {
+		for _, a := range d.o.Hub.Pools.Aliases(pl) {
+			if !d.o.Hub.Gates.Holds(a.Database) {
 				pl.Hold(false)
 				return
 			}
 		}
 	})
-	p.wakeHeld()
+	d.wakeHeld()
 }
 
 // wakeHeld lets connections see that databases are held that were not, or no more.
-func (p *Proxy) wakeHeld() {
-	p.eachConn(func(c *serve.Conn) { c.Held() })
+func (d *Desk) wakeHeld() {
+	d.eachConn(func(c *serve.Conn) { c.Held() })
 }
 
 // await looks again and again until done, for as long as commands of the console may wait.
-func (d desk) await(ctx context.Context, what string, look func() (done bool, words string, err error)) error {
-	limit := d.p.current.Load().Console.Wait
+func (d *Desk) await(ctx context.Context, what string, look func() (done bool, words string, err error)) error {
+	limit := d.o.Hub.Current().Console.Wait
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -157,12 +141,12 @@ func (d desk) await(ctx context.Context, what string, look func() (done bool, wo
 }
 
 // Suspend implements [console.Desk].
-func (d desk) Suspend(ctx context.Context) error {
+func (d *Desk) Suspend(ctx context.Context) error {
 	d.told("SUSPEND", gate.All)
-	d.p.suspended.Store(true)
+	d.suspended.Store(true)
 	err := d.hold(ctx, "SUSPEND", gate.All, func() (int, string) {
 		n := 0
-		d.p.eachConn(func(c *serve.Conn) {
+		d.eachConn(func(c *serve.Conn) {
 			if c.InTransaction() {
 				n++
 			}
@@ -170,26 +154,26 @@ func (d desk) Suspend(ctx context.Context) error {
 		return n, fmt.Sprintf("%d clients have a transaction open", n)
 	})
 	if err != nil {
-		d.p.suspended.Store(false)
+		d.suspended.Store(false)
 	}
 	return err
 }
 
 // Resume implements [console.Desk].
-func (d desk) Resume(db string) error {
+func (d *Desk) Resume(db string) error {
 	if err := d.known(db); err != nil {
 		return err
 	}
 	d.told("RESUME", db)
 	if db == gate.All {
-		d.p.suspended.Store(false)
+		d.suspended.Store(false)
 	}
-	d.p.release(db)
+	d.release(db)
 	return nil
 }
 
 // Disable implements [console.Desk].
-func (d desk) Disable(db string, disable bool) error {
+func (d *Desk) Disable(db string, disable bool) error {
 	if err := d.known(db); err != nil {
 		return err
 	}
@@ -198,43 +182,43 @@ func (d desk) Disable(db string, disable bool) error {
 	} else {
 		d.told("ENABLE", db)
 	}
-	d.p.hub.Gates.Disable(db, disable)
+	d.o.Hub.Gates.Disable(db, disable)
 	return nil
 }
 
 // Kill implements [console.Desk].
-func (d desk) Kill(ctx context.Context, db string) error {
+func (d *Desk) Kill(ctx context.Context, db string) error {
 	if err := d.known(db); err != nil {
 		return err
 	}
 	d.told("KILL", db)
-	d.p.hub.Gates.Hold(db)
+	d.o.Hub.Gates.Hold(db)
 	killed := time.Now()
-	d.p.eachConn(func(c *serve.Conn) {
+	d.eachConn(func(c *serve.Conn) {
 		if concerns(db, c.Database()) && !c.Administers() && c.Pool() != nil {
 			c.EndByAdmin()
 		}
 	})
-	d.p.wakeHeld()
+	d.wakeHeld()
 	return d.await(ctx, "KILL", func() (bool, string, error) {
-		if !d.p.holds(db) {
+		if !d.holds(db) {
 			return true, "", nil // resumed meanwhile: all who were there are told to end
 		}
 		clients := 0
-		d.p.eachConn(func(c *serve.Conn) {
+		d.eachConn(func(c *serve.Conn) {
 			if concerns(db, c.Database()) && c.Lease() != nil && c.CameBefore(killed) {
 				clients++
 			}
 		})
-		conns := d.p.closeHeld()
+		conns := d.closeHeld()
 		return clients+conns == 0, fmt.Sprintf("%d clients and %d server connections are left", clients, conns), nil
 	})
 }
 
 // KillClient implements [console.Desk].
-func (d desk) KillClient(id uint64) error {
+func (d *Desk) KillClient(id uint64) error {
 	found := false
-	d.p.eachConn(func(c *serve.Conn) {
+	d.eachConn(func(c *serve.Conn) {
 		if c.ID() == id && !c.Administers() {
 			found = true
 			c.EndByAdmin()
@@ -248,9 +232,9 @@ func (d desk) KillClient(id uint64) error {
 }
 
 // eachPool calls yield for the pools of a database's clients.
-func (p *Proxy) eachPool(db string, yield func(*pool.Pool)) {
-	p.hub.Pools.Each(func(pl *pool.Pool) {
-		for _, a := range p.hub.Pools.Aliases(pl) {
+func (d *Desk) eachPool(db string, yield func(*pool.Pool)) {
+	d.o.Hub.Pools.Each(func(pl *pool.Pool) {
+		for _, a := range d.o.Hub.Pools.Aliases(pl) {
 			if concerns(db, a.Database) {
 				yield(pl)
 				return
@@ -260,24 +244,24 @@ func (p *Proxy) eachPool(db string, yield func(*pool.Pool)) {
 }
 
 // Reconnect implements [console.Desk].
-func (d desk) Reconnect(db string) error {
+func (d *Desk) Reconnect(db string) error {
 	if err := d.known(db); err != nil {
 		return err
 	}
 	d.told("RECONNECT", db)
-	d.p.eachPool(db, (*pool.Pool).Recycle)
+	d.eachPool(db, (*pool.Pool).Recycle)
 	return nil
 }
 
 // WaitClose implements [console.Desk].
-func (d desk) WaitClose(ctx context.Context, db string) error {
+func (d *Desk) WaitClose(ctx context.Context, db string) error {
 	if err := d.known(db); err != nil {
 		return err
 	}
 	return d.await(ctx, "WAIT_CLOSE", func() (bool, string, error) {
 		n := 0
-		d.p.eachPool(db, func(pl *pool.Pool) {
-			for _, l := range d.p.group.Loops() {
+		d.eachPool(db, func(pl *pool.Pool) {
+			for _, l := range d.o.Group.Loops() {
 				l.PostWait(func() {
 					pl.Each(l, func(s *backend.Conn) {
 						if pl.Closing(s) {
@@ -292,20 +276,20 @@ func (d desk) WaitClose(ctx context.Context, db string) error {
 }
 
 // Reload implements [console.Desk].
-func (d desk) Reload(ctx context.Context) error {
-	if d.p.o.Reload == nil {
+func (d *Desk) Reload(ctx context.Context) error {
+	if d.o.Reload == nil {
 		return pgerr.New(pgerr.ConsoleElsewhere, "RELOAD", "a control plane sends it what is new")
 	}
 	d.told("RELOAD", gate.All)
-	return d.p.o.Reload(ctx)
+	return d.o.Reload(ctx)
 }
 
 // Shutdown implements [console.Desk].
-func (d desk) Shutdown(how console.Shutdown) error {
-	if d.p.o.Shutdown == nil {
+func (d *Desk) Shutdown(how console.Shutdown) error {
+	if d.o.Shutdown == nil {
 		return pgerr.New(pgerr.ConsoleElsewhere, "SHUTDOWN", "it is part of another program")
 	}
 	d.told("SHUTDOWN", gate.All)
-	d.p.o.Shutdown(how)
+	d.o.Shutdown(how)
 	return nil
 }

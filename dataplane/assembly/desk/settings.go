@@ -1,4 +1,4 @@
-package assembly
+package desk
 
 import (
 	"fmt"
@@ -90,10 +90,8 @@ func settings() []setting {
 }
 
 // Settings implements [console.Desk].
-func (d desk) Settings() []console.Setting {
-	d.p.mu.Lock()
-	set := d.p.overridden(d.p.applied, d.p.overrides)
-	d.p.mu.Unlock()
+func (d *Desk) Settings() []console.Setting {
+	set := Overridden(d.o.Configuration.Shown())
 	var all []console.Setting
 	for _, s := range settings() {
 		all = append(all, console.Setting{Key: s.key, Value: s.get(set.Limits[resource.LimitsName], usual(set)), Default: s.def, Changeable: true})
@@ -131,32 +129,15 @@ func usual(set *resource.Set) *heliosv1.PoolProfile {
 }
 
 // Set implements [console.Desk].
-func (d desk) Set(key, value string) error {
+func (d *Desk) Set(key, value string) error {
 	s, n, err := read(key, value)
 	if err != nil {
 		return err
 	}
-	p := d.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.applied == nil {
-		return pgerr.New(pgerr.NotReady)
-	}
-	overrides := map[string]string{s.key: strconv.FormatInt(n, 10)}
-	for k, v := range p.overrides {
-		if k != s.key {
-			overrides[k] = v
-		}
-	}
-	set := p.overridden(p.applied, overrides)
-	if err := set.Validate(); err != nil {
-		return pgerr.New(pgerr.ConsoleSetting, key, err.Error())
-	}
-	if _, err := p.apply(set, nil); err != nil {
-		return pgerr.New(pgerr.ConsoleSetting, key, err.Error())
+	if err := d.o.Configuration.Override(s.key, strconv.FormatInt(n, 10)); err != nil {
+		return err
 	}
 	d.told("SET "+key, "")
-	p.overrides = overrides
 	return nil
 }
 
@@ -181,8 +162,8 @@ func read(key, value string) (s setting, n int64, err error) {
 	return s, n, nil
 }
 
-// overridden is a configuration with what was set on the console. The configuration itself stays as it is.
-func (p *Proxy) overridden(set *resource.Set, overrides map[string]string) *resource.Set {
+// Overridden is a configuration, or what there is without one, with what was set on the console. The configuration itself stays as it is.
+func Overridden(set *resource.Set, overrides map[string]string) *resource.Set {
 	if set == nil {
 		set = &resource.Set{}
 		set.Complete()

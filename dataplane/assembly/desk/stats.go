@@ -1,4 +1,4 @@
-package assembly
+package desk
 
 import (
 	"maps"
@@ -67,15 +67,15 @@ func minus(a, b console.Counts) console.Counts {
 	}
 }
 
-// keepStats begins a period each minute, until the proxy is closed.
-func (p *Proxy) keepStats(s *stats) {
+// KeepStats begins a period each minute, until done is closed.
+func (d *Desk) KeepStats(done <-chan struct{}) {
 	tick := time.NewTicker(statsPeriod)
 	defer tick.Stop()
 	for {
 		select {
 		case at := <-tick.C:
-			s.tick(at, p.counts())
-		case <-p.done:
+			d.stats.tick(at, d.Counts())
+		case <-done:
 			return
 		}
 	}
