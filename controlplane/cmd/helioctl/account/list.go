@@ -20,12 +20,7 @@ func (w World) listCommand() *cobra.Command {
 		Long: `List the users. SECRET is what is stored of the password: a verifier (scram), an md5 hash (md5), the password itself, or none.
 AT SERVERS is what the proxy logs in with: the user's own secret, what the client proves, a password that the user has for
 servers, or what a file or a program says. Who is looked up in a database is not here: helioctl auth cache shows whom a proxy knows.`,
-		Args: func(c *cobra.Command, given []string) error {
-			if err := cobra.NoArgs(c, given); err != nil {
-				return exit.Usage(err, c.CommandPath())
-			}
-			return nil
-		},
+		Args: exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json", "yaml", "name"); err != nil {
 				return err

@@ -79,12 +79,7 @@ With --forget it forgets a user: its database is asked for it again, and no serv
 logged in again. Sessions that are in stay.`,
 		Example: `  helioctl auth cache --proxy http://127.0.0.1:9090
   helioctl auth cache --proxy http://127.0.0.1:9090 --token-file admin.token --forget ann`,
-		Args: func(c *cobra.Command, given []string) error {
-			if err := cobra.NoArgs(c, given); err != nil {
-				return exit.Usage(err, c.CommandPath())
-			}
-			return nil
-		},
+		Args:              exit.Args(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json", "yaml"); err != nil {

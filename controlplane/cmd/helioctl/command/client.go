@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -37,8 +38,8 @@ func (s *session) dial() (heliosv1.AdminServiceClient, error) {
 			return nil, exit.Usage(fmt.Errorf("there is no context %q; known are %s", name, strings.Join(k.names(), ", ")), "helioctl config")
 		}
 	}
-	s.flags.server = first(s.flags.server, s.Env("HELIOCTL_SERVER"), named.Server, defaultServer)
-	s.flags.tokenFile = first(s.flags.tokenFile, s.Env("HELIOCTL_TOKEN_FILE"), named.TokenFile)
+	s.flags.server = cmp.Or(s.flags.server, s.Env("HELIOCTL_SERVER"), named.Server, defaultServer)
+	s.flags.tokenFile = cmp.Or(s.flags.tokenFile, s.Env("HELIOCTL_TOKEN_FILE"), named.TokenFile)
 	if err := bearer.Loopback(s.flags.server); err != nil {
 		return nil, exit.Usage(fmt.Errorf("--server %w", err), "helioctl")
 	}
@@ -64,15 +65,6 @@ func (s *session) dial() (heliosv1.AdminServiceClient, error) {
 		return nil, exit.Usage(fmt.Errorf("--server %s: %w", s.flags.server, err), "helioctl")
 	}
 	return heliosv1.NewAdminServiceClient(conn), nil
-}
-
-func first(words ...string) string {
-	for _, w := range words {
-		if w != "" {
-			return w
-		}
-	}
-	return ""
 }
 
 // withUser says who calls.

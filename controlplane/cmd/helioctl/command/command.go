@@ -88,9 +88,10 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 conflict, 4 unreachable, 5 outcome unkno
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("context", s.completeContext))
 	pf.DurationVar(&s.flags.timeout, "timeout", 30*time.Second, "how long to wait for the control plane")
 	node := &cobra.Command{Use: "node", Short: "Look into a proxy", Args: noCommand, RunE: help}
-	node.AddCommand(s.nodeConfigCommand())
+	look := s.proxies()
+	node.AddCommand(look.ConfigCommand())
 	fleet := &cobra.Command{Use: "fleet", Short: "Look at the proxies", Args: noCommand, RunE: help}
-	fleet.AddCommand(s.fleetStatusCommand())
+	fleet.AddCommand(look.StatusCommand())
 	root.AddCommand(
 		s.applyCommand(), s.deleteCommand(), s.diffCommand(), s.editCommand(), s.undoCommand(),
 		s.getCommand(), s.describeCommand(), s.historyCommand(), s.auditCommand(), s.eventsCommand(),
@@ -112,16 +113,6 @@ func noCommand(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// args makes wrong arguments a usage error.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return exit.Usage(err, c.CommandPath())
-		}
-		return nil
-	}
-}
-
 // bounded is a context that ends after --timeout.
 func (s *session) bounded(c *cobra.Command) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.Context(), s.flags.timeout)
@@ -132,7 +123,7 @@ func (s *session) versionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of helioctl and of the control plane",
-		Args:  args(cobra.NoArgs),
+		Args:  exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json", "yaml"); err != nil {
 				return err

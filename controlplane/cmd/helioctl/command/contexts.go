@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,7 +121,7 @@ func (s *session) configCommand() *cobra.Command {
 	root := &cobra.Command{Use: "config", Short: "Give control planes names", Args: noCommand, RunE: help}
 	edit := func(use, short string, change func(k *contexts, name string) error) *cobra.Command {
 		return &cobra.Command{
-			Use: use, Short: short, Args: args(cobra.ExactArgs(1)), ValidArgsFunction: s.completeContext,
+			Use: use, Short: short, Args: exit.Args(cobra.ExactArgs(1)), ValidArgsFunction: s.completeContext,
 			RunE: func(_ *cobra.Command, args []string) error {
 				k, err := s.loadContexts()
 				if err != nil {
@@ -141,7 +142,7 @@ func (s *session) configCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		&cobra.Command{
-			Use: "get-contexts", Short: "List the contexts", Args: args(cobra.NoArgs),
+			Use: "get-contexts", Short: "List the contexts", Args: exit.Args(cobra.NoArgs),
 			RunE: func(*cobra.Command, []string) error {
 				k, err := s.loadContexts()
 				if err != nil {
@@ -153,13 +154,13 @@ func (s *session) configCommand() *cobra.Command {
 					if c.Name == k.Current {
 						mark = "*"
 					}
-					rows = append(rows, []string{mark, c.Name, first(c.Server, defaultServer), c.TokenFile})
+					rows = append(rows, []string{mark, c.Name, cmp.Or(c.Server, defaultServer), c.TokenFile})
 				}
 				return table.Print(s.Out, rows)
 			},
 		},
 		&cobra.Command{
-			Use: "current-context", Short: "Print the name of the current context", Args: args(cobra.NoArgs),
+			Use: "current-context", Short: "Print the name of the current context", Args: exit.Args(cobra.NoArgs),
 			RunE: func(*cobra.Command, []string) error {
 				k, err := s.loadContexts()
 				if err != nil {
@@ -183,7 +184,7 @@ func (s *session) configCommand() *cobra.Command {
 				i = len(k.Contexts) - 1
 			}
 			c := &k.Contexts[i]
-			c.Server = first(s.flags.server, c.Server)
+			c.Server = cmp.Or(s.flags.server, c.Server)
 			if s.flags.tokenFile != "" {
 				abs, err := filepath.Abs(s.flags.tokenFile)
 				if err != nil {

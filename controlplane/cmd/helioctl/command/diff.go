@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/show"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -39,7 +41,7 @@ func showDiffs(w io.Writer, effects []*heliosv1.Effect) error {
 			fmt.Fprintln(w, line)
 		}
 		for _, field := range e.GetChangedSecrets() {
-			fmt.Fprintf(w, "  (%s changes)\n", yamlName(e.GetKind(), field))
+			fmt.Fprintf(w, "  (%s changes)\n", show.FieldName(e.GetKind(), field))
 		}
 	}
 	if n > mostDiffs {
@@ -53,7 +55,7 @@ func manifestLines(r *heliosv1.Resource) ([]string, error) {
 	if r == nil {
 		return nil, nil
 	}
-	text, err := yamlOf(&heliosv1.Resource{Item: r.GetItem()})
+	text, err := show.YAML(&heliosv1.Resource{Item: r.GetItem()})
 	return strings.Split(strings.TrimRight(text, "\n"), "\n"), err
 }
 
@@ -92,7 +94,7 @@ func lineDiff(a, b []string) []string {
 
 // runEditor opens a file in the user's editor and waits until he is done.
 func (s *session) runEditor(ctx context.Context, path string) error {
-	editor := first(s.Env("VISUAL"), s.Env("EDITOR"), "vi")
+	editor := cmp.Or(s.Env("VISUAL"), s.Env("EDITOR"), "vi")
 	// An editor may have arguments: "code --wait".
 	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/show"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
-	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -34,7 +34,7 @@ func (s *session) explain(err error) failure {
 	case errors.As(err, &u):
 		return failure{exit.CodeUsage, fmt.Sprintf("%s\nRun '%s --help' for usage.", u.Error(), u.Command)}
 	case errors.As(err, &invalid):
-		return failure{exit.CodeRefused, "nothing was changed:\n" + indent(invalid.Error())}
+		return failure{exit.CodeRefused, "nothing was changed:\n" + show.Indent(invalid.Error())}
 	case errors.As(err, &r):
 		return failure{exit.CodeRefused, r.Error()}
 	case errors.As(err, &away):
@@ -58,7 +58,7 @@ func (s *session) answered(st *status.Status) failure {
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *heliosv1.Faults:
-			return failure{exit.CodeRefused, "refused, nothing was changed:\n" + indent(strings.Join(s.places.faults(d.GetFaults()), "\n"))}
+			return failure{exit.CodeRefused, "refused, nothing was changed:\n" + show.Indent(strings.Join(s.places.faults(d.GetFaults()), "\n"))}
 		case *heliosv1.Conflict:
 			return failure{exit.CodeConflict, "conflict, nothing was changed: " + st.Message() + current(d)}
 		case *heliosv1.Outcome:
@@ -112,57 +112,11 @@ func (p places) add(docs []manifest.Document) {
 
 // faults are lines that name file, kind, object, field and reason.
 func (p places) faults(all []*heliosv1.Fault) []string {
-	lines := faults(all)
+	lines := show.Faults(all)
 	for i, f := range all {
 		lines[i] = p[[2]string{f.GetKind(), f.GetName()}] + lines[i]
 	}
 	return lines
-}
-
-// faults are lines that name kind, object, field and reason.
-func faults(all []*heliosv1.Fault) []string {
-	lines := make([]string, len(all))
-	for i, f := range all {
-		lines[i] = fault(f)
-	}
-	return lines
-}
-
-func fault(f *heliosv1.Fault) string {
-	switch {
-	case f.GetKind() == "":
-		return f.GetReason()
-	case f.GetField() == "":
-		return fmt.Sprintf("%s %q: %s", f.GetKind(), f.GetName(), f.GetReason())
-	}
-	return fmt.Sprintf("%s %q: %s: %s", f.GetKind(), f.GetName(), yamlField(f.GetKind(), f.GetField()), f.GetReason())
-}
-
-// yamlField is where a field stands in a manifest.
-func yamlField(kind, field string) string {
-	if field == "name" {
-		return "metadata.name"
-	}
-	return "spec." + yamlName(kind, field)
-}
-
-// yamlName is what a field is called in a manifest.
-func yamlName(kind, field string) string {
-	if t, ok := resource.TypeOf(kind); ok {
-		if fd := fieldNamed(t.New().ProtoReflect().Descriptor(), field); fd != nil {
-			return fd.JSONName()
-		}
-	}
-	return field
-}
-
-// yamlNames are [yamlName] of several, for programs: never nil.
-func yamlNames(kind string, fields []string) []string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = yamlName(kind, f)
-	}
-	return names
 }
 
 // current shows what is there instead of what was expected.
@@ -170,11 +124,9 @@ func current(c *heliosv1.Conflict) string {
 	if c.GetCurrent() == nil {
 		return ""
 	}
-	text, err := yamlOf(c.GetCurrent())
+	text, err := show.YAML(c.GetCurrent())
 	if err != nil {
 		return ""
 	}
-	return "\nIt is now:\n" + indent(strings.TrimRight(text, "\n")) + "\nRead it again (helioctl get -o yaml), make the change to that, and apply."
+	return "\nIt is now:\n" + show.Indent(strings.TrimRight(text, "\n")) + "\nRead it again (helioctl get -o yaml), make the change to that, and apply."
 }
-
-func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }

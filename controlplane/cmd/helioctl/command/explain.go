@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/show"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	protos "github.com/heliosproxy/heliosproxy/proto"
@@ -22,7 +23,7 @@ func (s *session) explainCommand() *cobra.Command {
 		Use:     "explain KIND[.FIELD]",
 		Short:   "Print what a kind or a field means",
 		Example: "  helioctl explain poolprofile\n  helioctl explain poolprofile.acquireTimeout",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    exit.Args(cobra.ExactArgs(1)),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return kindWords(), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -60,31 +61,31 @@ func compileResources(ctx context.Context) (protoreflect.FileDescriptor, error) 
 // explainPath prints a message, or the field of it that the path leads to.
 func (s *session) explainPath(file protoreflect.FileDescriptor, m protoreflect.MessageDescriptor, at, path string) error {
 	if path == "" {
-		fmt.Fprintf(s.Out, "KIND: %s\n\n%s\n\nFIELDS of spec:\n", at, indent(comment(file, m)))
+		fmt.Fprintf(s.Out, "KIND: %s\n\n%s\n\nFIELDS of spec:\n", at, show.Indent(comment(file, m)))
 		for i := range m.Fields().Len() {
 			fd := m.Fields().Get(i)
 			if fd.Name() != "name" {
-				fmt.Fprintf(s.Out, "  %s  <%s>\n%s\n", fd.JSONName(), typeWords(fd), indent(indent(comment(file, fd))))
+				fmt.Fprintf(s.Out, "  %s  <%s>\n%s\n", fd.JSONName(), typeWords(fd), show.Indent(show.Indent(comment(file, fd))))
 			}
 		}
 		return nil
 	}
 	name, rest, deeper := strings.Cut(path, ".")
-	fd := fieldNamed(m, name)
+	fd := show.Field(m, name)
 	if fd == nil {
 		return exit.Refused(fmt.Errorf("%s has no field %q: helioctl explain %s lists them", at, name, at))
 	}
 	if deeper && fd.Message() != nil {
 		return s.explainPath(file, fd.Message(), at+"."+fd.JSONName(), rest)
 	}
-	fmt.Fprintf(s.Out, "FIELD: %s.%s  <%s>\n\n%s\n", at, fd.JSONName(), typeWords(fd), indent(comment(file, fd)))
+	fmt.Fprintf(s.Out, "FIELD: %s.%s  <%s>\n\n%s\n", at, fd.JSONName(), typeWords(fd), show.Indent(comment(file, fd)))
 	if e := fd.Enum(); e != nil {
 		fmt.Fprintf(s.Out, "\nVALUES:\n")
 		for i := range e.Values().Len() {
 			if v := e.Values().Get(i); v.Number() != 0 {
 				fmt.Fprintf(s.Out, "  %s\n", manifest.WordOf(e, v.Number()))
 				if c := comment(file, v); c != "" {
-					fmt.Fprintf(s.Out, "%s\n", indent(indent(c)))
+					fmt.Fprintf(s.Out, "%s\n", show.Indent(show.Indent(c)))
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/authcache"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/entry"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/inspect"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/proxies"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -30,6 +31,11 @@ func (p plane) Writer(c *cobra.Command) func(...*heliosv1.Change) error {
 		}
 		return p.change(c, w.header(), changes, w.output)
 	}
+}
+
+// proxies are the commands that look at proxies.
+func (s *session) proxies() proxies.World {
+	return proxies.World{Dial: s.dial, Bounded: s.bounded, Out: s.Out, Err: s.Err, Now: s.Now}
 }
 
 // authentication are the commands about who gets in and how.

@@ -9,14 +9,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/show"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
-	"github.com/heliosproxy/heliosproxy/pkg/release"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -136,7 +134,7 @@ func (s *session) getCommand() *cobra.Command {
 		Example: `  helioctl get databases
   helioctl get poolprofile web -o yaml
   helioctl get all -o yaml > everything.yaml`,
-		Args:              args(cobra.MinimumNArgs(1)),
+		Args:              exit.Args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := o.Check("json", "yaml", "name", "wide"); err != nil {
@@ -175,7 +173,7 @@ func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output
 		return nil
 	case "yaml":
 		for i, r := range all {
-			text, err := yamlOf(r)
+			text, err := show.YAML(r)
 			if err != nil {
 				return err
 			}
@@ -190,7 +188,7 @@ func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output
 	case "json":
 		items := []any{}
 		for _, r := range all {
-			n, err := node(r)
+			n, err := show.Node(r)
 			if err != nil {
 				return err
 			}
@@ -201,115 +199,13 @@ func (s *session) show(all []*heliosv1.Resource, kind string, one bool, o output
 		}
 		return o.Print(s.Out, output.Object("apiVersion", manifest.APIVersion, "kind", "List", "items", items))
 	}
-	return s.tables(all, kind, o.Word == "wide")
-}
-
-// tables prints a table a kind.
-func (s *session) tables(all []*heliosv1.Resource, kind string, wide bool) error {
-	if len(all) == 0 {
-		what := "resources"
-		if t, ok := resource.TypeOf(kind); ok {
-			what = t.Plural
-		}
-		_, err := fmt.Fprintf(s.Err, "There are no %s.\n", what)
-		return err
-	}
-	separate := false
-	for _, t := range resource.Types() {
-		var rows [][]string
-		for _, r := range all {
-			if r.GetItem().GetKind() != string(t.Kind) {
-				continue
-			}
-			_, m, fault := release.Decode(r.GetItem())
-			if fault != nil {
-				return exit.Refused(fmt.Errorf("%s %q: %s", fault.GetKind(), fault.GetName(), fault.GetReason()))
-			}
-			if rows == nil {
-				rows = [][]string{heads(m, wide)}
-			}
-			rows = append(rows, row(m, r.GetRevision(), wide))
-		}
-		if rows == nil {
-			continue
-		}
-		if separate {
-			fmt.Fprintln(s.Out)
-		}
-		separate = true
-		if kind == "" {
-			fmt.Fprintln(s.Out, strings.ToUpper(t.Plural))
-		}
-		if err := table.Print(s.Out, rows); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// shown is how many fields a table has unless it is wide.
-const shown = 6
-
-func heads(m resource.Message, wide bool) []string {
-	h := []string{"NAME"}
-	fields(m, wide, func(fd protoreflect.FieldDescriptor) {
-		h = append(h, strings.ToUpper(strings.ReplaceAll(string(fd.Name()), "_", " ")))
-	})
-	return append(h, "REVISION")
-}
-
-func row(m resource.Message, revision uint64, wide bool) []string {
-	r := []string{m.GetName()}
-	fields(m, wide, func(fd protoreflect.FieldDescriptor) { r = append(r, cell(m.ProtoReflect(), fd)) })
-	if revision == 0 { // a proxy does not know
-		return append(r, "-")
-	}
-	return append(r, fmt.Sprint(revision))
-}
-
-func fields(m resource.Message, wide bool, yield func(protoreflect.FieldDescriptor)) {
-	all := m.ProtoReflect().Descriptor().Fields()
-	for i := range all.Len() {
-		if i > shown && !wide {
-			return
-		}
-		if fd := all.Get(i); fd.Name() != "name" {
-			yield(fd)
-		}
-	}
-}
-
-// cell is a field in a few letters.
-func cell(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
-	if !m.Has(fd) {
-		return "-"
-	}
-	v := m.Get(fd)
-	switch {
-	case fd.IsList():
-		return fmt.Sprintf("%d", v.List().Len())
-	case fd.Enum() != nil:
-		return manifest.WordOf(fd.Enum(), v.Enum())
-	case fd.Message() != nil:
-		switch x := v.Message().Interface().(type) {
-		case *durationpb.Duration:
-			return manifest.Duration(x.AsDuration())
-		case interface{ GetMode() heliosv1.SSLMode }:
-			return cmp.Or(manifest.WordOf(x.GetMode().Descriptor(), x.GetMode().Number()), "(set)")
-		default: // its fields are for describe
-			return "(set)"
-		}
-	}
-	if s := v.String(); strings.Contains(s, "\n") {
-		return fmt.Sprintf("%d lines", strings.Count(s, "\n"))
-	}
-	return v.String()
+	return show.Tables(s.Out, s.Err, all, kind, o.Word == "wide")
 }
 
 func (s *session) historyCommand() *cobra.Command {
 	var o output.Format
 	c := &cobra.Command{
-		Use: "history", Short: "List the releases that are kept, the newest first", Args: args(cobra.NoArgs),
+		Use: "history", Short: "List the releases that are kept, the newest first", Args: exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json", "yaml", "name"); err != nil {
 				return err
@@ -334,8 +230,8 @@ func (s *session) historyCommand() *cobra.Command {
 					number += " (current)"
 				}
 				rows = append(rows, []string{number, fmt.Sprint(r.GetRevision()), table.Age(now, r.GetCreated()), fmt.Sprint(r.GetResources()), fmt.Sprint(r.GetBytes()), r.GetActor(), r.GetMessage()})
-				items = append(items, output.Object("release", r.GetNumber(), "current", r.GetCurrent(), "revision", r.GetRevision(), "generation", generationOf(r.GetGeneration()),
-					"hash", r.GetHash(), "created", moment(r.GetCreated()), "resources", r.GetResources(), "bytes", r.GetBytes(), "actor", r.GetActor(), "message", r.GetMessage()))
+				items = append(items, output.Object("release", r.GetNumber(), "current", r.GetCurrent(), "revision", r.GetRevision(), "generation", show.GenerationOf(r.GetGeneration()),
+					"hash", r.GetHash(), "created", show.Moment(r.GetCreated()), "resources", r.GetResources(), "bytes", r.GetBytes(), "actor", r.GetActor(), "message", r.GetMessage()))
 			}
 			switch o.Word {
 			case "name":
@@ -355,7 +251,7 @@ func (s *session) auditCommand() *cobra.Command {
 	var limit uint32
 	var request string
 	c := &cobra.Command{
-		Use: "audit", Short: "Show who wrote what, the newest first", Args: args(cobra.NoArgs),
+		Use: "audit", Short: "Show who wrote what, the newest first", Args: exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json", "yaml"); err != nil {
 				return err
@@ -405,7 +301,7 @@ func (s *session) showAudit(all []*heliosv1.AuditRecord, o output.Format) error 
 		changes := []any{}
 		for _, ch := range r.GetChanges() {
 			words = append(words, manifest.Word(ch.GetAction())+" "+ch.GetKind()+"/"+ch.GetName())
-			changes = append(changes, output.Object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", yamlNames(ch.GetKind(), ch.GetFields())))
+			changes = append(changes, output.Object("action", manifest.Word(ch.GetAction()), "kind", ch.GetKind(), "name", ch.GetName(), "fields", show.FieldNames(ch.GetKind(), ch.GetFields())))
 		}
 		if n := len(words) - 2 + int(r.GetMore()); n > 0 && len(words) > 3 {
 			words = append(words[:2], fmt.Sprintf("and %d more", n))
@@ -415,7 +311,7 @@ func (s *session) showAudit(all []*heliosv1.AuditRecord, o output.Format) error 
 			message = strings.TrimSpace(fmt.Sprintf("back to release %d %s", r.GetUndoTo(), message))
 		}
 		rows = append(rows, []string{fmt.Sprint(r.GetRevision()), table.Age(now, r.GetTime()), r.GetActor(), strings.Join(words, ", "), message, r.GetRequestId()})
-		items = append(items, output.Object("revision", r.GetRevision(), "time", moment(r.GetTime()), "actor", r.GetActor(), "request", r.GetRequestId(),
+		items = append(items, output.Object("revision", r.GetRevision(), "time", show.Moment(r.GetTime()), "actor", r.GetActor(), "request", r.GetRequestId(),
 			"message", r.GetMessage(), "undoTo", r.GetUndoTo(), "changes", changes, "more", r.GetMore()))
 	}
 	if o.Word == "" {
@@ -428,7 +324,7 @@ func (s *session) eventsCommand() *cobra.Command {
 	var o output.Format
 	var follow bool
 	c := &cobra.Command{
-		Use: "events", Short: "Show what has happened lately, the oldest first", Args: args(cobra.NoArgs),
+		Use: "events", Short: "Show what has happened lately, the oldest first", Args: exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json"); err != nil {
 				return err
@@ -474,7 +370,7 @@ func (s *session) eventsCommand() *cobra.Command {
 // showEvent prints a line an event, also as JSON.
 func (s *session) showEvent(e *heliosv1.Event, o output.Format) error {
 	if o.Word == "json" {
-		j, err := output.Object("time", moment(e.GetTime()), "type", e.GetType(), "node", e.GetNodeId(), "generation", generationOf(e.GetGeneration()), "message", e.GetMessage()).MarshalJSON()
+		j, err := output.Object("time", show.Moment(e.GetTime()), "type", e.GetType(), "node", e.GetNodeId(), "generation", show.GenerationOf(e.GetGeneration()), "message", e.GetMessage()).MarshalJSON()
 		if err != nil {
 			return err
 		}
@@ -482,6 +378,6 @@ func (s *session) showEvent(e *heliosv1.Event, o output.Format) error {
 		return err
 	}
 	_, err := fmt.Fprintf(s.Out, "%s  %-10s  %-16s  %-6s  %s\n", e.GetTime().AsTime().In(s.Now().Location()).Format("2006-01-02 15:04:05.000"),
-		e.GetType(), first(e.GetNodeId(), "-"), generation(e.GetGeneration()), e.GetMessage())
+		e.GetType(), cmp.Or(e.GetNodeId(), "-"), show.Generation(e.GetGeneration()), e.GetMessage())
 	return err
 }

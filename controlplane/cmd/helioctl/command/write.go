@@ -14,6 +14,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/show"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -144,7 +145,7 @@ func (s *session) applyCommand() *cobra.Command {
 		Long: `Write resources, all or none. Files hold YAML or JSON, several documents each; a directory is its .yaml, .yml and
 .json files; - is the input. A resource that has metadata.revision, as get prints it, is written only if nobody has written
 it since. Secrets that are redacted keep their value. What differs is shown.`,
-		Args: args(cobra.NoArgs),
+		Args: exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := w.output.Check("json", "yaml", "name"); err != nil {
 				return err
@@ -233,7 +234,7 @@ func (s *session) undoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "undo",
 		Short: "Go back to an older release: write what it has as a new one",
-		Args:  args(cobra.NoArgs),
+		Args:  exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := w.output.Check("json", "yaml", "name"); err != nil {
 				return err
@@ -253,7 +254,7 @@ func (s *session) diffCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what apply would change; the exit code is 0 if nothing, else 1",
-		Args:  args(cobra.NoArgs),
+		Args:  exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			docs, err := s.readFiles(files)
 			if err != nil {
@@ -292,7 +293,7 @@ func (s *session) showWritten(w *written, dryRun bool, o output.Format) error {
 	case "json", "yaml":
 		effects := []any{}
 		for _, e := range w.effects {
-			effects = append(effects, output.Object("action", manifest.Word(e.GetAction()), "kind", e.GetKind(), "name", e.GetName(), "changedSecrets", yamlNames(e.GetKind(), e.GetChangedSecrets())))
+			effects = append(effects, output.Object("action", manifest.Word(e.GetAction()), "kind", e.GetKind(), "name", e.GetName(), "changedSecrets", show.FieldNames(e.GetKind(), e.GetChangedSecrets())))
 		}
 		return o.Print(s.Out, output.Object("revision", w.outcome.GetRevision(), "changed", w.outcome.GetChanged(), "dryRun", dryRun, "effects", effects))
 	}
@@ -332,7 +333,7 @@ func (s *session) editCommand() *cobra.Command {
 		Short: "Change a resource in an editor ($VISUAL, $EDITOR, vi)",
 		Long: `Change a resource in an editor ($VISUAL, $EDITOR, vi). It is written only if nobody has written it since it was read. What
 is not taken is kept in a file.`,
-		Args:              args(cobra.RangeArgs(1, 2)),
+		Args:              exit.Args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: s.completeKind,
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := w.output.Check("json", "yaml", "name"); err != nil {
@@ -355,7 +356,7 @@ is not taken is kept in a file.`,
 
 // edit lets the user change a resource and writes it. What he wrote is kept where it is not taken.
 func (s *session) edit(c *cobra.Command, w writing, r *heliosv1.Resource) (err error) {
-	text, err := yamlOf(r)
+	text, err := show.YAML(r)
 	if err != nil {
 		return err
 	}

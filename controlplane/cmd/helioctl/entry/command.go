@@ -45,12 +45,7 @@ are judged by the addresses of this machine.
 The exit code is 0 if the client may try to log in, and 1 if it is refused or if that cannot be told.`,
 		Example: `  helioctl hba test --user ann --db shop --addr 10.1.2.3 --tls --listener main
   helioctl hba test --user ann --local --file pg_hba.conf --ident-file pg_ident.conf --as annika -v`,
-		Args: func(c *cobra.Command, given []string) error {
-			if err := cobra.NoArgs(c, given); err != nil {
-				return exit.Usage(err, c.CommandPath())
-			}
-			return nil
-		},
+		Args: exit.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return w.run(c, &f) },
 	}
 	fs := c.Flags()

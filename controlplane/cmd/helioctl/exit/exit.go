@@ -1,6 +1,8 @@
 // Package exit is how helioctl ends: its exit codes, and errors that know theirs. It never prints anything.
 package exit
 
+import "github.com/spf13/cobra"
+
 // The exit codes.
 const (
 	CodeRefused     = 1
@@ -48,3 +50,13 @@ func (Silent) Error() string { return "" }
 
 // Silently makes an exit code of which everything was said.
 func Silently(code int) error { return Silent{code} }
+
+// Args makes wrong arguments a usage error.
+func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return Usage(err, c.CommandPath())
+		}
+		return nil
+	}
+}

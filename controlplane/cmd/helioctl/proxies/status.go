@@ -1,7 +1,9 @@
-package command
+package proxies
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +13,9 @@ import (
 	"golang.org/x/term"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/output"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/show"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/table"
 	"github.com/heliosproxy/heliosproxy/pkg/manifest"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -33,7 +37,7 @@ func pictures(ctx context.Context, client heliosv1.AdminServiceClient, r *helios
 	var p picture
 	for {
 		m, err := stream.Recv()
-		if ended(err) {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -51,27 +55,28 @@ func pictures(ctx context.Context, client heliosv1.AdminServiceClient, r *helios
 	}
 }
 
-func (s *session) fleetStatusCommand() *cobra.Command {
+// StatusCommand is `helioctl fleet status`.
+func (w World) StatusCommand() *cobra.Command {
 	var o output.Format
 	var watch bool
 	c := &cobra.Command{
-		Use: "status", Short: "Show what each proxy runs and how it is", Args: args(cobra.NoArgs),
+		Use: "status", Short: "Show what each proxy runs and how it is", Args: exit.Args(cobra.NoArgs),
 		Long: `Show what each proxy runs and how it is. With --watch a terminal is drawn anew after each change; elsewhere a line comes for
 each proxy that has changed, or, with -o, all of it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check("json", "yaml", "name"); err != nil {
 				return err
 			}
-			client, err := s.dial()
+			client, err := w.Dial()
 			if err != nil {
 				return err
 			}
 			if watch {
-				return s.watchFleet(c.Context(), client, o)
+				return w.watchFleet(c.Context(), client, o)
 			}
-			ctx, stop := s.bounded(c)
+			ctx, stop := w.Bounded(c)
 			defer stop()
-			return pictures(ctx, client, &heliosv1.GetFleetRequest{}, func(p picture) error { return showFleet(s.Out, p, o, s.Now()) })
+			return pictures(ctx, client, &heliosv1.GetFleetRequest{}, func(p picture) error { return showFleet(w.Out, p, o, w.Now()) })
 		},
 	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on, until Ctrl-C")
@@ -80,27 +85,27 @@ each proxy that has changed, or, with -o, all of it.`,
 }
 
 // watchFleet shows the fleet until ctx ends.
-func (s *session) watchFleet(ctx context.Context, client heliosv1.AdminServiceClient, o output.Format) error {
+func (w World) watchFleet(ctx context.Context, client heliosv1.AdminServiceClient, o output.Format) error {
 	var last picture
 	var lines changedLines
-	draw := o.Word == "" && s.terminal()
+	draw := o.Word == "" && w.terminal()
 	err := pictures(ctx, client, &heliosv1.GetFleetRequest{Watch: true}, func(p picture) error {
 		switch {
 		case draw:
 			var b strings.Builder
 			b.WriteString("\x1b[H\x1b[2J")
-			if err := showFleet(&b, p, o, s.Now()); err != nil {
+			if err := showFleet(&b, p, o, w.Now()); err != nil {
 				return err
 			}
-			_, err := io.WriteString(s.Out, b.String())
+			_, err := io.WriteString(w.Out, b.String())
 			return err
 		case o.Word == "":
-			return lines.show(s.Out, p, s.Now())
+			return lines.show(w.Out, p, w.Now())
 		case p.same(last):
 			return nil
 		}
 		last = p
-		return showFleet(s.Out, p, o, s.Now())
+		return showFleet(w.Out, p, o, w.Now())
 	})
 	if ctx.Err() != nil {
 		return nil // Ctrl-C is how one leaves
@@ -124,8 +129,8 @@ func (p picture) same(q picture) bool {
 }
 
 // terminal says whether somebody looks at the output.
-func (s *session) terminal() bool {
-	f, ok := s.Out.(interface{ Fd() uintptr })
+func (w World) terminal() bool {
+	f, ok := w.Out.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -141,9 +146,9 @@ func showFleet(w io.Writer, p picture, o output.Format, now time.Time) error {
 		for _, n := range p.nodes {
 			nodes = append(nodes, fleetNode(n))
 		}
-		return o.Print(w, output.Object("generation", generationOf(p.generation), "hash", p.hash, "nodes", nodes))
+		return o.Print(w, output.Object("generation", show.GenerationOf(p.generation), "hash", p.hash, "nodes", nodes))
 	}
-	fmt.Fprintf(w, "Current generation %s, hash %s\n\n", generation(p.generation), first(p.hash, "-"))
+	fmt.Fprintf(w, "Current generation %s, hash %s\n\n", show.Generation(p.generation), cmp.Or(p.hash, "-"))
 	if len(p.nodes) == 0 {
 		_, err := fmt.Fprintln(w, "No proxy has come yet: heliosproxy dataplane --control-plane …")
 		return err
@@ -165,7 +170,7 @@ func fleetRow(n *heliosv1.FleetNode, now time.Time) []string {
 		ready = "no"
 	}
 	return []string{
-		n.GetNodeId(), manifest.Word(n.GetState()), generation(n.GetGeneration()), first(manifest.Word(n.GetSource()), "-"), ready, n.GetBuild(),
+		n.GetNodeId(), manifest.Word(n.GetState()), show.Generation(n.GetGeneration()), cmp.Or(manifest.Word(n.GetSource()), "-"), ready, n.GetBuild(),
 		table.Age(now, n.GetSince()), table.Age(now, n.GetLastSeen()), fmt.Sprint(n.GetClients()), fmt.Sprint(n.GetServers()), lastError(n),
 	}
 }

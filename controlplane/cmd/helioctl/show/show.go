@@ -1,4 +1,5 @@
-package command
+// Package show is how helioctl shows what a control plane tells of resources, generations and faults, to people and to programs. It never asks for anything.
+package show
 
 import (
 	"fmt"
@@ -15,32 +16,32 @@ import (
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
-// moment is a time for programs; nil if there is none.
-func moment(t *timestamppb.Timestamp) any {
+// Moment is a time for programs; nil if there is none.
+func Moment(t *timestamppb.Timestamp) any {
 	if t == nil {
 		return nil
 	}
 	return t.AsTime().UTC().Format(time.RFC3339Nano)
 }
 
-// generation is epoch and revision, for people.
-func generation(g *heliosv1.Generation) string {
+// Generation is epoch and revision, for people.
+func Generation(g *heliosv1.Generation) string {
 	if g == nil {
 		return "-"
 	}
 	return fmt.Sprintf("%d/%d", g.GetEpoch(), g.GetRevision())
 }
 
-// generationOf is a generation for programs; nil if there is none.
-func generationOf(g *heliosv1.Generation) any {
+// GenerationOf is a generation for programs; nil if there is none.
+func GenerationOf(g *heliosv1.Generation) any {
 	if g == nil {
 		return nil
 	}
 	return output.Object("epoch", g.GetEpoch(), "revision", g.GetRevision())
 }
 
-// node is a resource as a manifest.
-func node(r *heliosv1.Resource) (*yaml.Node, error) {
+// Node is a resource as a manifest.
+func Node(r *heliosv1.Resource) (*yaml.Node, error) {
 	kind, m, fault := release.Decode(r.GetItem())
 	if fault != nil {
 		return nil, exit.Refused(fmt.Errorf("%s %q: %s: is helioctl older than the control plane?", fault.GetKind(), fault.GetName(), fault.GetReason()))
@@ -48,9 +49,9 @@ func node(r *heliosv1.Resource) (*yaml.Node, error) {
 	return manifest.Node(kind, m, r.GetRevision()), nil
 }
 
-// yamlOf is a resource as YAML.
-func yamlOf(r *heliosv1.Resource) (string, error) {
-	n, err := node(r)
+// YAML is a resource as YAML.
+func YAML(r *heliosv1.Resource) (string, error) {
+	n, err := Node(r)
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +59,8 @@ func yamlOf(r *heliosv1.Resource) (string, error) {
 	return string(text), err
 }
 
-func fieldNamed(d protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+// Field is the field of a message that is called so in a contract or in a manifest; nil if there is none.
+func Field(d protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
 	if fd := d.Fields().ByName(protoreflect.Name(name)); fd != nil {
 		return fd
 	}
