@@ -1,14 +1,17 @@
 package assembly
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/listen"
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -65,6 +68,23 @@ func (p *Proxy) reached() (ok bool, reason string) {
 	})
 	return ok, reason
 }
+
+// Alive returns when every loop has taken a turn, or with ctx's error.
+func (p *Proxy) Alive(ctx context.Context) error {
+	for i, l := range p.group.Loops() {
+		turned := make(chan struct{})
+		l.Post(func() { close(turned) })
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return fmt.Errorf("event loop %d does not turn: %w", i, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Monotonic is the kernel's CLOCK_MONOTONIC.
+func Monotonic() time.Duration { return reactor.Monotonic() }
 
 // Metrics sums up what the loops have counted, each on its own thread.
 func (p *Proxy) Metrics() metrics.Snapshot {

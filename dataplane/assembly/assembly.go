@@ -46,6 +46,9 @@ type Options struct {
 	AdminToken   string
 	// Listen gives listeners another address than their resource, by name.
 	Listen map[string]string
+	// Inherited are descriptors of listening sockets that the process was handed, each with a name. The first configuration in force
+	// uses those that are bound to the address of one of its listeners, or have its name; the others are closed.
+	Inherited map[int]string
 	// Reactor is for tests.
 	Reactor reactor.Options
 	// Files is how many files the process may have open; 0 asks the kernel. For tests.
@@ -78,6 +81,7 @@ type Proxy struct {
 	closed     bool
 	catalogs   *catalogs
 	listeners  *listeners
+	inherited  *inherited
 	inquirers  *inquirers
 	secrets    *secrets
 	passwords  *passwords.Finder
@@ -138,6 +142,7 @@ func New(o Options) (*Proxy, error) {
 	own := snapshot.NewSecret()
 	p.mock.Store(&own)
 	p.hub.MockSecret = func() string { return *p.mock.Load() }
+	p.inherited = inherit(o.Log, o.Inherited)
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge
 	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
@@ -217,7 +222,7 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	swapped := false
 	defer func() { // persisting may panic, and what was in force is all that counts then
 		if !swapped {
-			closeAll(opened)
+			p.inherited.close(opened)
 		}
 	}()
 	if p.control.Load() != nil { // somebody hears the warnings
@@ -236,6 +241,7 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	p.generation++
 	p.secrets.use(loaded)
 	p.current.Store(snap)
+	p.inherited.settle(opened)
 	p.open(snap, opened)
 	p.reconfigure(old, snap)
 	go p.stretch(snap)
@@ -261,9 +267,16 @@ func refusal(stage heliosv1.Stage, faults ...*heliosv1.Fault) *configsync.Refusa
 func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*heliosv1.Fault) {
 	opened := map[string]*reactor.Listener{}
 	var faults []*heliosv1.Fault
+	needed := map[string]string{}
 	for name, l := range snap.Listeners {
-		addr := p.address(l)
-		if d := p.doors[name]; d != nil && d.addr == addr {
+		if addr := p.address(l); p.doors[name] == nil || p.doors[name].addr != addr {
+			needed[name] = addr
+		}
+	}
+	handed := p.inherited.match(needed)
+	for name, addr := range needed {
+		if handed[name] != nil {
+			opened[name] = handed[name]
 			continue
 		}
 		a, err := reactor.ParseAddress(addr)
@@ -280,15 +293,9 @@ func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*
 	if len(faults) == 0 {
 		return opened, nil
 	}
-	closeAll(opened)
+	p.inherited.close(opened)
 	slices.SortFunc(faults, func(a, b *heliosv1.Fault) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return nil, faults
-}
-
-func closeAll(opened map[string]*reactor.Listener) {
-	for _, l := range opened {
-		l.Close()
-	}
 }
 
 // reconfigure tells the pools what is new, sessions whose user or database is gone that they end, and those that listen that it may
@@ -436,6 +443,7 @@ func (p *Proxy) Close() error {
 	}
 	p.secrets.close()
 	p.group.Stop()
+	p.inherited.settle(nil)
 	p.passwords.Close()
 	p.programs.Close()
 	return err

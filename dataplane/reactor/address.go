@@ -67,6 +67,8 @@ func addressOf(sa unix.Sockaddr) Address {
 		return Address{IP: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))}
 	case *unix.SockaddrInet6:
 		return Address{IP: netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))}
+	case *unix.SockaddrUnix:
+		return Address{Path: sa.Name}
 	default:
 		return Address{}
 	}

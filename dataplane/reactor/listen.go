@@ -15,6 +15,7 @@ type Listener struct {
 	spare   int // a descriptor held back, to turn somebody away with when there is no other
 	loop    *Loop
 	addr    Address
+	owns    bool // the file of the socket is removed at the end
 	accepts func(*Endpoint, Address)
 	refused func(error)
 }
@@ -40,9 +41,7 @@ func Listen(a Address) (*Listener, error) {
 		}
 	} else {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit these
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
-		keepAlive(fd)
+		inheritable(fd)
 	}
 	if err := unix.Bind(fd, sa); err != nil {
 		closeDescriptor(fd)
@@ -61,7 +60,14 @@ func Listen(a Address) (*Listener, error) {
 		a = addressOf(got)
 	}
 	spare, _ := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return &Listener{fd: fd, spare: spare, addr: a}, nil
+	return &Listener{fd: fd, spare: spare, addr: a, owns: a.IsUnix()}, nil
+}
+
+// inheritable sets the options of a TCP socket that those inherit which it accepts.
+func inheritable(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+	keepAlive(fd)
 }
 
 // clearSocketFile removes a socket file that no process listens at.
@@ -121,7 +127,7 @@ func (ls *Listener) Close() {
 	if ls.spare >= 0 {
 		closeDescriptor(ls.spare)
 	}
-	if ls.addr.IsUnix() {
+	if ls.owns {
 		_ = os.Remove(ls.addr.Path)
 	}
 	ls.fd = -1

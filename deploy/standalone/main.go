@@ -16,8 +16,9 @@ func main() {
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	p := command.Program{
 		Out: os.Stdout, Err: os.Stderr, Signals: signals,
-		Notify: func(more ...os.Signal) { signal.Notify(signals, more...) },
-		Start:  planes.Standalone, Join: planes.Member, Control: planes.Control, Try: trial.Try,
+		Notify:  func(more ...os.Signal) { signal.Notify(signals, more...) },
+		Systemd: planes.Systemd(),
+		Start:   planes.Standalone, Join: planes.Member, Control: planes.Control, Try: trial.Try,
 	}
 	os.Exit(p.Main(os.Args[1:]))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/systemd"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
 )
 
@@ -29,6 +30,8 @@ type Program struct {
 	Signals  <-chan os.Signal // SIGHUP, SIGTERM and SIGINT
 	// Notify has further signals sent to Signals; nil does not.
 	Notify func(...os.Signal)
+	// Systemd is the service manager; nil is none.
+	Systemd *systemd.Manager
 	// Start starts a data plane that is given resources.
 	Start func(Options) (DataPlane, error)
 	// Join starts one that follows a control plane.
@@ -49,6 +52,7 @@ type Options struct {
 	AdminOptional  bool // if the address is taken, go on without
 	AdminToken     string
 	Listen         map[string]string // addresses that go before those of listeners, by name
+	Inherited      map[int]string    // descriptors of listening sockets that the process was handed, with their names
 	StateDir       string
 	MaxConfigBytes int
 	// What the console's commands of these names do; nil: they are refused.
@@ -94,6 +98,8 @@ type Server interface {
 	// Pause holds all clients and returns when the server connections are closed; Resume lets them go on.
 	Pause(context.Context) error
 	Resume()
+	// Alive returns when the data plane has shown that it works, or with ctx's error.
+	Alive(context.Context) error
 	Close() error
 }
 

@@ -126,6 +126,8 @@ func (p *plane) Leave(ctx context.Context) error { return p.Drain(ctx) }
 func (p *plane) Pause(context.Context) error { p.held <- "paused"; return errors.New("who is busy") }
 func (p *plane) Resume()                     { p.held <- "resumed" }
 
+func (p *plane) Alive(context.Context) error { return nil }
+
 func (p *plane) Close() error { close(p.closed); return nil }
 
 // process is a program under test.

@@ -98,12 +98,16 @@ func (p Program) join(f flags, o Options, m Membership) error {
 	o.Log = log
 	w := newWishes()
 	o.Shutdown = w.end
+	if o.Inherited, err = p.handed(); err != nil {
+		return err
+	}
 	plane, err := p.Join(o, m)
 	if err != nil {
 		return failed{fmt.Errorf("start: %w", err)}
 	}
 	log.Info("heliosproxy started", zap.String("version", version.String()), zap.String("node_id", o.NodeID), zap.Strings("control_plane", m.ControlPlanes),
 		zap.String("state_dir", o.StateDir), zap.Any("listeners", plane.Addresses()), zap.String("admin", o.AdminAddress), openFiles(log))
+	defer p.started(log, plane.Alive)()
 	for {
 		select {
 		case s, ok := <-p.Signals:
@@ -114,9 +118,11 @@ func (p Program) join(f flags, o Options, m Membership) error {
 				log.Info("SIGHUP does nothing here: the control plane sends what changes")
 			default:
 				log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", f.drainTimeout))
+				p.stopping(log, "waiting for transactions")
 				return p.drain(log, plane, f.drainTimeout)
 			}
 		case how := <-w.endings:
+			p.stopping(log, "ending on an administrator's behalf")
 			return p.finish(log, plane, how, f.drainTimeout)
 		}
 	}
@@ -192,10 +198,12 @@ func (p Program) control(l logging, o ControlOptions) error {
 				return failed{fmt.Errorf("start: %w", err)}
 			}
 			starting = false
+			p.ready(log, "serving")
 		case s, ok := <-p.Signals:
 			if ok && s == syscall.SIGHUP {
 				continue
 			}
+			p.stopping(log, "")
 			stop()
 			if starting {
 				if err := <-started; err != nil {

@@ -53,7 +53,11 @@ func (p Program) run(f flags) error {
 		return failed{err}
 	}
 	defer release()
-	if r.plane, err = p.Start(r.options()); err != nil {
+	o := r.options()
+	if o.Inherited, err = p.handed(); err != nil {
+		return err
+	}
+	if r.plane, err = p.Start(o); err != nil {
 		return failed{fmt.Errorf("start: %w", err)}
 	}
 	if err := r.plane.Apply(r.file.Set); err != nil {
@@ -62,7 +66,8 @@ func (p Program) run(f flags) error {
 	if f.ini != "" && r.Notify != nil {
 		r.Notify(syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	}
-	r.ready()
+	r.announce()
+	defer r.started(log, r.plane.Alive)()
 	return r.serve()
 }
 
@@ -99,7 +104,7 @@ func (r *runner) options() Options {
 	return o
 }
 
-func (r *runner) ready() {
+func (r *runner) announce() {
 	r.warnOfTrust()
 	r.log.Info("heliosproxy ready", zap.String("version", version.String()), zap.String("node_id", r.flags.nodeID),
 		zap.Any("listeners", r.plane.Addresses()), zap.String("admin", r.file.Bootstrap.AdminAddress),
@@ -133,6 +138,7 @@ func (r *runner) serve() error {
 		obeys = r.signalAsPgBouncer
 	}
 	end := r.obey(obeys)
+	r.stopping(r.log, "waiting for clients")
 	close(r.over)
 	return end()
 }
@@ -167,6 +173,18 @@ func (r *runner) signal(s os.Signal) (end func() error) {
 
 // again reads the file again. Whatever is wrong, what is in force stays so.
 func (r *runner) again() error {
+	r.reloading(r.log)
+	err := r.reread()
+	if err != nil {
+		r.ready(r.log, "serving; not reloaded: "+err.Error())
+	} else {
+		r.ready(r.log, "serving")
+	}
+	return err
+}
+
+// reread is again without a word to systemd.
+func (r *runner) reread() error {
 	l, err := r.load()
 	if err == nil {
 		logfile, _ := l.files()

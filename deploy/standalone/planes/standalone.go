@@ -75,6 +75,7 @@ func newProxy(o command.Options) (*data.Proxy, error) {
 	return data.New(data.Options{
 		Log: o.Log, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
 		Reload: o.Reload, Shutdown: func(how data.Shutdown) { o.Shutdown(endings()[how]) },
+		Inherited: o.Inherited,
 	})
 }
 

@@ -1,0 +1,81 @@
+package assembly
+
+import (
+	"maps"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+)
+
+// inherited are the listening sockets that the process was handed, until a configuration is in force that says which of them are used.
+type inherited struct {
+	log     *zap.Logger
+	sockets []handed
+}
+
+type handed struct {
+	name string
+	ls   *reactor.Listener
+}
+
+// inherit takes descriptors over, each with the name of the listener that it is for, or any other.
+func inherit(log *zap.Logger, descriptors map[int]string) *inherited {
+	in := &inherited{log: log}
+	for _, fd := range slices.Sorted(maps.Keys(descriptors)) {
+		ls, err := reactor.Inherit(fd)
+		if err != nil {
+			log.Warn("a descriptor that was handed over is closed", zap.String("name", descriptors[fd]), zap.Error(err))
+			continue
+		}
+		in.sockets = append(in.sockets, handed{descriptors[fd], ls})
+	}
+	return in
+}
+
+// match says which listener gets which socket: the one that is bound where it shall listen, or else the one that has its name.
+func (in *inherited) match(addresses map[string]string) map[string]*reactor.Listener {
+	got := map[string]*reactor.Listener{}
+	if len(in.sockets) == 0 {
+		return got
+	}
+	left := slices.Clone(in.sockets)
+	take := func(name string, fits func(handed) bool) {
+		if i := slices.IndexFunc(left, fits); got[name] == nil && i >= 0 {
+			got[name] = left[i].ls
+			left = slices.Delete(left, i, i+1)
+		}
+	}
+	names := slices.Sorted(maps.Keys(addresses))
+	for _, name := range names {
+		if a, err := reactor.ParseAddress(addresses[name]); err == nil {
+			take(name, func(h handed) bool { return h.ls.Serves(a) })
+		}
+	}
+	for _, name := range names {
+		take(name, func(h handed) bool { return h.name == name })
+	}
+	return got
+}
+
+// close closes listeners that were opened and are not used, but for those that were handed over: another configuration may use them.
+func (in *inherited) close(opened map[string]*reactor.Listener) {
+	for _, l := range opened {
+		if !slices.ContainsFunc(in.sockets, func(h handed) bool { return h.ls == l }) {
+			l.Close()
+		}
+	}
+}
+
+// settle closes the sockets that nobody uses: a configuration is in force, and these are its listeners.
+func (in *inherited) settle(used map[string]*reactor.Listener) {
+	for _, h := range in.sockets {
+		if !slices.Contains(slices.Collect(maps.Values(used)), h.ls) {
+			in.log.Warn("a socket that was handed over is closed: no listener has its address or its name",
+				zap.String("name", h.name), zap.Stringer("address", h.ls.Address()))
+			h.ls.Close()
+		}
+	}
+	in.sockets = nil
+}

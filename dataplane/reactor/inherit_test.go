@@ -1,0 +1,126 @@
+package reactor
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// handed is a descriptor of a listener as somebody else makes it: it waits, and children get it.
+func handed(t *testing.T, network, address string) int {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if l, ok := ln.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(false)
+	}
+	f, err := ln.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fd, err := unix.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// TestInherit: a listener of a descriptor takes clients in where that is bound, and leaves a socket's file alone.
+func TestInherit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for _, at := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"tcp", "[::1]:0"}, {"unix", path}} {
+		fd := handed(t, at.network, at.address)
+		ls, err := Inherit(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("%s: children inherit it", at.address)
+		}
+		l := still(t, Options{})
+		came := 0
+		if err := ls.Accept(l, func(e *Endpoint, _ Address) { came++; e.Close() }, func(err error) { t.Error(err) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, errno := sysAccept(fd); errno != unix.EAGAIN {
+			t.Errorf("%s: accept does not return at once: %v", at.address, errno)
+		}
+		c, err := net.Dial(at.network, strings.TrimPrefix(ls.Address().String(), "unix:"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			l.Step()
+		}
+		c.Close()
+		if came != 1 {
+			t.Errorf("%s: %d clients came", at.address, came)
+		}
+		ls.Close()
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file: %v", err)
+	}
+}
+
+// TestInheritRefuses: what is no listener is refused and closed.
+func TestInheritRefuses(t *testing.T) {
+	file, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, _ := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	datagrams, _ := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	for fd, want := range map[int]string{file: "non-socket", open: "not a socket that listens", datagrams: "not a socket that listens", 1 << 20: "bad file"} {
+		if _, err := Inherit(fd); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			t.Errorf("%s: descriptor %d is still open", want, fd)
+		}
+	}
+}
+
+// TestServes: which listener is one for which address.
+func TestServes(t *testing.T) {
+	for _, tt := range []struct {
+		bound, wanted string
+		want          bool
+	}{
+		{"127.0.0.1:0", "127.0.0.1", true},
+		{"127.0.0.1:0", "::ffff:127.0.0.1", true},
+		{"127.0.0.1:0", "127.0.0.2", false},
+		{"0.0.0.0:0", "0.0.0.0", true},
+		{"0.0.0.0:0", "127.0.0.1", false}, // it is open to more than was asked for
+		{"0.0.0.0:0", "::", false},
+		{"[::]:0", "0.0.0.0", true},
+		{"[::]:0", "::1", false},
+		{"[::1]:0", "::1", true},
+	} {
+		network := "tcp"
+		if strings.HasPrefix(tt.bound, "0.") {
+			network = "tcp4" // Go takes 0.0.0.0 for all of both families
+		}
+		ls, err := Inherit(handed(t, network, tt.bound))
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := ls.Address().IP.Port()
+		if got := ls.Serves(Address{IP: netip.AddrPortFrom(netip.MustParseAddr(tt.wanted), port)}); got != tt.want {
+			t.Errorf("%s for %s: %v", ls.Address(), tt.wanted, got)
+		}
+		if ls.Serves(Address{IP: netip.AddrPortFrom(netip.MustParseAddr(tt.wanted), port+1)}) || ls.Serves(Address{Path: "/s"}) {
+			t.Errorf("%s serves another port or a path", ls.Address())
+		}
+		ls.Close()
+	}
+}
