@@ -1,0 +1,143 @@
+// Package handover lets a new process take the place of an old one without a client noticing: its listening sockets, the sessions of its clients, and the places of its server connections, one by one. It moves descriptors and messages; it never looks into a session.
+//
+// The old process listens at a unix socket. The new one says hello and is given the listening sockets; with its configuration in force
+// it says that it is ready. From then on it takes clients in, and the old one gives it each session that is at rest, until none is left
+// or its time is over. Server connections are not given: for each that the new process wants to open it asks for a place, and the old
+// one counts it as one of its own, so that together they never have more than one had.
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// Listen opens the socket at which a process can be succeeded, in place of the one that another process listens at if that is being
+// succeeded itself. Who may open the file may take everything over: it has mode 0600.
+func Listen(path string, succeeds bool) (*net.UnixListener, error) {
+	if !succeeds && answers(path) {
+		return nil, fmt.Errorf("another process answers at %s: take its place, or give this one a state directory of its own", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("take-over socket: %w", err)
+	}
+	before := syscall.Umask(0o177) // the mode has to be right from the first moment on
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	syscall.Umask(before)
+	if err != nil {
+		return nil, fmt.Errorf("take-over socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false) // by then the file may be a successor's
+	return l, nil
+}
+
+func answers(path string) bool {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+// House is the proxy whose place is taken. Its methods are called by one goroutine and do not wait.
+type House interface {
+	// Estate is what a successor gets first, with the descriptors of its sockets. What two processes cannot have at once is let go of.
+	Estate() (*heliosv1.Estate, []int)
+	// Give begins to hand over: it is called once for a successor that is ready.
+	Give(to *Successor)
+	// Place calls granted, from any goroutine, when there is a place for one server connection more in a pool. Return gives one back.
+	Place(pool *heliosv1.PoolName, granted func())
+	Return(pool *heliosv1.PoolName)
+	// Cancel cancels what the session does that has the key.
+	Cancel(pid uint32, secret []byte)
+	// Taken hears that a session has arrived.
+	Taken(id uint64)
+	// Stay is called when a process that has had the estate has gone away: what it has not taken stays, and its places are free. why is
+	// nil where it was never ready.
+	Stay(why error)
+}
+
+// Successor is the process that takes the place of this one.
+type Successor struct{ l *link }
+
+// helloTime is how long a process may take to say hello: others wait meanwhile.
+const helloTime = 5 * time.Second
+
+// Serve lets one process after another try to be the successor, until the context ends.
+func Serve(ctx context.Context, at *net.UnixListener, h House) {
+	context.AfterFunc(ctx, func() { _ = at.Close() })
+	for {
+		c, err := at.AcceptUnix()
+		if err != nil {
+			return
+		}
+		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+		l := newLink(c)
+		_ = c.SetReadDeadline(time.Now().Add(helloTime))
+		met, begun, err := succeed(l, h)
+		stop()
+		l.close()
+		if !begun {
+			err = nil
+		}
+		if met && ctx.Err() == nil {
+			h.Stay(err)
+		}
+	}
+}
+
+// succeed talks with one process until it goes away. met says that it had the estate, begun that it was ready.
+func succeed(l *link, h House) (met, begun bool, err error) {
+	s := &Successor{l}
+	for {
+		var m heliosv1.FromSuccessor
+		if err := l.read(&m); err != nil {
+			return met, begun, err
+		}
+		switch m := m.GetMessage().(type) {
+		case *heliosv1.FromSuccessor_Hello:
+			_ = s.l.c.SetReadDeadline(time.Time{})
+			e, fds := h.Estate()
+			met = e.GetRefusal() == ""
+			if err := s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Estate{Estate: e}}, fds...); err != nil {
+				return met, begun, err
+			}
+		case *heliosv1.FromSuccessor_Ready:
+			if begun {
+				return met, begun, errors.New("the new process says twice that it is ready")
+			}
+			begun = true
+			h.Give(s)
+		case *heliosv1.FromSuccessor_Taken:
+			h.Taken(m.Taken)
+		case *heliosv1.FromSuccessor_PlaceWanted:
+			h.Place(m.PlaceWanted.GetPool(), func() {
+				_ = s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_PlaceGranted{PlaceGranted: m.PlaceWanted.GetId()}})
+			})
+		case *heliosv1.FromSuccessor_PlaceReturned:
+			h.Return(m.PlaceReturned)
+		case *heliosv1.FromSuccessor_Cancel:
+			h.Cancel(m.Cancel.GetPid(), m.Cancel.GetSecret())
+		}
+	}
+}
+
+func (s *Successor) send(m *heliosv1.FromPredecessor, fds ...int) error { return s.l.write(m, fds...) }
+
+// Session hands a session over, with the descriptor of its client, which stays open here.
+func (s *Successor) Session(c *heliosv1.CarriedSession, fd int) error {
+	return s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Session{Session: c}}, fd)
+}
+
+// Done says that nothing is left here.
+func (s *Successor) Done() error {
+	return s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Done{Done: true}})
+}
