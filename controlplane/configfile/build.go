@@ -196,6 +196,9 @@ func (r *reader) buildBootstrap() {
 		AdminToken:   Secret(s.text("proxy.admin_token")),
 		Loops:        int(s.int("proxy.loops")),
 		DrainTimeout: seconds(s.int("proxy.drain_timeout_secs")),
+		DrainRate:    int(s.int("proxy.drain_rate")),
+
+		TakeoverWindow: seconds(s.int("proxy.takeover_window_secs")),
 	}
 }
 

@@ -23,6 +23,9 @@ type Bootstrap struct {
 	AdminToken    Secret // empty: none
 	Loops         int    // event loops; 0 lets the proxy choose
 	DrainTimeout  time.Duration
+	DrainRate     int // sessions a second; 0 is all at once
+	// TakeoverWindow is how long sessions may stay that a successor cannot take.
+	TakeoverWindow time.Duration
 }
 
 // Secret is text that is never shown.

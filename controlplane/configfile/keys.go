@@ -80,6 +80,14 @@ func proxyKeys() []key {
 			doc: "Seconds that sessions have, after SIGTERM, to reach the end of their transaction. `--drain-timeout` goes before it.",
 		},
 		{
+			name: "proxy.drain_rate", kind: integer, max: 1e6, def: int64(0),
+			doc: "How many sessions are ended a second, after SIGTERM or at the end of `proxy.takeover_window_secs`, each when no transaction is open, so that not all of them connect elsewhere at once. 0 is all at once. `--drain-rate` goes before it.",
+		},
+		{
+			name: "proxy.takeover_window_secs", kind: integer, max: year, def: int64(60),
+			doc: "Seconds that clients may stay here after another process has taken this one's place, who cannot go on there: [restart](restart.md). `--takeover-window` goes before it.",
+		},
+		{
 			name: "proxy.loops", kind: integer, max: 1024, def: int64(0),
 			doc: "Event loops, each a thread. 0 lets the proxy choose. `--loops` goes before it. Read at start only.",
 		},

@@ -47,7 +47,7 @@ func (p *Proxy) reached() (ok bool, reason string) {
 	switch {
 	case snap == nil:
 		return false, "no configuration is in force yet"
-	case p.draining.Load():
+	case p.fate() == serve.Ends:
 		return false, "the proxy is shutting down"
 	}
 	conns := 0

@@ -19,6 +19,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly/desk"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/configsync"
+	"github.com/heliosproxy/heliosproxy/dataplane/handover"
 	"github.com/heliosproxy/heliosproxy/dataplane/judge"
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
@@ -44,6 +45,8 @@ type Options struct {
 	// AdminAddress is where the local HTTP server listens; empty is nowhere.
 	AdminAddress string
 	AdminToken   string
+	// AdminOptional goes on without it if the address is taken.
+	AdminOptional bool
 	// Listen gives listeners another address than their resource, by name.
 	Listen map[string]string
 	// Inherited are descriptors of listening sockets that the process was handed, each with a name. The first configuration in force
@@ -59,19 +62,41 @@ type Options struct {
 	// commands of these names do. nil: they are refused.
 	Reload   func(context.Context) error
 	Shutdown func(Shutdown)
+	// TakeoverWindow is how long sessions may stay here that a process which takes this one's place cannot take, and DrainRate how many
+	// are ended a second, where they are to end: 0 is all at once. They are asked when that begins; nil is 0.
+	TakeoverWindow func() time.Duration
+	DrainRate      func() float64
+	// StateDir is where another process finds the socket by which it can take this one's place; empty: none can. Takeover lets this one
+	// take the place of the process that has the socket there.
+	StateDir string
+	Takeover bool
+}
+
+func (o *Options) takeoverWindow() time.Duration {
+	if o.TakeoverWindow == nil {
+		return 0
+	}
+	return o.TakeoverWindow()
+}
+
+func (o *Options) drainRate() float64 {
+	if o.DrainRate == nil {
+		return 0
+	}
+	return o.DrainRate()
 }
 
 // Proxy is a running data plane.
 type Proxy struct {
-	o        Options
-	group    *reactor.Group
-	hub      *serve.Hub
-	current  atomic.Pointer[snapshot.Snapshot]
-	draining atomic.Bool
-	done     chan struct{}          // closed when the proxy is
-	mock     atomic.Pointer[string] // the salts of users who are not there
-	admin    *localadmin.Server
-	desk     *desk.Desk
+	o       Options
+	group   *reactor.Group
+	hub     *serve.Hub
+	current atomic.Pointer[snapshot.Snapshot]
+	ends    atomic.Uint32          // a serve.Fate
+	done    chan struct{}          // closed when the proxy is
+	mock    atomic.Pointer[string] // the salts of users who are not there
+	admin   *localadmin.Server
+	desk    *desk.Desk
 
 	mu         sync.Mutex // of Apply, Drain and Close
 	generation uint64
@@ -86,6 +111,8 @@ type Proxy struct {
 	secrets    *secrets
 	passwords  *passwords.Finder
 	programs   *judge.Programs
+	succession *succession
+	before     *handover.Predecessor // that waits until clients are taken in here
 
 	started       time.Time
 	persistFailed atomic.Bool
@@ -113,6 +140,10 @@ func New(o Options) (*Proxy, error) {
 	if o.Files == 0 {
 		o.Files = reactor.OpenFiles()
 	}
+	before, err := meet(o)
+	if err != nil {
+		return nil, err
+	}
 	g, err := reactor.NewGroup(o.Loops, o.Reactor)
 	if err != nil {
 		return nil, fmt.Errorf("start event loops: %w", err)
@@ -133,7 +164,7 @@ func New(o Options) (*Proxy, error) {
 		Ring:       keyring.New(maxKnown),
 		Users:      users.NewBook(maxKnown),
 		Current:    p.current.Load,
-		Draining:   p.draining.Load,
+		Fate:       p.fate,
 		OSUser:     osUser,
 		Interfaces: interfaces,
 		HostName:   hostName,
@@ -142,6 +173,9 @@ func New(o Options) (*Proxy, error) {
 	own := snapshot.NewSecret()
 	p.mock.Store(&own)
 	p.hub.MockSecret = func() string { return *p.mock.Load() }
+	if before != nil {
+		o.Inherited = before.Sockets
+	}
 	p.inherited = inherit(o.Log, o.Inherited)
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge
@@ -160,13 +194,27 @@ func New(o Options) (*Proxy, error) {
 	p.desk = desk.New(desk.Options{
 		Log: o.Log, Group: g, Hub: p.hub, Started: p.started, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
 	})
+	p.succession = newSuccession(p)
+	p.hub.Successor = p.succession
+	p.succession = newSuccession(p)
+	p.hub.Successor, p.hub.CancelElsewhere = p.succession, func(uint32, []byte) {}
 	p.hub.Desk = p.desk
+	if p.before = before; before != nil {
+		p.inheritFrom(before)
+	}
 	g.Start()
+	if o.StateDir != "" {
+		if err := p.succession.offer(o.StateDir, o.Takeover); err != nil {
+			o.Log.Warn("no process can take this one's place", zap.Error(err))
+		}
+	}
 	go p.desk.KeepStats(p.done)
 	if o.AdminAddress != "" {
-		if p.admin, err = p.startAdmin(); err != nil {
+		if p.admin, err = p.startAdmin(); err != nil && !o.AdminOptional {
 			g.Stop()
 			return nil, err
+		} else if err != nil {
+			o.Log.Warn("health and metrics are not served: give another admin address", zap.Error(err))
 		}
 	}
 	return p, nil
@@ -186,13 +234,14 @@ func (p *Proxy) Apply(set *resource.Set, persist func() error) (warnings []strin
 	defer p.mu.Unlock()
 	if warnings, err = p.apply(set, persist); err == nil {
 		p.applied, p.overrides = set, nil
+		p.succeed()
 	}
 	return warnings, err
 }
 
 // apply is Apply. The proxy is locked.
 func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []string, err error) {
-	if p.closed || p.draining.Load() {
+	if p.closed || p.fate() != serve.Stays {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, &heliosv1.Fault{Reason: "the proxy is shutting down"})
 	}
 	snap, err := snapshot.Compile(set, p.generation+1)
@@ -375,56 +424,6 @@ func (p *Proxy) Addresses() map[string]string {
 	return as
 }
 
-// Drain stops listening and lets each session end with its transaction. It returns when all have ended,
-// or with ctx's error.
-func (p *Proxy) Drain(ctx context.Context) error {
-	p.draining.Store(true)
-	p.shut()
-	for _, l := range p.group.Loops() {
-		l.Post(func() {
-			l.Local.(*serve.Local).Each(func(c *serve.Conn) { c.Wake() })
-		})
-	}
-	return p.empty(ctx, "in a transaction")
-}
-
-// Leave stops listening and returns when all clients have left by themselves, or with ctx's error.
-func (p *Proxy) Leave(ctx context.Context) error {
-	p.shut()
-	return p.empty(ctx, "there")
-}
-
-// shut stops listening.
-func (p *Proxy) shut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	first := p.group.Loops()[0]
-	for name, d := range p.doors {
-		first.PostWait(d.ls.Close)
-		delete(p.doors, name)
-	}
-}
-
-// empty waits until no session is left.
-func (p *Proxy) empty(ctx context.Context, what string) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		n := 0
-		for _, l := range p.group.Loops() {
-			n += l.Load()
-		}
-		if n == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d sessions are still %s: %w", n, what, ctx.Err())
-		case <-tick.C:
-		}
-	}
-}
-
 // Close ends everything at once.
 func (p *Proxy) Close() error {
 	if c := p.control.Load(); c != nil {
@@ -437,6 +436,7 @@ func (p *Proxy) Close() error {
 	}
 	p.closed = true
 	close(p.done)
+	p.succession.end()
 	var err error
 	if p.admin != nil {
 		err = p.admin.Close() // it asks the loops

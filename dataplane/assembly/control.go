@@ -40,6 +40,7 @@ type ControlPlane struct {
 
 // control is what follows a control plane.
 type control struct {
+	follows ControlPlane
 	sync    *configsync.Client
 	files   *lkg.Dir
 	conns   []*grpc.ClientConn
@@ -50,7 +51,7 @@ type control struct {
 // Follow makes the proxy run what a control plane sends. It starts with the last known good configuration where
 // there is one, and does not wait for the control plane.
 func (p *Proxy) Follow(o ControlPlane) error {
-	c := &control{}
+	c := &control{follows: o}
 	var err error
 	if o.StateDir != "" {
 		if c.files, err = p.openFiles(o.StateDir, o.Group); err != nil {

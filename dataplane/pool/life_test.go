@@ -88,7 +88,7 @@ func TestMin(t *testing.T) {
 // TestReserve gives more connections to who has waited for long, and closes them when nobody waits.
 func TestReserve(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
-	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Reserve: 1, ReserveAfter: 20 * time.Millisecond, Acquire: 60 * time.Millisecond})
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Reserve: 1, ReserveAfter: 20 * time.Millisecond, Acquire: time.Second})
 	var held []*backend.Conn
 	<-begin(t, ls[0], func(task *reactor.Task) {
 		for i := range 2 {

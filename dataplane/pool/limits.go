@@ -3,6 +3,7 @@ package pool
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 )
@@ -40,6 +41,7 @@ type books struct {
 	debts   []*debt
 	passed  bool // a limit may be, as it was lowered
 	alarm   alarm
+	ration  atomic.Pointer[Ration]
 }
 
 // debt is a place that a pool is to give up.

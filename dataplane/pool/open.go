@@ -67,11 +67,7 @@ func (p *Pool) openOne(here *reactor.Loop) bool {
 			l = first.loop
 		}
 		p.mu.Unlock()
-		if l == here {
-			backend.Open(l, p.target.Load(), p)
-		} else {
-			l.Post(func() { backend.Open(l, p.target.Load(), p) })
-		}
+		p.permitted(here, l, func() { backend.Open(l, p.target.Load(), p) })
 		return true
 	}
 	if !refused {
@@ -151,6 +147,9 @@ func (p *Pool) curable(err error) bool {
 func (p *Pool) uncount(here *reactor.Loop) {
 	p.total.Add(-1)
 	p.books.give(p, here.Now())
+	if by := p.books.ration.Load(); by != nil {
+		(*by).Return(p.Key)
+	}
 }
 
 // Failed is called by a connection that could not be opened. With no connection left that could serve

@@ -11,9 +11,14 @@ import (
 // asking, and a connection that is free, or becomes so, is closed to make room. The errors are those of Acquire; that
 // this connection could not be opened is told to t alone.
 func (p *Pool) Own(t *reactor.Task, w *Waiter, startup []pgwire.Parameter) (*backend.Conn, error) {
-	l := t.Loop()
 	w = w.renew(t, p)
 	w.startup = startup
+	return p.alone(t, w)
+}
+
+// alone waits for what is for w alone, in the order of asking.
+func (p *Pool) alone(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
+	l := t.Loop()
 	p.mu.Lock()
 	p.own = append(p.own, w)
 	w.queued = true
@@ -43,14 +48,13 @@ func (p *Pool) grant(w *Waiter) {
 
 // dial opens the connection for which w was granted a place.
 func (p *Pool) dial(w *Waiter, here *reactor.Loop) {
+	if w.elsewhere {
+		w.loop.Post(w.placed)
+		return
+	}
 	t := *p.target.Load()
 	t.Startup = w.startup
-	open := func() { backend.Open(w.loop, &t, &single{p, w}) }
-	if w.loop == here {
-		open()
-	} else {
-		w.loop.Post(open)
-	}
+	p.permitted(here, w.loop, func() { backend.Open(w.loop, &t, &single{p, w}) })
 }
 
 // clear closes a connection that is free on loop l, where its place is wanted.

@@ -27,7 +27,9 @@ type Waiter struct {
 	conn       *backend.Conn
 	err        error
 
-	startup []pgwire.Parameter // of a connection of its own; nil: any will do
+	startup   []pgwire.Parameter // of a connection of its own; nil: any will do
+	elsewhere bool               // another process opens it
+	has       bool               // the place for that
 }
 
 // Acquire lends a connection to t, in the order of asking. It parks, so the caller has kept the bytes
@@ -74,9 +76,9 @@ func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 		t.SetDeadline(end)
 	}
 	defer t.SetDeadline(0)
-	for w.conn == nil && w.err == nil {
+	for !w.served() {
 		err := t.Park()
-		if w.conn != nil || w.err != nil {
+		if w.served() {
 			break
 		}
 		if err == nil && w.Alive != nil {
@@ -105,6 +107,9 @@ func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 	}
 	return w.conn, nil
 }
+
+// served says whether the wait has come to an end by itself.
+func (w *Waiter) served() bool { return w.conn != nil || w.err != nil || w.has }
 
 // place is the place of w among all who wait, from 1 on, and how many they are; 0 if it does not wait any more.
 func (p *Pool) place(w *Waiter) (place, waiting int) {

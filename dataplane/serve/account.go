@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -65,69 +64,8 @@ func (c *Conn) countBytes() {
 	c.in, c.out = c.ep.In, c.ep.Out
 }
 
-// stopwatch is what the time of the statement under way goes to, in nanoseconds.
-type stopwatch struct {
-	began          int64 // in the time of the loop; 0: none is under way
-	queue, connect int64
-	client         int64
-}
-
 // begins starts the time of a statement, and of the transaction that it begins.
 func (c *Conn) begins() {
-	now := c.Loop().Now()
-	c.watch, c.last = stopwatch{began: now}, now
-	if c.session.Status == pgwire.Idle && c.xact == 0 {
-		c.xact = now
-	}
-}
-
-// ended counts the statement whose answer is complete.
-func (c *Conn) ended() {
-	w := &c.watch
-	if w.began == 0 {
-		return
-	}
-	h := &c.account.Phases
-	h[meter.Queue].Add(w.queue)
-	h[meter.Server].Add(c.Loop().Now() - w.began - w.queue - w.connect - w.client)
-	if w.connect > 0 {
-		h[meter.Connect].Add(w.connect)
-	}
-	if w.client > 0 {
-		h[meter.Client].Add(w.client)
-	}
-	w.began = 0
-}
-
-// refused counts the waits of a statement that no server has seen.
-func (c *Conn) refused() {
-	h, w := &c.account.Phases, &c.watch
-	if w.queue > 0 {
-		h[meter.Queue].Add(w.queue)
-	}
-	if w.connect > 0 {
-		h[meter.Connect].Add(w.connect)
-	}
-	w.began, c.xact = 0, 0
-}
-
-// committed counts the transaction that has ended, in whatever way.
-func (c *Conn) committed() {
-	if c.xact != 0 {
-		c.account.Transactions++
-		c.account.TransactionTime += c.Loop().Now() - c.xact
-		c.xact = 0
-	}
-}
-
-// waited divides a wait for a server connection, which began at since and has brought s: where s was opened meanwhile it is that which
-// was waited for.
-func (c *Conn) waited(since int64, s *backend.Conn) {
-	now := c.Loop().Now()
-	if s == nil || s.Born <= since {
-		c.watch.queue += now - since
-		return
-	}
-	c.watch.queue += s.Born - since
-	c.watch.connect += now - s.Born
+	c.last = c.Loop().Now()
+	c.watch.Begin(c.last, c.session.Status == pgwire.Idle)
 }

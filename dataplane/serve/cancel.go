@@ -10,6 +10,7 @@ import (
 func (c *Conn) carryCancel(t *reactor.Task, pid uint32, secret []byte) error {
 	of, ok := c.hub.Keys.Find(pid, secret)
 	if !ok {
+		c.hub.CancelElsewhere(pid, secret)
 		return errGone
 	}
 	c.local.Meter.Cancels++
@@ -28,6 +29,13 @@ func (c *Conn) carryCancel(t *reactor.Task, pid uint32, secret []byte) error {
 		}
 	}
 	return errGone
+}
+
+// Cancel cancels what the session does that has a key, of a client that has shown it to another process. Any thread may call it.
+func (h *Hub) Cancel(pid uint32, secret []byte) {
+	if of, ok := h.Keys.Find(pid, secret); ok {
+		of.Loop().Post(func() { of.cancel(func() {}) })
+	}
 }
 
 // cancel cancels what the session does, and nobody else's: a statement that waits is taken out of the

@@ -30,6 +30,7 @@ const (
 	greeting  phase = iota // nobody knows yet who it is
 	proving                // has to prove it
 	serving                // logged in
+	given                  // to the process that takes this one's place, which has not said yet that it has it
 	lingering              // was told why it ends, and gets time to read that
 	over
 )
@@ -43,6 +44,7 @@ type Conn struct {
 	peer  reactor.Address
 	door  *Door
 	phase phase
+	fate  Fate
 	place admission.Place
 	pos   int // in local.conns
 	id    uint64
@@ -63,8 +65,7 @@ type Conn struct {
 	at      string // the Database resource that it was admitted to
 	account *meter.Account
 	in, out uint64 // bytes that are counted
-	watch   stopwatch
-	xact    int64  // when the transaction began
+	watch   meter.Watch
 	lost    string // the payload of a notification that some may be lost
 	key     cancelkeys.Key
 
@@ -83,10 +84,18 @@ type Conn struct {
 
 // Accept begins the walk of a connection, on the thread of its loop.
 func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
+	c := enter(h, ep, peer, door)
+	c.login = &login{}
+	c.login.startup.Offers = door.TLS != nil && !peer.IsUnix()
+	c.SetDeadline(ep.Loop().Now() + int64(h.loginTimeout()))
+	c.turnAway()
+}
+
+// enter makes a connection one of its loop's.
+func enter(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) *Conn {
 	l := ep.Loop()
 	lo := l.Local.(*Local)
-	c := &Conn{local: lo, hub: h, ep: ep, peer: peer, door: door, login: &login{}, id: h.Statements.Serial(), since: l.Now()}
-	c.login.startup.Offers = door.TLS != nil && !peer.IsUnix()
+	c := &Conn{local: lo, hub: h, ep: ep, peer: peer, door: door, id: h.Statements.Serial(), since: l.Now()}
 	c.Init(l, c)
 	c.pos = len(lo.conns)
 	lo.conns = append(lo.conns, c)
@@ -95,13 +104,12 @@ func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
 	if s := h.Current(); s != nil && !peer.IsUnix() {
 		ep.SetUserTimeout(s.Admission.ClientTimeout)
 	}
-	c.SetDeadline(l.Now() + int64(h.loginTimeout()))
-	c.turnAway()
+	return c
 }
 
 // Serve walks on from where the connection is. It returns when there is nothing to do.
 func (c *Conn) Serve(t *reactor.Task) {
-	if c.phase == over {
+	if c.phase == over || c.phase == given {
 		return
 	}
 	if c.phase == lingering {
@@ -133,8 +141,10 @@ func (c *Conn) walk(t *reactor.Task) error {
 			return err
 		}
 		if c.lease == nil {
-			if c.hub.Draining() {
-				return pgerr.New(pgerr.ShuttingDown)
+			if c.fate != Stays {
+				if gone, err := c.part(); gone || err != nil {
+					return err
+				}
 			}
 			if err := c.renew(); err != nil {
 				return err
@@ -154,7 +164,7 @@ func (c *Conn) walk(t *reactor.Task) error {
 			continue
 		}
 		if c.session.Quiet() && c.session.Status == pgwire.Idle {
-			if c.hub.Draining() {
+			if c.fate == Ends {
 				return pgerr.New(pgerr.ShuttingDown)
 			}
 			if err := c.keep(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -44,7 +45,10 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	if full := c.hub.Clients.Admit(&c.place, r.Counts, c.name, c.snap.Bounds(c.asked, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
-	asked(start, r, c.peer)
+	start.Ignore(r.Ignore)
+	if r.AddHost {
+		start.AddHost(c.peer.IP)
+	}
 	c.pool = c.hub.Pools.Get(r.Alias, r.Target, r.Profile)
 	c.open()
 	c.SetDeadline(0)
@@ -52,11 +56,8 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	if start.Replication {
 		return c.welcomeReplication(t, verdict, r)
 	}
-	c.session = session.New(&c.local.shared, c, &c.snap.Limits, r.Policy, settings.Of(start.Settings...))
-	c.session.ID, c.session.Account = c.id, c.account
-	c.session.Keeps, c.session.Pool, c.session.Ear.Owner = r.Keeps, c.pool.Name, c
-	c.rule(r)
-
+	c.begin(r, settings.Of(start.Settings...))
+	c.session.Keeps = r.Keeps
 	params, known := c.pool.Learnt.Reported(c.session.Startup)
 	if !known || r.Keeps {
 		var err error
@@ -70,6 +71,14 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	}
 	c.more = c.session.Preload(c.login.startup.Rest())
 	return c.greetWith(verdict, params, pid)
+}
+
+// begin makes the session of a client who has asked for these settings.
+func (c *Conn) begin(r snapshot.Route, startup settings.Set) {
+	c.session = session.New(&c.local.shared, c, &c.snap.Limits, r.Policy, startup)
+	c.session.ID, c.session.Account = c.id, c.account
+	c.session.Pool, c.session.Ear.Owner = c.pool.Name, c
+	c.rule(r)
 }
 
 // greetWith tells a client that it is logged in: what the server reports, a key to cancel by, and that it may begin. pid
@@ -92,7 +101,7 @@ func (c *Conn) greetWith(verdict []byte, params []settings.Pair, pid uint32) err
 	if err := c.ep.Send(out); err != nil {
 		return errors.Join(errGone, err)
 	}
-	c.phase = serving
+	c.phase, c.fate = serving, c.hub.Fate()
 	c.login = nil
 	c.local.Meter.Logins++
 	return nil
@@ -141,7 +150,11 @@ func (c *Conn) await(t *reactor.Task, acquire func() (*backend.Conn, error)) (*b
 	c.waiting, c.canceled = true, false
 	s, err := c.acquireUnheld(t, acquire)
 	c.waiting = false
-	c.waited(since, s)
+	dialled := int64(0)
+	if s != nil {
+		dialled = s.Born
+	}
+	c.watch.Waited(since, l.Now(), dialled)
 	return s, err
 }
 

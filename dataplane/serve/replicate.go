@@ -66,7 +66,7 @@ func (c *Conn) replicate(t *reactor.Task) error {
 		if (!c.lease.EP.Readable() || !c.ep.Drained()) && (!c.ep.Readable() || !c.lease.EP.Drained()) {
 			return c.ep.Fault()
 		}
-		if err := relay.Run(t, c.ep, c.lease, c.stream, nil, &c.watch.client); err != nil {
+		if err := relay.Run(t, c.ep, c.lease, c.stream, nil, &c.watch.Client); err != nil {
 			return err
 		}
 	}
@@ -74,7 +74,7 @@ func (c *Conn) replicate(t *reactor.Task) error {
 
 // leaving returns why a client of replication has to go, if it has.
 func (c *Conn) leaving() error {
-	if c.hub.Draining() {
+	if c.fate == Ends {
 		return pgerr.New(pgerr.ShuttingDown)
 	}
 	snap := c.hub.Current()

@@ -53,8 +53,11 @@ type Hub struct {
 	BeginInquiry func(q *snapshot.Inquiry, name string, answer func(lookup.Row, error))
 	// Current returns the configuration in force; nil before there is one.
 	Current func() *snapshot.Snapshot
-	// Draining says that the proxy is about to stop: sessions end at the end of their transaction.
-	Draining func() bool
+	// Fate is what becomes of sessions that begin now, and Successor the process that they are given to.
+	Fate      func() Fate
+	Successor Successor
+	// CancelElsewhere hears of a key that no session here has.
+	CancelElsewhere func(pid uint32, secret []byte)
 	// Catalog returns what is known of the catalogue of a target's database, where the functions of safe leave nothing
 	// behind. It is nil where nobody reads catalogues.
 	Catalog func(t *backend.Target, safe []string) catalog.Judge

@@ -49,7 +49,7 @@ func (c *Conn) statement(t *reactor.Task) error {
 		if refusal.say == nil {
 			return nil
 		}
-		c.refused()
+		c.watch.Refused(c.account)
 		var answer []byte
 		p, answer = c.session.Refuse(refusal.rest, refusal.say)
 		c.local.Meter.Refused++
@@ -117,14 +117,14 @@ func (c *Conn) relay(t *reactor.Task, p []byte) error {
 			p = c.session.Take()
 		}
 	}
-	if err := relay.Run(t, c.ep, c.lease, c.machine(), p, &c.watch.client); err != nil {
+	if err := relay.Run(t, c.ep, c.lease, c.machine(), p, &c.watch.Client); err != nil {
 		return err
 	}
 	c.clock.does(busy)
 	if err := c.clock.through(t); err != nil {
 		return err
 	}
-	c.ended()
+	c.watch.Answered(t.Loop().Now(), c.account)
 	if err := c.session.Ending(); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (c *Conn) settle(t *reactor.Task) error {
 	if m.Status != pgwire.Idle {
 		return nil
 	}
-	c.committed()
+	c.watch.Committed(t.Loop().Now(), c.account)
 	if m.Keeps {
 		m.EndOfTransaction()
 		return nil

@@ -55,7 +55,7 @@ func newStage(t testing.TB, edit ...func(*resource.Set)) *stage {
 	}
 	s.hub = &Hub{
 		Log: zap.NewNop(), Pools: pool.NewRegistry(g.Loops()), Keys: cancelkeys.New[*Conn](), Statements: statement.NewRegistry("h_"),
-		Current: func() *snapshot.Snapshot { return snap }, Draining: func() bool { return false }, MockSecret: func() string { return "" },
+		Current: func() *snapshot.Snapshot { return snap }, Fate: func() Fate { return Stays }, MockSecret: func() string { return "" },
 		Clients: &admission.Clients{}, Failures: admission.NewFailures(10),
 	}
 	NewLocal(s.hub, s.loop)

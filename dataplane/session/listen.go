@@ -74,7 +74,7 @@ func (s *Session) meant(name []byte) (fx *statement.Effects, f *sqlparse.Facts, 
 	if st := s.Names.Find(statement.Cut(name)); st != nil && len(name) > 0 {
 		return st.Effects, st.SQL, []byte(st.Body)
 	}
-	if u := &s.unnamed; len(name) == 0 && u.Shape != nil {
+	if u := &s.Unnamed; len(name) == 0 && u.Shape != nil {
 		return u.Effects, u.Shape.SQL, u.Body
 	}
 	return s.kept[string(name)], nil, nil

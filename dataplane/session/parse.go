@@ -221,8 +221,8 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 	if p[i+pgwire.HeaderSize] == 0 {
 		s.endUnnamed(srv)
 		if !s.Keeps { // it can be used where it is, and nowhere else
-			s.unnamed = expect.Unnamed{ID: s.shared.Registry.Serial(), Unknown: true, Shape: &facts.Shape{}}
-			srv.Held.Unnamed = s.unnamed.ID
+			s.Unnamed = expect.Unnamed{ID: s.shared.Registry.Serial(), Unknown: true, Shape: &facts.Shape{}}
+			srv.Held.Unnamed = s.Unnamed.ID
 			s.pins.Add("", pin.Unknown)
 		}
 	} else if !s.Keeps {

@@ -81,6 +81,8 @@ type Session struct {
 	Account *meter.Account
 	// Names are the client's prepared statements, for others to count.
 	Names names.Names
+	// Unnamed is the unnamed one.
+	Unnamed expect.Unnamed
 	// Changes are the parameters that the transaction may have changed.
 	Changes settings.Touched
 
@@ -96,38 +98,30 @@ type Session struct {
 	held     bool   // input is kept back until it is known which statement a name means
 	first    query.Query
 	judged   bool // first is about the message that comes next
-
 	// The server's stream.
 	part    []byte // the beginning of a message that has to be seen whole
 	through int    // bytes of the message under way that go on to the client
 	swallow int    // bytes of it that go nowhere
-
-	queue  expect.Queue
-	skips  bool // the server skips to the next Sync, which the client has not sent
-	copyIn bool // the server waits for copy data
-	copies bool // what is under way has waited for copy data
-	data   bool // copy data was sent since the last Query or Execute
-
-	doubt doubt.Doubt
-	unit  compose.Unit // that can be sent again
-	fault error
-	fatal bool // the server has told the client a fatal error
-
-	begun []byte // a BEGIN that waits for the statement behind it
-
+	queue   expect.Queue
+	skips   bool // the server skips to the next Sync, which the client has not sent
+	copyIn  bool // the server waits for copy data
+	copies  bool // what is under way has waited for copy data
+	data    bool // copy data was sent since the last Query or Execute
+	doubt   doubt.Doubt
+	unit    compose.Unit // that can be sent again
+	fault   error
+	fatal   bool   // the server has told the client a fatal error
+	begun   []byte // a BEGIN that waits for the statement behind it
 	portals portals.Portals
-	kept    names.Kept // of statements that are the server connection's own
-	unnamed expect.Unnamed
-
+	kept    names.Kept       // of statements that are the server connection's own
 	follows settings.Reading // texts
-
-	strays  strays.Strays   // names that are not the proxy's and that this unit has put on the server connection
-	over    settings.Set    // what was set on the server connection when it was brought over
-	pins    pin.Reasons     // why the session keeps its server connection
-	reading *[]byte         // what parsing reads, as the server has said or will: nil once anything may have changed it
-	unsures []unsure        // statements that were parsed under settings that were not known
-	residue residue.Residue // what the transaction may leave there
-	owes    bool            // a ReadyForQuery that waits until the connection is looked through
+	strays  strays.Strays    // names that are not the proxy's and that this unit has put on the server connection
+	over    settings.Set     // what was set on the server connection when it was brought over
+	pins    pin.Reasons      // why the session keeps its server connection
+	reading *[]byte          // what parsing reads, as the server has said or will: nil once anything may have changed it
+	unsures []unsure         // statements that were parsed under settings that were not known
+	residue residue.Residue  // what the transaction may leave there
+	owes    bool             // a ReadyForQuery that waits until the connection is looked through
 }
 
 // New makes the machine of a client that has just logged in.
@@ -142,6 +136,12 @@ func (s *Session) Quiet() bool {
 	}
 	return s.queue.N == 0 && !s.fatal && !s.Ear.Waits && s.pass == 0 && s.drop == 0 && (!s.unsynced || planted.Is(planted.Unsynced)) && !s.skips && !s.copyIn &&
 		s.through == 0 && s.swallow == 0 && len(s.part) == 0
+}
+
+// Rests says whether the session is its settings and prepared statements and nothing else, so that it can go on in another process.
+func (s *Session) Rests() bool {
+	return s.Quiet() && s.ending == nil && s.Status == pgwire.Idle && len(s.input) == 0 && !s.Begun() && !s.skipping && !s.judged && !s.Keeps &&
+		!s.Dirty() && !s.pins.Any() && !s.residue.Any() && len(s.kept) == 0 && s.Ear.Hears == nil
 }
 
 // Ending returns why the session ends when it is quiet, and what the client has asked for before is answered.

@@ -58,7 +58,7 @@ func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte,
 
 // fits says the same of the unnamed statement, which is looked at before it is used where it is parsed again.
 func (s *Session) fits(c *compose.Composer, i, end int, name []byte, srv *serverstate.Server) fitness {
-	u := &s.unnamed
+	u := &s.Unnamed
 	switch {
 	case len(name) > 0 || u.Told == 0:
 		return fit
@@ -117,7 +117,7 @@ func (s *Session) describe(st *statement.Statement, name []byte, told bool, made
 			s.queue.Push(expect.Answer{Kind: expect.Describe, Statement: st, Name: string(name)})
 			return
 		}
-	} else if u := &s.unnamed; made != 0 && u.Told == 0 && (u.Shape == nil || u.Shape.SQL.HasShape()) {
+	} else if u := &s.Unnamed; made != 0 && u.Told == 0 && (u.Shape == nil || u.Shape.SQL.HasShape()) {
 		s.queue.Push(expect.Answer{Kind: expect.Describe, Made: made})
 		return
 	}
@@ -152,7 +152,7 @@ func (s *Session) described(e *expect.Answer, t byte, body []byte, srv *serverst
 
 // describedUnnamed takes the shape of the unnamed statement that e is about.
 func (s *Session) describedUnnamed(e *expect.Answer, shape uint64) {
-	u := &s.unnamed
+	u := &s.Unnamed
 	switch {
 	case u.ID != e.Made:
 	case e.Hidden:

@@ -70,7 +70,7 @@ func (s *Session) binds(st *statement.Statement, name []byte) {
 	case st != nil:
 		s.portals.Bind(st, statement.Cut(name), s.Names.FoundTold())
 	case len(name) == 0:
-		s.portals.BindUnnamed(s.unnamed.ID)
+		s.portals.BindUnnamed(s.Unnamed.ID)
 	default:
 		s.portals.BindUnnamed(0)
 	}
@@ -156,7 +156,7 @@ func (s *Session) namesUnsettled(q *query.Query) bool {
 // one. t is nil where there is none. found is false where the name goes on as it is.
 func (s *Session) lookup(c *compose.Composer, i int, name []byte, st *statement.Statement, srv *serverstate.Server) (server string, fx *statement.Effects, t residue.Text, found bool) {
 	if len(name) == 0 {
-		u := &s.unnamed
+		u := &s.Unnamed
 		if u.ID == srv.Held.Unnamed {
 			if u.ID == 0 {
 				return "", nil, nil, false
@@ -231,7 +231,7 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 	server, _, _, found := s.lookup(c, i, name, st, srv)
 	made := uint64(0)
 	if len(name) == 0 {
-		made = s.unnamed.ID
+		made = s.Unnamed.ID
 	}
 	s.describe(st, name, s.Names.FoundTold(), made, srv)
 	if !found {

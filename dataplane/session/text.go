@@ -88,7 +88,7 @@ func (s *Session) simple(fx *statement.Effects, srv *serverstate.Server) {
 	s.unsynced, s.data = false, false
 	var b *expect.Before
 	if !planted.Is(planted.Unnamed) {
-		if s.unnamed.ID != 0 && s.queue.Open(s.queue.N) { // something before it may fail, and then it is skipped
+		if s.Unnamed.ID != 0 && s.queue.Open(s.queue.N) { // something before it may fail, and then it is skipped
 			b = s.replaced(srv)
 		}
 		s.endUnnamed(srv) // as a Query does

@@ -17,7 +17,7 @@ func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.
 	if s.queue.N > 0 { // something before it may fail, and then it is skipped
 		b = s.replaced(srv)
 	}
-	u := &s.unnamed
+	u := &s.Unnamed
 	u.ID = s.shared.Registry.Serial()
 	u.Body = append(u.Body[:0], rest...)
 	u.Effects, u.Shape = fx, shape
@@ -35,7 +35,7 @@ func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.
 
 // parseAgain parses the unnamed statement on another server connection than its own.
 func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server) {
-	u := &s.unnamed
+	u := &s.Unnamed
 	planner := u.Planner
 	if u.Shape != nil && !u.Shape.SQL.IsAnalyzed() {
 		planner = s.Want.Planner()
@@ -53,8 +53,8 @@ func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server
 func (s *Session) replaced(srv *serverstate.Server) *expect.Before {
 	b := s.shared.spare.Take()
 	room := b.Body
-	b.Unnamed, b.Held = s.unnamed, srv.Held.Unnamed
-	s.unnamed.Body = room
+	b.Unnamed, b.Held = s.Unnamed, srv.Held.Unnamed
+	s.Unnamed.Body = room
 	return b
 }
 
@@ -65,11 +65,11 @@ func (s *Session) undoUnnamed(e *expect.Answer, refused bool, srv *serverstate.S
 	if e.Before != nil && !refused { // that one is still there
 		was = *e.Before
 	}
-	if s.unnamed.ID != e.Made || e.Made == 0 && s.queue.Ends() {
+	if s.Unnamed.ID != e.Made || e.Made == 0 && s.queue.Ends() {
 		s.queue.Replaced(e, &was)
 		return
 	}
-	s.unnamed, srv.Held.Unnamed = was.Unnamed, was.Held
+	s.Unnamed, srv.Held.Unnamed = was.Unnamed, was.Held
 	if s.pins.Remove(""); was.Unknown {
 		s.pins.Add("", pin.Unknown)
 	}
@@ -77,6 +77,6 @@ func (s *Session) undoUnnamed(e *expect.Answer, refused bool, srv *serverstate.S
 
 // endUnnamed notes that there is no unnamed statement any more.
 func (s *Session) endUnnamed(srv *serverstate.Server) {
-	srv.Held.Unnamed, s.unnamed.ID = 0, 0
+	srv.Held.Unnamed, s.Unnamed.ID = 0, 0
 	s.pins.Remove("")
 }

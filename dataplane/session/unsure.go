@@ -60,8 +60,8 @@ func (s *Session) Sure(now []byte) {
 			continue // it was parsed under something else, for good
 		}
 		if u.st == nil {
-			if s.unnamed.ID == u.unnamed {
-				s.unnamed.Unknown, s.unnamed.Planner = false, s.Want.Planner()
+			if s.Unnamed.ID == u.unnamed {
+				s.Unnamed.Unknown, s.Unnamed.Planner = false, s.Want.Planner()
 				s.pins.Remove("")
 			}
 			continue

@@ -54,6 +54,16 @@ func (r *Registry[T]) Issue(owner T, pid uint32, n int) Key {
 	return k
 }
 
+// Restore makes a key good again that another process has issued.
+func (r *Registry[T]) Restore(owner T, pid uint32, secret []byte) Key {
+	k := Key{PID: pid, n: min(len(secret), Long)}
+	copy(k.secret[:], secret)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owners[k] = owner
+	return k
+}
+
 // Find returns the owner of the key that a client shows.
 func (r *Registry[T]) Find(pid uint32, secret []byte) (owner T, ok bool) {
 	k := Key{PID: pid, n: len(secret)}

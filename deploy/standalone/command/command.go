@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -55,6 +56,11 @@ type Options struct {
 	Inherited      map[int]string    // descriptors of listening sockets that the process was handed, with their names
 	StateDir       string
 	MaxConfigBytes int
+	// Takeover takes the place of the process that runs with the same state directory.
+	Takeover bool
+	// DrainRate is how many sessions are ended a second, 0 all at once, and TakeoverWindow how long those stay that a successor cannot take.
+	DrainRate      func() float64
+	TakeoverWindow func() time.Duration
 	// What the console's commands of these names do; nil: they are refused.
 	Reload   func(context.Context) error
 	Shutdown func(Ending)

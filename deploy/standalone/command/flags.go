@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ import (
 type flags struct {
 	logging
 	source
-	drainTimeout   time.Duration
+	parting
 	nodeID         string
 	loops          int
 	listen         []string
@@ -25,8 +24,8 @@ type flags struct {
 	maxConfigBytes int
 
 	// Set by check.
-	drainSet, loopsSet bool              // else what the file says goes
-	addresses          map[string]string // listen by name
+	loopsSet  bool              // else what the file says goes
+	addresses map[string]string // listen by name
 }
 
 // logging are the flags of a program that logs.
@@ -48,7 +47,7 @@ const defaultMaxConfigBytes = 32 << 20
 func (f *flags) register(c *cobra.Command, drain, loops string) {
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.DurationVar(&f.drainTimeout, "drain-timeout", 0, "how long sessions have for their transactions after SIGTERM (default: "+drain+")")
+	f.parting.register(fs, drain)
 	fs.StringArrayVar(&f.listen, "listen", nil, "the address of a listener, NAME=HOST:PORT or NAME=unix:/path; may be given again")
 	fs.IntVar(&f.loops, "loops", 0, "event loops; 0 lets the proxy choose"+loops)
 	fs.StringVar(&f.nodeID, "node-id", "", "the name of this proxy (default: the host name)")
@@ -78,12 +77,13 @@ func stateHome() (string, error) {
 
 // check reads what flags say. Its errors are usage errors.
 func (f *flags) check(c *cobra.Command) error {
-	f.drainSet, f.loopsSet = c.Flags().Changed("drain-timeout"), c.Flags().Changed("loops")
+	f.loopsSet = c.Flags().Changed("loops")
+	if err := f.parting.check(c.Flags()); err != nil {
+		return err
+	}
 	switch {
 	case f.maxConfigBytes < 1:
 		return fmt.Errorf("--max-config-bytes %d is less than 1", f.maxConfigBytes)
-	case f.drainTimeout < 0:
-		return fmt.Errorf("--drain-timeout %s is negative", f.drainTimeout)
 	case f.loops < 0:
 		return fmt.Errorf("--loops %d is negative", f.loops)
 	}

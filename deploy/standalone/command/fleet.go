@@ -63,6 +63,9 @@ good, where --state-dir has one, and serves from it for as long as the control p
 				}
 			}
 			o.AdminOptional = !c.Flags().Changed("admin-address")
+			o.Takeover = f.takeover
+			o.DrainRate = func() float64 { return float64(f.drainRate) }
+			o.TakeoverWindow = func() time.Duration { return f.takeoverWindow }
 			o.NodeID, o.Loops, o.Listen, o.StateDir, o.MaxConfigBytes = f.nodeID, f.loops, f.addresses, f.stateDir, f.maxConfigBytes
 			if !f.drainSet {
 				f.drainTimeout = memberDrain

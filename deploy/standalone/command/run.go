@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,8 +27,10 @@ type runner struct {
 	flags flags
 	log   *zap.Logger
 	out   *tee
-	file  *configfile.File // in force
-	plane DataPlane
+	file  *configfile.File // in force, and
+	// bootstrap is the same for other goroutines.
+	bootstrap atomic.Pointer[configfile.File]
+	plane     DataPlane
 	wishes
 }
 
@@ -96,8 +99,11 @@ func (r *runner) options() Options {
 		Log: r.log, Config: r.flags.name(), NodeID: r.flags.nodeID, Loops: b.Loops,
 		AdminAddress: b.AdminAddress, AdminOptional: b.AdminOptional, AdminToken: string(b.AdminToken), Listen: r.flags.addresses,
 		StateDir: r.flags.stateDir, MaxConfigBytes: r.flags.maxConfigBytes,
-		Reload: r.wishes.reload, Shutdown: r.wishes.end,
+		Reload: r.wishes.reload, Shutdown: r.wishes.end, Takeover: r.flags.takeover,
+		DrainRate:      func() float64 { return r.flags.rate(r.bootstrap.Load().Bootstrap) },
+		TakeoverWindow: func() time.Duration { return r.flags.window(r.bootstrap.Load().Bootstrap) },
 	}
+	r.bootstrap.Store(r.file)
 	if r.flags.loopsSet {
 		o.Loops = r.flags.loops
 	}
@@ -202,6 +208,7 @@ func (r *runner) reread() error {
 	}
 	r.warnOfRestart(l.file.Bootstrap)
 	r.file = l.file
+	r.bootstrap.Store(l.file)
 	r.warnOfTrust()
 	r.log.Info("configuration reloaded", zap.String("file", r.flags.name()), zap.Any("listeners", r.plane.Addresses()))
 	return nil

@@ -64,16 +64,10 @@ func Standalone(o command.Options) (command.DataPlane, error) {
 }
 
 func newProxy(o command.Options) (*data.Proxy, error) {
-	if o.AdminOptional && o.AdminAddress != "" {
-		if l, err := net.Listen("tcp", o.AdminAddress); err != nil {
-			o.Log.Warn("health and metrics are not served: give another admin address", zap.Error(err))
-			o.AdminAddress = ""
-		} else {
-			l.Close() // it is opened again in a moment
-		}
-	}
+	_ = os.MkdirAll(o.StateDir, 0o700) // what needs it says so
 	return data.New(data.Options{
 		Log: o.Log, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
+		StateDir: o.StateDir, Takeover: o.Takeover, TakeoverWindow: o.TakeoverWindow, DrainRate: o.DrainRate, AdminOptional: o.AdminOptional,
 		Reload: o.Reload, Shutdown: func(how data.Shutdown) { o.Shutdown(endings()[how]) },
 		Inherited: o.Inherited,
 	})
@@ -111,8 +105,7 @@ func adminSocket(o command.Options) (control.Door, error) {
 		return control.Door{}, fmt.Errorf("state directory: %w", err)
 	}
 	path := filepath.Join(o.StateDir, "admin.sock")
-	if c, err := net.Dial("unix", path); err == nil {
-		c.Close()
+	if !o.Takeover && answers(path) {
 		return control.Door{}, fmt.Errorf("another process answers at %s: give this one a --state-dir of its own", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -124,7 +117,18 @@ func adminSocket(o command.Options) (control.Door, error) {
 	if err != nil {
 		return control.Door{}, fmt.Errorf("admin socket: %w", err)
 	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // by then the file may be another process's
 	return control.Door{Listener: l, Role: "local"}, nil
+}
+
+// answers says whether a process listens at a unix socket.
+func answers(path string) bool {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // pipes is a listener inside the process.

@@ -1,0 +1,103 @@
+package assembly
+
+import (
+	"net/netip"
+	"path/filepath"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/handover"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// heir takes in what the process before this one hands over.
+type heir struct{ p *Proxy }
+
+// inheritFrom begins to hear the process before this one, of which every server connection needs a place from now on.
+func (p *Proxy) inheritFrom(before *handover.Predecessor) {
+	for _, k := range before.Keys {
+		of := &scram.Keys{Salt: k.GetSalt(), Iterations: int(k.GetIterations())}
+		copy(of.StoredKey[:], k.GetStoredKey())
+		copy(of.ServerKey[:], k.GetServerKey())
+		var key scram.ClientKey
+		copy(key[:], k.GetClientKey())
+		p.hub.Ring.Learn(keyring.Owner{Cluster: k.GetCluster(), User: k.GetUser()}, of, key)
+	}
+	p.hub.Pools.Ration(ration{before})
+	p.hub.CancelElsewhere = before.Cancel
+	p.succession.heir = true
+	before.Read(heir{p})
+	p.o.Log.Info("taking the place of another process", zap.Int64("pid", before.PID), zap.String("version", before.Version))
+}
+
+// meet meets the process whose place this one takes, nil where it takes none.
+func meet(o Options) (*handover.Predecessor, error) {
+	if !o.Takeover {
+		return nil, nil
+	}
+	return handover.Meet(filepath.Join(o.StateDir, takeoverSocket))
+}
+
+// ration asks the process before this one for places.
+type ration struct{ before *handover.Predecessor }
+
+// Ask implements [pool.Ration].
+func (r ration) Ask(k pool.Key, granted func()) { r.before.Ask(k.Node, k.Database, k.User, granted) }
+
+// Return implements [pool.Ration].
+func (r ration) Return(k pool.Key) { r.before.Return(k.Node, k.Database, k.User) }
+
+// Take implements [handover.Heir].
+func (h heir) Take(s *heliosv1.CarriedSession, fd int) {
+	p := h.p
+	var peer reactor.Address
+	if a := s.GetPeer(); a != "" {
+		ip, err := netip.ParseAddrPort(a)
+		if err != nil {
+			p.o.Log.Error("a session cannot be taken in", zap.String("peer", a), zap.Error(err))
+			_ = syscall.Close(fd)
+			return
+		}
+		peer.IP = ip
+	}
+	rule := &serve.Door{Listener: &snapshot.Listener{Name: s.GetListener()}}
+	p.mu.Lock()
+	if d := p.doors[s.GetListener()]; d != nil {
+		rule = d.rule.Load()
+	}
+	p.mu.Unlock()
+	p.group.Take(fd, func(ep *reactor.Endpoint) { serve.Take(p.hub, ep, peer, rule, s) }, p.turnedAway)
+}
+
+// Alone implements [handover.Heir].
+func (h heir) Alone(why error) {
+	h.p.hub.Pools.Ration(nil)
+	s := h.p.succession
+	s.mu.Lock()
+	s.heir = false
+	s.mu.Unlock()
+	if why != nil {
+		h.p.o.Log.Warn("the process before this one is gone before it has handed over everything", zap.Error(why))
+		return
+	}
+	h.p.o.Log.Info("everything was taken over")
+}
+
+// succeed says to the process before this one, once, that a configuration is in force here and clients are taken in.
+func (p *Proxy) succeed() {
+	before := p.before
+	if before == nil {
+		return
+	}
+	p.before = nil
+	if err := before.Ready(); err != nil {
+		p.o.Log.Warn("the process before this one is gone", zap.Error(err))
+	}
+}

@@ -1,0 +1,117 @@
+// Package carry makes a session at rest into a message and a message into a session, for a process that takes the place of another. It never moves a descriptor.
+package carry
+
+import (
+	"slices"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/effects"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
+)
+
+// Pack writes down what a session is. ok is false for one that is not at rest, or has what only its own process understands.
+func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
+	if !s.Rests() {
+		return nil, false
+	}
+	c = &heliosv1.CarriedSession{Startup: pairs(s.Startup), Settings: pairs(s.Want)}
+	for name, st := range s.Names.All {
+		if !plain(st.Effects) {
+			return nil, false
+		}
+		c.Statements = append(c.Statements, &heliosv1.CarriedStatement{
+			Name: name, Body: []byte(st.Body), Planner: pairs(st.Planner), Shape: st.Told.Load(), Told: s.Names.Told(name),
+			Private: st.Private, Stale: st.Stale.Load(), Accepted: st.Accepted.Load(),
+		})
+	}
+	if u := &s.Unnamed; u.ID != 0 {
+		if u.Unknown || !plain(u.Effects) {
+			return nil, false
+		}
+		c.Unnamed = &heliosv1.CarriedStatement{Body: slices.Clone(u.Body), Planner: pairs(u.Planner), Shape: u.Told}
+	}
+	return c, true
+}
+
+// plain says whether what executing a statement does is found out again from its text: no other one was put in its place.
+func plain(fx *statement.Effects) bool { return fx == nil || len(fx.Uses) == 0 && len(fx.Steps) == 0 }
+
+// Unpack makes s, a new session with the start-up settings of c, what the one was that c was packed of. Its pool is set.
+func Unpack(s *session.Session, c *heliosv1.CarriedSession, reg *statement.Registry, known *facts.Cache) {
+	s.Want = set(c.GetSettings())
+	for _, st := range c.GetStatements() {
+		s.Names.Add(st.GetName(), find(s, st, reg, known))
+		if st.GetTold() {
+			s.Names.Tell(st.GetName())
+		}
+	}
+	if u := c.GetUnnamed(); u != nil {
+		planner := set(u.GetPlanner())
+		t, fx := read(s, u.GetBody(), planner, known)
+		s.Unnamed = expect.Unnamed{ID: reg.Serial(), Body: slices.Clone(u.GetBody()), Planner: planner, Effects: fx, Shape: t.Shape, Told: u.GetShape()}
+	}
+}
+
+// find returns the statement that others have too, or one of the session's own where theirs is not quite it.
+func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Registry, known *facts.Cache) *statement.Statement {
+	k := statement.Key{Pool: s.Pool, Body: string(c.GetBody()), Planner: set(c.GetPlanner()), Change: reg.Changes()}
+	if s.Catalog != nil {
+		k.Epoch = s.Catalog.Epoch()
+	}
+	t, fx := read(s, c.GetBody(), k.Planner, known)
+	m := statement.NewMeaning(fx, t.SQL, t.Changes())
+	if !c.GetPrivate() && !c.GetStale() {
+		st := reg.Shared(k, m)
+		if shape := c.GetShape(); shape == 0 || st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
+			if c.GetAccepted() {
+				st.Accepted.Store(true)
+			}
+			return st
+		}
+	}
+	st := reg.Own(k, m)
+	st.Told.Store(c.GetShape())
+	st.Stale.Store(c.GetStale())
+	st.Accepted.Store(c.GetAccepted())
+	return st
+}
+
+// read finds out what is known of the text in the body of a Parse, which was parsed under some settings, and what it does.
+func read(s *session.Session, body []byte, under settings.Set, known *facts.Cache) (facts.Text, *statement.Effects) {
+	text, _, _ := pgwire.CString(body)
+	t := known.Of(text, under.StdStrings())
+	flags := t.Flags
+	var r settings.Reading
+	if !r.Followable(s.Want) {
+		flags |= sqltext.FlagUnfollowable
+	}
+	q := effects.Text{SQL: text, StdStrings: under.StdStrings(), Flags: flags, Single: t.Statements == 1, Facts: t.SQL}
+	q.Leaves = pin.Leaves(text, under.StdStrings(), flags, t.SQL)
+	fx, _, _ := effects.Of(q, effects.Session{Startup: s.Startup})
+	return t, fx
+}
+
+func pairs(s settings.Set) (ps []*heliosv1.CarriedSetting) {
+	for name, value := range s.All() {
+		ps = append(ps, &heliosv1.CarriedSetting{Name: name, Value: value})
+	}
+	return ps
+}
+
+func set(ps []*heliosv1.CarriedSetting) settings.Set {
+	var all []settings.Pair
+	for _, p := range ps {
+		all = append(all, settings.Pair{Name: p.GetName(), Value: p.GetValue()})
+	}
+	return settings.Of(all...)
+}
+
+// Startup is what the client asked for when it logged in.
+func Startup(c *heliosv1.CarriedSession) settings.Set { return set(c.GetStartup()) }

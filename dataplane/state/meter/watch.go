@@ -1,0 +1,66 @@
+package meter
+
+// Watch is what the time of the statement and of the transaction under way goes to. Times are nanoseconds of the loop.
+type Watch struct {
+	// Client is the time that was waited for the client.
+	Client int64
+
+	began          int64 // the statement; 0: none is under way
+	xact           int64 // the transaction; 0: none is
+	queue, connect int64
+}
+
+// Begin starts the time of a statement, and of the transaction where none is open.
+func (w *Watch) Begin(now int64, idle bool) {
+	xact := w.xact
+	if idle && xact == 0 {
+		xact = now
+	}
+	*w = Watch{began: now, xact: xact}
+}
+
+// Answered counts the statement, whose answer is complete.
+func (w *Watch) Answered(now int64, a *Account) {
+	if w.began == 0 {
+		return
+	}
+	a.Phases[Queue].Add(w.queue)
+	a.Phases[Server].Add(now - w.began - w.queue - w.connect - w.Client)
+	if w.connect > 0 {
+		a.Phases[Connect].Add(w.connect)
+	}
+	if w.Client > 0 {
+		a.Phases[Client].Add(w.Client)
+	}
+	w.began = 0
+}
+
+// Refused counts the waits of a statement that no server has seen.
+func (w *Watch) Refused(a *Account) {
+	if w.queue > 0 {
+		a.Phases[Queue].Add(w.queue)
+	}
+	if w.connect > 0 {
+		a.Phases[Connect].Add(w.connect)
+	}
+	w.began, w.xact = 0, 0
+}
+
+// Committed counts the transaction that has ended, in whatever way.
+func (w *Watch) Committed(now int64, a *Account) {
+	if w.xact != 0 {
+		a.Transactions++
+		a.TransactionTime += now - w.xact
+		w.xact = 0
+	}
+}
+
+// Waited divides a wait for a server connection, from since until now, at the time that one was dialled for it; 0 where none was.
+func (w *Watch) Waited(since, now, dialled int64) {
+	if dialled <= since {
+		w.queue += now - since
+		return
+	}
+	w.queue += dialled - since
+	w.connect += now - dialled
+}
