@@ -83,6 +83,26 @@ func (p *Proxy) Alive(ctx context.Context) error {
 	return nil
 }
 
+// lagPeriod is how often it is looked how late the loops are.
+const lagPeriod = time.Second
+
+// watchLag asks each loop from time to time, and lets it count how long that took.
+func (p *Proxy) watchLag() {
+	tick := time.NewTicker(lagPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-p.done:
+			return
+		}
+		for _, l := range p.group.Loops() {
+			asked := time.Now()
+			l.Post(func() { l.Local.(*serve.Local).Lag.Add(int64(time.Since(asked))) })
+		}
+	}
+}
+
 // Monotonic is the kernel's CLOCK_MONOTONIC.
 func Monotonic() time.Duration { return reactor.Monotonic() }
 
@@ -97,7 +117,13 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 			lo.Each(func(c *serve.Conn) {
 				user, db, state := c.Who()
 				clients[metrics.Clients{Database: db, User: user, State: state}]++
+				for i := range c.Pins().All() {
+					s.Pinned[i]++
+				}
 			})
+			x := metrics.Loop{ID: l.ID, Turns: l.Turns, Calls: l.Calls, Lag: lo.Lag}
+			x.Coroutines, x.Free = l.Coroutines()
+			s.Loops = append(s.Loops, x)
 			p.hub.Pools.Each(func(pl *pool.Pool) {
 				pl.States(l, func(state string) {
 					servers[metrics.Servers{Database: pl.Database, User: pl.User, Node: pl.Node, State: state}]++

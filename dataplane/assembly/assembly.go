@@ -209,6 +209,7 @@ func New(o Options) (*Proxy, error) {
 		}
 	}
 	go p.desk.KeepStats(p.done)
+	go p.watchLag()
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil && !o.AdminOptional {
 			g.Stop()

@@ -326,25 +326,6 @@ func (c *Conn) release(err error) {
 	})
 }
 
-// logEnd logs a log-in that was refused and, for those who look closely, the end of a connection.
-func (c *Conn) logEnd(err error) {
-	level, what := zap.DebugLevel, "connection ended"
-	if c.phase < serving && !errors.Is(err, errGone) {
-		level, what = zap.InfoLevel, "log-in refused"
-	}
-	if e := c.hub.Log.Check(level, what); e != nil {
-		e.Write(zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.asked.Database), c.server(), zap.Error(err))
-	}
-}
-
-// server is a field of the log: the host name by which the client has come, if it has said one.
-func (c *Conn) server() zap.Field {
-	if c.asked.Server == "" {
-		return zap.Skip()
-	}
-	return zap.String("server_name", c.asked.Server)
-}
-
 // Who returns user, database and what the session does, for those who count.
 func (c *Conn) Who() (user, db, state string) {
 	switch {

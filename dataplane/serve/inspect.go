@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
@@ -110,6 +112,9 @@ func serverStates() map[string]string {
 
 // Pool returns the pool that the client's statements go to; nil where it is not logged in to a database.
 func (c *Conn) Pool() *pool.Pool { return c.pool }
+
+// Pins is why the session keeps its server connection.
+func (c *Conn) Pins() pin.Set { return c.pins }
 
 // Database returns the database that the client has named, and User whom.
 func (c *Conn) Database() string { return c.asked.Database }

@@ -104,6 +104,7 @@ func (c *Conn) greetWith(verdict []byte, params []settings.Pair, pid uint32) err
 	c.phase, c.fate = serving, c.hub.Fate()
 	c.login = nil
 	c.local.Meter.Logins++
+	c.logBegin("client connected")
 	return nil
 }
 

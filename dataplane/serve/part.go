@@ -107,5 +107,6 @@ func Take(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door, s *hel
 	c.begin(r, carry.Startup(s))
 	carry.Unpack(c.session, s, h.Statements, c.local.shared.Known)
 	c.key = h.Keys.Restore(c, s.GetKey().GetPid(), s.GetKey().GetSecret())
+	c.logBegin("client taken over")
 	c.Wake()
 }

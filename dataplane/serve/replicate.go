@@ -36,8 +36,7 @@ func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte, r snapshot.Ro
 	if err := c.greetWith(verdict, s.Params, s.PID); err != nil {
 		return err
 	}
-	c.hub.Log.Info("a replication connection", zap.Stringer("peer", c.peer), zap.String("user", c.name), zap.String("database", c.asked.Database), c.server(),
-		zap.String("node", s.Target.Node), zap.Uint32("walsender", s.PID))
+	c.hub.Log.Info("a replication connection", append(c.who(), zap.String("node", s.Target.Node), zap.Uint32("walsender", s.PID))...)
 	if len(rest) == 0 {
 		return nil
 	}

@@ -93,6 +93,7 @@ type Local struct {
 	shared   session.Shared
 	conns    []*Conn
 	Meter    meter.Loop
+	Lag      meter.Histogram // how late the loop came to what was new
 	accounts map[AccountKey]*meter.Account
 	bufs     [][]byte // for bytes that outlive a park
 	greeting []byte   // what clients are told at log-in is put together here

@@ -55,7 +55,7 @@ func (d accountDescs) collect(all []Account, to chan<- prometheus.Metric) {
 	}
 	for name, a := range databases {
 		for p := range meter.PhaseCount {
-			to <- phase(d.phases, &a.Phases[p], name, p.String())
+			to <- times(d.phases, &a.Phases[p], name, p.String())
 		}
 	}
 }
@@ -81,8 +81,8 @@ func sumAccounts(all []Account) (pools map[[3]string]*meter.Account, databases m
 	return pools, databases
 }
 
-// phase shows a histogram of what statements take.
-func phase(d *prometheus.Desc, h *meter.Histogram, labels ...string) prometheus.Metric {
+// times shows a histogram of times.
+func times(d *prometheus.Desc, h *meter.Histogram, labels ...string) prometheus.Metric {
 	bounds := make([]float64, len(meter.Bounds))
 	for i, ns := range meter.Bounds {
 		bounds[i] = float64(ns) / 1e9

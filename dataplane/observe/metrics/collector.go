@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"runtime"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,14 +15,15 @@ type collector struct {
 	source  Source
 	version string
 
-	build, clients, servers, queries, errors   *prometheus.Desc
-	logins, cancels, panics, bytes, goroutines *prometheus.Desc
-	unadmitted, looks, pinned, dropped         *prometheus.Desc
-	readings, failures, known, kept            *prometheus.Desc
-	config                                     configDescs
-	listen                                     listenDescs
-	accounts                                   accountDescs
-	programs                                   programDescs
+	build, clients, servers, queries, errors *prometheus.Desc
+	logins, cancels, panics, bytes           *prometheus.Desc
+	unadmitted, looks, pinned, dropped       *prometheus.Desc
+	readings, failures, known, kept          *prometheus.Desc
+	config                                   configDescs
+	listen                                   listenDescs
+	accounts                                 accountDescs
+	programs                                 programDescs
+	runtime                                  runtimeDescs
 }
 
 func newCollector(s Source, version string) *collector {
@@ -49,18 +49,18 @@ func newCollector(s Source, version string) *collector {
 		known:      desc("catalog_known", "1 if the catalogue of a database is known; 0 while everything is suspect.", "database", "node"),
 		kept:       desc("catalog_bytes", "Memory for what is known of a database's catalogue.", "database", "node"),
 		bytes:      desc("client_bytes_total", "Bytes of clients, received from them (in) and sent to them (out).", "direction"),
-		goroutines: desc("goroutines", "Goroutines of the proxy."),
 		config:     newConfigDescs(desc),
 		listen:     newListenDescs(desc),
 		accounts:   newAccountDescs(desc),
 		programs:   newProgramDescs(desc),
+		runtime:    newRuntimeDescs(desc),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.clients, c.servers, c.queries, c.errors, c.logins, c.unadmitted, c.cancels, c.panics, c.bytes, c.goroutines,
+		c.build, c.clients, c.servers, c.queries, c.errors, c.logins, c.unadmitted, c.cancels, c.panics, c.bytes,
 		c.looks, c.pinned, c.dropped, c.readings, c.failures, c.known, c.kept,
 	} {
 		to <- d
@@ -69,6 +69,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	c.listen.describe(to)
 	c.accounts.describe(to)
 	c.programs.describe(to)
+	c.runtime.describe(to)
 }
 
 // Collect implements [prometheus.Collector].
@@ -80,7 +81,6 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
 	}
 	gauge(c.build, 1, c.version)
-	gauge(c.goroutines, runtime.NumGoroutine())
 
 	s := c.source.Metrics()
 	for l, n := range sumClients(s.Clients) {
@@ -123,6 +123,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.listen.collect(s.Listeners, m, to)
 	c.accounts.collect(s.Accounts, to)
 	c.programs.collect(&s.PasswordCommands, &s.LoginPrograms, to)
+	c.runtime.collect(&s, to)
 	if s.Config != nil {
 		c.config.collect(s.Config, to)
 	}

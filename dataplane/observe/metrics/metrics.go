@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/program"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
 )
@@ -36,7 +37,9 @@ type Snapshot struct {
 	Listeners []Listener
 	Counted   meter.Loop // by all loops together, since the start
 	Accounts  []Account  // likewise
-	Config    *Config    // nil without a control plane
+	Loops     []Loop
+	Pinned    [pin.Count]int // sessions that keep their server connection now, by reason
+	Config    *Config        // nil without a control plane
 
 	PasswordCommands program.Counts // that were run for the passwords of servers
 	LoginPrograms    program.Counts // that were run to judge log-ins

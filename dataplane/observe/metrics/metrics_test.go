@@ -74,8 +74,13 @@ func TestHandler(t *testing.T) {
 		},
 		Counted: m, Accounts: []metrics.Account{a, b, c},
 		PasswordCommands: program.Counts{Runs: 4, Failures: 1, Within: [len(program.Bounds) + 1]uint64{1, 0, 2, len(program.Bounds): 1}, Seconds: 40.5},
+		Loops:            []metrics.Loop{{ID: 1, Turns: 30, Calls: 40, Coroutines: 5, Free: 3, Lag: meter.Histogram{Buckets: [len(meter.Bounds) + 1]uint64{2, 1}, Sum: 4e5}}},
+		Pinned:           [pin.Count]int{0: 7},
 		LoginPrograms:    program.Counts{Runs: 7, Refusals: 3, Failures: 2, Within: [len(program.Bounds) + 1]uint64{7}, Seconds: 0.007},
 	})
+	for _, reason := range pin.Set(1).All() {
+		want(t, text, `helios_pinned_sessions{reason="`+reason+`"} 7`)
+	}
 	want(t, text,
 		`helios_client_connections{database="app",state="idle",user="ann"} 2`,
 		`helios_client_connections{database="app",state="active",user="ann"} 1`,
@@ -91,6 +96,13 @@ func TestHandler(t *testing.T) {
 		`helios_session_pins_total{reason="temporary"} 1`,
 		`helios_session_pins_total{reason="cursor"} 0`,
 		`helios_session_drops_total{reason="listen"} 1`,
+		`helios_loop_turns_total{loop="1"} 30`,
+		`helios_loop_system_calls_total{loop="1"} 40`,
+		`helios_loop_coroutines{loop="1",state="busy"} 2`,
+		`helios_loop_coroutines{loop="1",state="free"} 3`,
+		`helios_loop_lag_seconds_bucket{loop="1",le="0.0001"} 2`,
+		`helios_loop_lag_seconds_bucket{loop="1",le="0.00025"} 3`,
+		`helios_loop_lag_seconds_sum{loop="1"} 0.0004`,
 		`helios_catalog_readings_total{database="app",node="db:5432"} 3`,
 		`helios_catalog_failures_total{database="app",node="db:5432"} 1`,
 		`helios_catalog_bytes{database="app",node="db:5432"} 330`,
