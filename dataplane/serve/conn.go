@@ -13,6 +13,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
 	"github.com/heliosproxy/heliosproxy/dataplane/replication"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/clock"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
@@ -73,13 +74,13 @@ type Conn struct {
 	lease    *backend.Conn
 	waiter   pool.Waiter
 	waiting  bool
-	gated    bool    // until an administrator lets the database's clients go on
-	pins     pin.Set // why it keeps its server connection, as was counted
-	awaited  bool    // the catalogue had its time to be read
-	settling bool    // the server is asked what the transaction has left
-	canceled bool    // while waiting
-	carries  bool    // a CancelRequest
-	clock    *clock  // ends what takes too long; nil: nothing may
+	gated    bool         // until an administrator lets the database's clients go on
+	pins     pin.Set      // why it keeps its server connection, as was counted
+	awaited  bool         // the catalogue had its time to be read
+	settling bool         // the server is asked what the transaction has left
+	canceled bool         // while waiting
+	carries  bool         // a CancelRequest
+	clock    *clock.Clock // ends what takes too long; nil: nothing may
 }
 
 // Accept begins the walk of a connection, on the thread of its loop.
@@ -160,7 +161,7 @@ func (c *Conn) walk(t *reactor.Task) error {
 			if err := c.statement(t); err != nil {
 				return err
 			}
-			c.clock.rests()
+			c.clock.Rests()
 			continue
 		}
 		if c.session.Quiet() && c.session.Status == pgwire.Idle {
@@ -185,7 +186,7 @@ func (c *Conn) walk(t *reactor.Task) error {
 		if err := c.relay(t, nil); err != nil {
 			return err
 		}
-		c.clock.rests()
+		c.clock.Rests()
 	}
 }
 
@@ -217,12 +218,12 @@ func (c *Conn) Panicked(_ *reactor.Task, v any, stack []byte) {
 func (c *Conn) end(err error) {
 	c.Pardon()
 	c.SetDeadline(0)
-	defer c.clock.stop()
+	defer c.clock.Stop()
 	var words []byte
 	var pe *pgerr.Error
 	var unsaid *handshakeError
 	switch {
-	case c.deaf(err), c.clock.mute():
+	case c.deaf(err), c.mute():
 	case errors.Is(err, session.ErrTerminated), errors.Is(err, relay.ErrClient), errors.Is(err, reactor.ErrStopped), errors.Is(err, errGone), errors.Is(err, console.ErrTerminated):
 	case errors.As(err, &unsaid):
 		errors.As(err, &pe)

@@ -64,7 +64,7 @@ func (c *Conn) part() (gone bool, err error) {
 
 // Arrived ends here what goes on in another process.
 func (c *Conn) Arrived() {
-	c.clock.stop()
+	c.clock.Stop()
 	c.hub.Keys.Revoke(c.key)
 	c.leave()
 	c.phase = over

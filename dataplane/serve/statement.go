@@ -10,6 +10,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/clock"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
@@ -30,7 +31,7 @@ func (c *Conn) statement(t *reactor.Task) error {
 		return nil // an event for nothing
 	}
 	c.more = false
-	c.clock.does(busy)
+	c.clock.Does(clock.Busy)
 	for {
 		q, rest, reply, err := c.session.Begin(p)
 		if len(reply) > 0 {
@@ -120,8 +121,8 @@ func (c *Conn) relay(t *reactor.Task, p []byte) error {
 	if err := relay.Run(t, c.ep, c.lease, c.machine(), p, &c.watch.Client); err != nil {
 		return err
 	}
-	c.clock.does(busy)
-	if err := c.clock.through(t); err != nil {
+	c.clock.Does(clock.Busy)
+	if err := c.clock.Through(t); err != nil {
 		return err
 	}
 	c.watch.Answered(t.Loop().Now(), c.account)

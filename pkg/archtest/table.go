@@ -32,6 +32,8 @@ func edges() []edge {
 		{"deploy/exact", "pkg/testkit/pgscript pkg/testkit/faultconn", "a harness is for tests, and speaks the protocol as they do"},
 
 		{"dataplane/assembly/...", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
+		{"dataplane/serve", "dataplane/serve/...", "the corridor's own parts"},
+		{"dataplane/serve/clock", leaves + " dataplane/snapshot", "what the configuration says of times"},
 		{"dataplane/serve", rooms + " " + leaves + " dataplane/snapshot", "the corridor walks through every room"},
 		{"dataplane/snapshot", rooms + " " + leaves, "a snapshot is compiled by each room's Compile"},
 		{rooms, leaves, "a leaf is what rooms share"},
