@@ -25,6 +25,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/controlplane/keyspace"
 	"github.com/heliosproxy/heliosproxy/controlplane/mirror"
 	"github.com/heliosproxy/heliosproxy/controlplane/rollout"
+	"github.com/heliosproxy/heliosproxy/controlplane/roster"
 	"github.com/heliosproxy/heliosproxy/controlplane/store"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
@@ -54,6 +55,8 @@ type Options struct {
 	MaxConfigBytes int
 	// ReadOnly, if set, is why the admin service writes nothing.
 	ReadOnly string
+	// Alone says that there is one proxy and no other: it gets no number.
+	Alone bool
 }
 
 // ControlPlane is one that runs.
@@ -62,6 +65,7 @@ type ControlPlane struct {
 	identity *heliosv1.StoreIdentity
 	config   *mirror.Mirror
 	released *mirror.Mirror
+	peers    *mirror.Mirror
 	desired  *desired.Desired
 	releases *rollout.Releases
 	fleet    *fleet.Fleet
@@ -95,7 +99,12 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c.desired = desired.New(desired.Options{Store: o.Store, Mirror: configMirror{c.config}, MaxBytes: o.MaxConfigBytes, Log: o.Log, Now: time.Now})
 	c.releases = rollout.New(rollout.Options{Store: o.Store, Group: group, View: c.releaseView, Log: o.Log, Now: time.Now})
 	c.events = events.New(time.Now)
-	c.fleet = fleet.New(fleet.Options{Event: c.events.Add, Now: time.Now})
+	c.peers = mirror.New(mirror.Options{Store: o.Store, Prefix: group.Numbers(), Log: o.Log})
+	f := fleet.Options{Event: c.events.Add, Now: time.Now}
+	if !o.Alone {
+		f.Roster = roster.New(roster.Options{Store: o.Store, Group: group, Mirror: c.peers, Now: time.Now})
+	}
+	c.fleet = fleet.New(f)
 	c.server = distribute.New(distribute.Options{
 		StoreID: c.identity.GetId(), MockSecret: c.identity.GetMockSecret(), Observer: c.fleet, Refresh: c.refresh, Log: o.Log, Times: distribute.DefaultTimes(),
 	})
@@ -103,6 +112,9 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c.stop = stop
 	c.run(func() { c.config.Run(running) })
 	c.run(func() { c.released.Run(running) })
+	if !o.Alone {
+		c.run(func() { c.peers.Run(running) })
+	}
 	c.run(func() { c.relayChanges(running) })
 	c.run(func() { c.follow(running) })
 	c.run(func() { c.watchStore(running) })

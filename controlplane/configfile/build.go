@@ -192,12 +192,12 @@ func (r *reader) buildBootstrap() {
 		r.fail(at.line, at.key, "%s", err)
 	}
 	r.bootstrap = Bootstrap{
-		AdminAddress: s.text("proxy.admin_address"),
-		AdminToken:   Secret(s.text("proxy.admin_token")),
-		Loops:        int(s.int("proxy.loops")),
-		DrainTimeout: seconds(s.int("proxy.drain_timeout_secs")),
-		DrainRate:    int(s.int("proxy.drain_rate")),
-
+		AdminAddress:   s.text("proxy.admin_address"),
+		AdminToken:     Secret(s.text("proxy.admin_token")),
+		Loops:          int(s.int("proxy.loops")),
+		DrainTimeout:   seconds(s.int("proxy.drain_timeout_secs")),
+		Peers:          r.peers(),
+		DrainRate:      int(s.int("proxy.drain_rate")),
 		TakeoverWindow: seconds(s.int("proxy.takeover_window_secs")),
 	}
 }

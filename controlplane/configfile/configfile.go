@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // File is what a valid file says.
@@ -23,7 +24,8 @@ type Bootstrap struct {
 	AdminToken    Secret // empty: none
 	Loops         int    // event loops; 0 lets the proxy choose
 	DrainTimeout  time.Duration
-	DrainRate     int // sessions a second; 0 is all at once
+	Peers         *heliosv1.Peers // the other proxies, and the number of this one
+	DrainRate     int             // sessions a second; 0 is all at once
 	// TakeoverWindow is how long sessions may stay that a successor cannot take.
 	TakeoverWindow time.Duration
 }

@@ -109,5 +109,8 @@ func renderSet(t *testing.T, f *configfile.File) string {
 	}
 	fmt.Fprintf(&b, "bootstrap admin %s token %q loops %d drain %s\n", f.Bootstrap.AdminAddress,
 		string(f.Bootstrap.AdminToken), f.Bootstrap.Loops, f.Bootstrap.DrainTimeout)
+	if f.Bootstrap.Peers.GetYourNumber() > 0 {
+		show("peers", f.Bootstrap.Peers)
+	}
 	return b.String()
 }

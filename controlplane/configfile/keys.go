@@ -46,11 +46,11 @@ func aliases() map[string]string {
 }
 
 // lists are the tables that come any number of times.
-func lists() []string { return []string{"nodes", "databases", "users", "hba"} }
+func lists() []string { return []string{"peers", "nodes", "databases", "users", "hba"} }
 
 // keys is the table of all keys that have an effect, in the order of the reference.
 func keys() []key {
-	return slices.Concat(proxyKeys(), poolKeys(), limitsKeys(), consoleKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
+	return slices.Concat(proxyKeys(), peerKeys(), poolKeys(), limitsKeys(), consoleKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
 }
 
 func proxyKeys() []key {
@@ -90,6 +90,26 @@ func proxyKeys() []key {
 		{
 			name: "proxy.loops", kind: integer, max: 1024, def: int64(0),
 			doc: "Event loops, each a thread. 0 lets the proxy choose. `--loops` goes before it. Read at start only.",
+		},
+		{
+			name: "proxy.peer_id", kind: integer, max: maxPeer, def: int64(0),
+			doc: "The number of this proxy among those behind a balancer, which its cancel keys carry: another one for each. 0 is a proxy alone. Proxies that follow a control plane have theirs from there. See [docs/cancel.md](cancel.md).",
+		},
+	}
+}
+
+// maxPeer is the highest number of a proxy.
+const maxPeer = 1<<14 - 1
+
+func peerKeys() []key {
+	return []key{
+		{
+			name: "peers.peer_id", kind: integer, min: 1, max: maxPeer,
+			doc: "Required. The `proxy.peer_id` of a proxy behind the same balancer, to which cancel requests for it are passed on. That of this proxy may stand there too, so that all files have the same list.",
+		},
+		{
+			name: "peers.address",
+			doc:  "Required. Where the others reach it: the address of one of its listeners, `HOST:PORT` with an IP address as host, or `unix:/PATH`.",
 		},
 	}
 }

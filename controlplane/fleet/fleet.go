@@ -30,6 +30,8 @@ type Options struct {
 	// Event notes what has happened.
 	Event func(*heliosv1.Event)
 	Now   func() time.Time
+	// Roster gives proxies their numbers; nil gives none.
+	Roster Roster
 }
 
 // Fleet is the proxies. Several goroutines may use it at once.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -19,6 +20,11 @@ type reporter struct {
 	ask   chan question
 	gone  chan struct{}
 	dumps map[uint64]chan<- *heliosv1.ConfigDump // of the receiving goroutine, under Fleet.mu
+
+	came  time.Time
+	last  *heliosv1.StatusReport // under Fleet.mu
+	news  chan struct{}          // sent to when there is another one
+	peers chan *heliosv1.Peers   // to be told
 }
 
 // question asks a proxy for what it runs.
@@ -38,6 +44,7 @@ func (f *Fleet) StreamStatus(stream heliosv1.StatusService_StreamStatusServer) e
 		return status.Error(codes.InvalidArgument, "the first message is no report, or has no node_id")
 	}
 	r := &reporter{ask: make(chan question), gone: make(chan struct{}), dumps: map[uint64]chan<- *heliosv1.ConfigDump{}}
+	r.came, r.last, r.news, r.peers = f.o.Now(), first.GetReport(), make(chan struct{}, 1), make(chan *heliosv1.Peers)
 	f.update(id, func(n *node) { n.reporters[r] = struct{}{} })
 	defer f.update(id, func(n *node) { delete(n.reporters, r) })
 	defer close(r.gone)
@@ -47,6 +54,13 @@ func (f *Fleet) StreamStatus(stream heliosv1.StatusService_StreamStatusServer) e
 	}})
 	if err != nil {
 		return err
+	}
+	if f.o.Roster != nil {
+		ctx, stop := context.WithCancel(stream.Context())
+		var introducing sync.WaitGroup
+		introducing.Go(func() { f.introduce(ctx, id, r) })
+		defer introducing.Wait()
+		defer stop()
 	}
 	heard := make(chan error, 1)
 	alive := make(chan struct{}, 1)
@@ -66,6 +80,10 @@ func (f *Fleet) talk(stream heliosv1.StatusService_StreamStatusServer, r *report
 			silent.Reset(3 * reportEvery)
 		case <-silent.C:
 			return status.Errorf(codes.DeadlineExceeded, "no report for %v", 3*reportEvery)
+		case p := <-r.peers:
+			if err := stream.Send(&heliosv1.StreamStatusResponse{Message: &heliosv1.StreamStatusResponse_Peers{Peers: p}}); err != nil {
+				return err
+			}
 		case q := <-r.ask:
 			f.mu.Lock()
 			r.dumps[q.id] = q.to
@@ -97,6 +115,13 @@ func (f *Fleet) hear(stream heliosv1.StatusService_StreamStatusServer, id string
 				return status.Error(codes.InvalidArgument, "the node_id has changed")
 			}
 			f.report(id, m.Report)
+			f.mu.Lock()
+			r.last = m.Report
+			f.mu.Unlock()
+			select {
+			case r.news <- struct{}{}:
+			default:
+			}
 		case *heliosv1.StreamStatusRequest_ConfigDump:
 			f.mu.Lock()
 			to := r.dumps[m.ConfigDump.GetId()]

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The roots. Config and Release are watched, the others are read when they are asked for.
+// The roots. Config, the releases and the numbers of proxies are watched, the others are read when they are asked for.
 const (
 	Root       = "/helios/v1/"
 	Store      = Root + "meta/store"
@@ -48,7 +48,7 @@ func AuditRecord(revision uint64) string { return Audit + number(revision) }
 // Request is the key of a write that was carried out.
 func Request(id string) string { return requests + url.PathEscape(id) }
 
-// Group is the keys of the releases of a group of proxies.
+// Group is the keys of a group of proxies: of its releases, and of who they are.
 type Group string
 
 // Releases is the prefix of all that is watched.
@@ -74,6 +74,12 @@ func (g Group) Parts() string { return Root + "part/" + url.PathEscape(string(g)
 
 // Part is the key of one, by the hash of its bytes.
 func (g Group) Part(hash string) string { return g.Parts() + hash }
+
+// Numbers is the prefix of the proxies that have a number.
+func (g Group) Numbers() string { return Root + "peer/" + url.PathEscape(string(g)) + "/" }
+
+// Peer is the key of the proxy with a number.
+func (g Group) Peer(n uint32) string { return g.Numbers() + number(uint64(n)) }
 
 // number has 20 digits, so that keys are in the order of their numbers.
 func number(n uint64) string { return fmt.Sprintf("%020d", n) }

@@ -1,7 +1,10 @@
 package pgbouncer
 
 import (
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,17 +193,56 @@ func (t *translator) writeUsers() {
 	}
 }
 
-// writePeer says that there is no such thing as a peer yet, of which everything must be right nevertheless.
+// writePeer writes a proxy that cancel requests are passed on to. Without a peer_id PgBouncer passes none on, but everything must be right nevertheless.
 func (t *translator) writePeer(p *item) {
-	if id, clean := lenient(p.name); !clean || id < 1 || id > 0xffff {
-		t.add(failure, p.from, "ids of peers must be a number larger than 0 and at most 65536")
-	}
-	if !p.pairs["host"].given {
-		t.add(failure, p.from, "host was not provided for peer %s", p.name)
-	}
-	for _, k := range userKeys() {
-		if s, ok := p.pairs[k.name]; ok && k.section == "peers" {
-			t.one(s, t.out.table, "peers")
+	id, clean := lenient(p.name)
+	host, port := p.pairs["host"], int64(6432)
+	if s, ok := p.pairs["port"]; ok {
+		if n, ok := t.value(s); ok {
+			port = n.(int64)
 		}
 	}
+	switch {
+	case !clean || id < 1 || id > 0xffff:
+		t.add(failure, p.from, "ids of peers must be a number larger than 0 and at most 65536")
+		return
+	case !host.given:
+		t.add(failure, p.from, "host was not provided for peer %s", p.name)
+		return
+	}
+	if s, ok := p.pairs["pool_size"]; ok {
+		t.one(s, t.out.table, "peers")
+	}
+	if own, _ := lenient(t.get("peer_id").value); own == 0 {
+		t.add(note, p.from, "not carried over, without peer_id cancel requests are not passed on")
+		return
+	}
+	address, err := t.peerAddress(host.value, port)
+	if err != nil {
+		t.add(warning, host.from, "not carried over, cancel requests are not passed on to it: %s", err)
+		return
+	}
+	e := t.out.element("peers")
+	e.set(p.from, "peer_id", id)
+	e.set(host.from, "address", address)
+}
+
+// peerAddress is where a peer is reached, as a listener of proxy.toml has it.
+func (t *translator) peerAddress(host string, port int64) (string, error) {
+	switch {
+	case port < 1 || port > 65535:
+		return "", fmt.Errorf("%d is not a port", port)
+	case strings.HasPrefix(host, "@"):
+		return "", errors.New("there are no unix sockets in the abstract namespace here")
+	case strings.HasPrefix(host, "/"):
+		return fmt.Sprintf("unix:%s/.s.PGSQL.%d", strings.TrimSuffix(host, "/"), port), nil
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		found, err := t.o.LookupHost(host)
+		if err != nil || len(found) == 0 {
+			return "", fmt.Errorf("%q has no address", host)
+		}
+		host = found[0]
+	}
+	return net.JoinHostPort(host, strconv.FormatInt(port, 10)), nil
 }

@@ -69,7 +69,7 @@ func (d *document) lines() []line {
 			all = append(all, e.lines...)
 		}
 	}
-	for _, name := range []string{"nodes", "databases", "users", "hba"} {
+	for _, name := range []string{"peers", "nodes", "databases", "users", "hba"} {
 		for _, e := range d.lists[name] {
 			all = append(all, line{}, line{"[[" + name + "]]", e.lines[0].from})
 			all = append(all, e.lines...)

@@ -87,7 +87,7 @@ func generalKeys() []key {
 		{section: g, name: "server_round_robin", form: onOff, def: "0", lack: "the server connection that was used last is used first", level: warning},
 		{section: g, name: "track_extra_parameters", def: "IntervalStyle", lack: "every setting of a session follows it", level: note},
 		{section: g, name: "ignore_startup_parameters", how: (*translator).ignored, to: one("pool.ignore_startup_parameters"), lack: "what a client says at its start is a setting of its session, which the server takes or refuses", level: warning},
-		{section: g, name: "peer_id", form: number, def: "0", lack: "cancel requests are not passed on to other proxies", level: warning},
+		{section: g, name: "peer_id", form: number, def: "0", zero: zeroNone, to: one("proxy.peer_id"), doc: "`proxy.peer_id`, for [cancel requests](cancel.md). Proxies of this program pass them on to each other; they and PgBouncers do not"},
 		{section: g, name: "disable_pqexec", form: onOff, def: "0", lack: "the simple protocol, with many statements in one Query, would be let through", level: failure},
 		{section: g, name: "application_name_add_host", form: onOff, def: "0", to: one("pool.application_name_add_host"), lack: "the application's name is what the client says", level: warning},
 		{section: g, name: "conffile", lack: "the file that is read again is the one of the command line", level: warning},
@@ -222,8 +222,8 @@ func userKeys() []key {
 		{section: u, name: "transaction_timeout", form: number, zero: zeroNone, to: one("users.pool.transaction_timeout_secs"), lack: "the time is the same for all: ALTER ROLE … SET transaction_timeout", level: warning},
 		{section: u, name: "client_idle_timeout", form: number, zero: zeroNone, to: one("users.pool.client_idle_timeout_secs"), lack: "the time is the same for all", level: warning},
 		{section: u, name: "max_user_client_connections", form: number, zero: zeroNone, to: one("users.max_clients")},
-		{section: p, name: "host", lack: "cancel requests are not passed on to other proxies", level: warning},
-		{section: p, name: "port", form: number, def: "6432", lack: "cancel requests are not passed on to other proxies", level: note},
-		{section: p, name: "pool_size", form: number, lack: "cancel requests are not passed on to other proxies", level: note},
+		{section: p, name: "host", how: (*translator).done, to: one("peers.address"), doc: "`peers.address`; of a name the first address that it has when the file is read"},
+		{section: p, name: "port", form: number, def: "6432", how: (*translator).done, to: one("peers.address"), doc: "the port in `peers.address`"},
+		{section: p, name: "pool_size", form: number, lack: "64 requests may be on their way to one at once", level: note},
 	}
 }

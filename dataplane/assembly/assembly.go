@@ -22,6 +22,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/handover"
 	"github.com/heliosproxy/heliosproxy/dataplane/judge"
 	"github.com/heliosproxy/heliosproxy/dataplane/localadmin"
+	"github.com/heliosproxy/heliosproxy/dataplane/peers"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
@@ -177,6 +178,7 @@ func New(o Options) (*Proxy, error) {
 		o.Inherited = before.Sockets
 	}
 	p.inherited = inherit(o.Log, o.Inherited)
+	p.hub.Peers = peers.New(peers.Options{Log: o.Log, Number: p.hub.Keys.SetNumber})
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge
 	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
@@ -195,9 +197,7 @@ func New(o Options) (*Proxy, error) {
 		Log: o.Log, Group: g, Hub: p.hub, Started: p.started, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
 	})
 	p.succession = newSuccession(p)
-	p.hub.Successor = p.succession
-	p.succession = newSuccession(p)
-	p.hub.Successor, p.hub.CancelElsewhere = p.succession, func(uint32, []byte) {}
+	p.hub.Successor, p.hub.CancelBefore = p.succession, func(uint32, []byte) {}
 	p.hub.Desk = p.desk
 	if p.before = before; before != nil {
 		p.inheritFrom(before)

@@ -36,6 +36,8 @@ type ControlPlane struct {
 	StateDir string
 	// MaxConfigBytes bounds a configuration.
 	MaxConfigBytes int
+	// Advertise is where the other proxies of the group reach this one, IP:PORT; empty goes by its listeners.
+	Advertise string
 }
 
 // control is what follows a control plane.
@@ -66,6 +68,9 @@ func (p *Proxy) Follow(o ControlPlane) error {
 		Log: p.o.Log, NodeID: p.o.NodeID, Group: o.Group, Build: version.String(), Source: o.Source, Servers: servers,
 		Files: c.files, Applier: p, Salt: func(secret string) { p.mock.Store(&secret) }, MaxBytes: o.MaxConfigBytes,
 	})
+	if c.files != nil {
+		p.hub.Peers.Restore(c.files, o.Group)
+	}
 	p.control.Store(c)
 	if err := c.sync.Boot(); err != nil && !errors.Is(err, lkg.ErrNone) {
 		return errors.Join(err, c.close())
@@ -80,7 +85,7 @@ func (p *Proxy) Follow(o ControlPlane) error {
 		reporters[i] = s.Conn
 	}
 	c.running.Go(func() {
-		report.Run(ctx, report.Options{Log: p.o.Log, Source: reporter{p, o.Group}, Servers: reporters})
+		report.Run(ctx, report.Options{Log: p.o.Log, Source: reporter{p, &o}, Servers: reporters, Peers: p.hub.Peers.Set})
 	})
 	return nil
 }

@@ -31,7 +31,7 @@ func (p *Proxy) inheritFrom(before *handover.Predecessor) {
 		p.hub.Ring.Learn(keyring.Owner{Cluster: k.GetCluster(), User: k.GetUser()}, of, key)
 	}
 	p.hub.Pools.Ration(ration{before})
-	p.hub.CancelElsewhere = before.Cancel
+	p.hub.CancelBefore = before.Cancel
 	p.succession.heir = true
 	before.Read(heir{p})
 	p.o.Log.Info("taking the place of another process", zap.Int64("pid", before.PID), zap.String("version", before.Version))

@@ -23,8 +23,8 @@ import (
 
 // reporter is the proxy as the status stream sees it.
 type reporter struct {
-	p     *Proxy
-	group string
+	p *Proxy
+	o *ControlPlane
 }
 
 // Report implements [report.Source].
@@ -33,9 +33,9 @@ func (r reporter) Report() (*heliosv1.StatusReport, <-chan struct{}) {
 	s, changed := p.control.Load().sync.State()
 	ok, reason := p.reached()
 	x := &heliosv1.StatusReport{
-		NodeId: p.o.NodeID, Group: r.group, Build: version.String(), Started: timestamppb.New(p.started),
+		NodeId: p.o.NodeID, Group: r.o.Group, Build: version.String(), Started: timestamppb.New(p.started),
 		StoreId: s.StoreID, Generation: s.Generation, Hash: s.Hash(), Source: s.Source, Rejection: s.Rejection, Warnings: s.Warnings,
-		Ready: ok, Reason: reason, Listeners: p.Addresses(), FailedLogins: p.hub.Failures.Count(),
+		Ready: ok, Reason: reason, Listeners: p.Addresses(), FailedLogins: p.hub.Failures.Count(), CancelAddress: r.reach(),
 	}
 	if s.Content != nil {
 		x.Since = timestamppb.New(s.Since)

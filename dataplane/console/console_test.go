@@ -52,6 +52,7 @@ func (f *fake) Settings() []Setting { return []Setting{{"a", "1", "2", true}, {"
 func (f *fake) Lists() []Count      { return []Count{{"databases", 70_000}} }
 func (f *fake) Memory() []Memory    { return []Memory{{"heap", 1, 2, 3, 4}} }
 func (f *fake) Hosts() []Host       { return []Host{{"db", 5 * time.Second, "10.0.0.1,::1"}} }
+func (f *fake) Peers() []Peer       { return []Peer{{3, "10.0.0.3", 6432, 64, 2, "px3"}} }
 func (f *fake) State() State        { return State{Suspended: true} }
 func (f *fake) Version() string     { return "v" }
 

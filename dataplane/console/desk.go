@@ -18,6 +18,7 @@ type Desk interface {
 	Lists() []Count
 	Memory() []Memory
 	Hosts() []Host
+	Peers() []Peer
 	State() State
 	Version() string
 
@@ -155,4 +156,13 @@ type Host struct {
 	Name      string
 	TTL       time.Duration
 	Addresses string
+}
+
+// Peer is another proxy, to which cancel requests are passed on.
+type Peer struct {
+	Number      int
+	Host        string // or the path of a unix socket
+	Port        int
+	Max, Flying int // requests that may be on their way to it at once, and that are
+	NodeID      string
 }

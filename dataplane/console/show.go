@@ -73,8 +73,12 @@ func shows() []table {
 			s := d.State()
 			return [][]any{{"active", yes(!s.Paused && !s.Suspended)}, {"paused", yes(s.Paused)}, {"suspended", yes(s.Suspended)}}
 		}},
-		{name: "PEERS", columns: columns("peer_id:i host port:i pool_size:i"), rows: noRows},
-		{name: "PEER_POOLS", columns: columns("peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"), rows: noRows},
+		{name: "PEERS", columns: columns("peer_id:i host port:i pool_size:i node_id"), rows: func(d Desk) [][]any {
+			return each(d.Peers(), func(p Peer) []any { return []any{p.Number, p.Host, p.Port, p.Max, p.NodeID} })
+		}},
+		{name: "PEER_POOLS", columns: columns("peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"), rows: func(d Desk) [][]any {
+			return each(d.Peers(), func(p Peer) []any { return []any{p.Number, p.Flying, 0, p.Flying, 0} })
+		}},
 	}
 }
 

@@ -38,6 +38,8 @@ type Options struct {
 	Log     *zap.Logger
 	Source  Source
 	Servers []grpc.ClientConnInterface // one is used at a time
+	// Peers hears who the other proxies are.
+	Peers func(*heliosv1.Peers)
 }
 
 // Run reports until ctx ends. When it returns nothing of it runs any more.
@@ -101,6 +103,9 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 				if set := m.GetSettings(); set != nil {
 					every = max(set.GetInterval().AsDuration(), 10*time.Millisecond)
 					next = time.After(every*9/10 + rand.N(every/5+1))
+				}
+				if p := m.GetPeers(); p != nil {
+					o.Peers(p)
 				}
 				if w := m.GetConfigWanted(); w != nil {
 					if err := dump(s, o.Source, w.GetId()); err != nil {

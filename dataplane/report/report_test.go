@@ -102,6 +102,13 @@ type proxy struct {
 	hash    string
 	changed chan struct{}
 	content *release.Content
+	peers   []*heliosv1.Peers // what it was told
+}
+
+func (p *proxy) meet(said *heliosv1.Peers) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peers = append(p.peers, said)
 }
 
 // Report implements [report.Source].
@@ -133,7 +140,7 @@ func run(t *testing.T) (*plane, *proxy) {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		report.Run(ctx, report.Options{Log: zap.NewNop(), Source: x, Servers: []grpc.ClientConnInterface{p}})
+		report.Run(ctx, report.Options{Log: zap.NewNop(), Source: x, Servers: []grpc.ClientConnInterface{p}, Peers: x.meet})
 	})
 	t.Cleanup(func() { stop(); running.Wait() })
 	synctest.Wait()
@@ -223,6 +230,22 @@ func TestSendFails(t *testing.T) {
 		pass(10 * time.Second)
 		if got := p.heard(); len(got) == 0 || got[0].GetReport().GetHash() != "b" {
 			t.Errorf("the proxy said %v", got)
+		}
+	})
+}
+
+// TestPeers hears who the other proxies are, each time that it is said.
+func TestPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, x := run(t)
+		for n := range uint32(2) {
+			p.in <- &heliosv1.StreamStatusResponse{Message: &heliosv1.StreamStatusResponse_Peers{Peers: &heliosv1.Peers{YourNumber: n + 1}}}
+		}
+		synctest.Wait()
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if len(x.peers) != 2 || x.peers[1].GetYourNumber() != 2 {
+			t.Errorf("the proxy was told %v", x.peers)
 		}
 	})
 }

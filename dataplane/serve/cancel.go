@@ -2,19 +2,46 @@ package serve
 
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/startup"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// carryCancel takes a CancelRequest to the session that its key belongs to, and ends the connection that
-// brought it when the request has been through: that is how its client knows. A key that nobody has is
-// answered with silence, as PostgreSQL does.
-func (c *Conn) carryCancel(t *reactor.Task, pid uint32, secret []byte) error {
-	of, ok := c.hub.Keys.Find(pid, secret)
-	if !ok {
-		c.hub.CancelElsewhere(pid, secret)
-		return errGone
+// carryCancel takes a CancelRequest to the session that its key belongs to, here or at another proxy, and ends the connection
+// that brought it when the request has been through: that is how its client knows. A key that nobody has is answered with silence, as
+// PostgreSQL does; only a proxy that passes one on is told.
+func (c *Conn) carryCancel(t *reactor.Task, k *startup.Cancel) error {
+	how := c.bringCancel(t, k)
+	c.local.Meter.Cancels[how]++
+	if how == meter.CancelUnknown {
+		c.hub.Peers.Wrong(t.Loop().Now(), c.address(), k.Forwarded)
 	}
-	c.local.Meter.Cancels++
+	if k.Forwarded {
+		answer := byte(pgwire.ForwardUnknown)
+		if how == meter.CancelServed {
+			answer = pgwire.ForwardServed
+		}
+		_ = c.ep.Send([]byte{answer}) // else it is gone
+	}
+	return errGone
+}
+
+// bringCancel is carryCancel without the answer.
+func (c *Conn) bringCancel(t *reactor.Task, k *startup.Cancel) meter.Cancel {
+	if c.hub.Peers.Barred(t.Loop().Now(), c.address(), k.Secret, k.Forwarded) {
+		return meter.CancelLimited
+	}
 	c.carries = true
+	of, ok := c.hub.Keys.Find(k.PID, k.Secret)
+	if !ok {
+		c.hub.CancelBefore(k.PID, k.Secret)
+	}
+	if !ok && k.Forwarded {
+		return meter.CancelUnknown
+	}
+	if !ok {
+		return c.hub.Peers.Forward(t, c.address(), k.PID, k.Secret)
+	}
 	through, here := false, t.Loop()
 	report := func() {
 		here.Post(func() {
@@ -23,12 +50,9 @@ func (c *Conn) carryCancel(t *reactor.Task, pid uint32, secret []byte) error {
 		})
 	}
 	of.Loop().Post(func() { of.cancel(report) })
-	for !through {
-		if err := t.Park(); err != nil {
-			return errGone
-		}
+	for !through && t.Park() == nil {
 	}
-	return errGone
+	return meter.CancelServed
 }
 
 // Cancel cancels what the session does that has a key, of a client that has shown it to another process. Any thread may call it.

@@ -76,7 +76,7 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	case o.Secure != nil:
 		return c.secure(t, o.Secure)
 	case o.Cancel != nil:
-		return c.carryCancel(t, o.Cancel.PID, o.Cancel.Secret)
+		return c.carryCancel(t, o.Cancel)
 	case o.Start == nil:
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/listen"
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
+	"github.com/heliosproxy/heliosproxy/dataplane/peers"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
@@ -36,6 +37,7 @@ type Hub struct {
 	Log        *zap.Logger
 	Pools      *pool.Registry
 	Keys       *cancelkeys.Registry[*Conn]
+	Peers      *peers.Peers // other proxies, who may have a key that is not here
 	Statements *statement.Registry
 	MockSecret func() string // salts of unknown users are made from it
 	Clients    *admission.Clients
@@ -56,8 +58,8 @@ type Hub struct {
 	// Fate is what becomes of sessions that begin now, and Successor the process that they are given to.
 	Fate      func() Fate
 	Successor Successor
-	// CancelElsewhere hears of a key that no session here has.
-	CancelElsewhere func(pid uint32, secret []byte)
+	// CancelBefore hears of a key that no session here has: it may be one of the process whose place this one takes.
+	CancelBefore func(pid uint32, secret []byte)
 	// Catalog returns what is known of the catalogue of a target's database, where the functions of safe leave nothing
 	// behind. It is nil where nobody reads catalogues.
 	Catalog func(t *backend.Target, safe []string) catalog.Judge

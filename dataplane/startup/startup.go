@@ -67,6 +67,8 @@ func (s *Start) Negotiate(newest uint32) []byte {
 type Cancel struct {
 	PID    uint32
 	Secret []byte
+	// Forwarded says that another proxy has passed it on.
+	Forwarded bool
 }
 
 // Outcome is what a step came to. Of the pointers at most one is set; none says that more has to come.
@@ -153,13 +155,13 @@ func (m *Machine) Step(p []byte) (o Outcome) {
 		}
 		o.Reply = append(o.Reply, 'N')
 		return o
-	case pgwire.CancelCode:
+	case pgwire.CancelCode, pgwire.ForwardCode:
 		pid, secret, err := pgwire.ReadCancel(packet)
 		if err != nil {
 			o.Err = pgerr.New(pgerr.InvalidStartup, err.Error())
 			return o
 		}
-		o.Cancel = &Cancel{pid, append([]byte(nil), secret...)}
+		o.Cancel = &Cancel{pid, append([]byte(nil), secret...), code == pgwire.ForwardCode}
 		return o
 	}
 	o.Start, o.Reply, o.Err = start(packet, code, o.Reply)

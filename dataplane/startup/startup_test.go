@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
@@ -43,6 +44,7 @@ func TestStep(t *testing.T) {
 		{"a switch", pgscript.Startup(v30, "user", "ann", "options", "-d 5"), "", "08P01 -d"},
 		{"an empty switch", pgscript.Startup(v30, "user", "ann", "options", "-c x"), "", "08P01 requires a value"},
 		{"cancel", pgscript.CancelRequest(7, []byte("1234")), "", "cancel 7 1234"},
+		{"a forwarded cancel", pgwire.AppendForward(nil, 7, []byte("1234")), "", "cancel 7 1234 forwarded"},
 		{"a long cancel", pgscript.CancelRequest(7, []byte(strings.Repeat("x", 32))), "", "cancel 7 " + strings.Repeat("x", 32)},
 		{"a short cancel", packet(80877102, 0, 0, 0, 1), "", "08P01 cancel"},
 		{"too short", []byte{0, 0, 0, 7}, "", "08P01 length"},
@@ -111,7 +113,11 @@ func describe(o Outcome) string {
 	case o.Err != nil:
 		return o.Err.SQLState + " " + o.Err.Message
 	case o.Cancel != nil:
-		return fmt.Sprintf("cancel %d %s", o.Cancel.PID, o.Cancel.Secret)
+		s := fmt.Sprintf("cancel %d %s", o.Cancel.PID, o.Cancel.Secret)
+		if o.Cancel.Forwarded {
+			s += " forwarded"
+		}
+		return s
 	case o.Start != nil:
 		s := o.Start.User + "@" + o.Start.Database
 		if o.Start.LongKey {

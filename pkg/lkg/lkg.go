@@ -5,6 +5,8 @@
 //	snapshot-SEQUENCE-HASH.lkg  a configuration; the highest sequence was saved last
 //	boot, crash                 the configuration that the process started with, until it has proved itself
 //	bad                         the hashes of configurations that did not
+//
+// and what others keep there under names of their own.
 package lkg
 
 import (
@@ -248,6 +250,20 @@ func (d *Dir) replace(name string, b []byte) error {
 	}
 	return d.lock.Sync()
 }
+
+// Keep keeps bytes under a name that is none of the directory's own. When it returns nil they survive a loss of power; else what was
+// kept is what it was.
+func (d *Dir) Keep(name string, b []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.replace(name, b); err != nil {
+		return fmt.Errorf("keep %s: %w", name, err)
+	}
+	return nil
+}
+
+// Kept returns what is kept under a name; the error is [fs.ErrNotExist] where nothing is.
+func (d *Dir) Kept(name string) ([]byte, error) { return os.ReadFile(filepath.Join(d.path, name)) }
 
 // sweep removes what a crash left half-written.
 func (d *Dir) sweep() {

@@ -81,6 +81,16 @@ func AppendStartup(dst []byte, ps ...Parameter) []byte {
 	return dst
 }
 
+// ForwardCode is the request code of a CancelRequest that another proxy passes on. The packet is otherwise the same. It
+// gives whoever sends it less than a CancelRequest does: whoever gets it passes it on to nobody.
+const ForwardCode = 'H'<<24 | 'e'<<16 | 'C'<<8 | 'R' // a version of the protocol that nobody speaks: others refuse it
+
+// What a proxy answers to a packet with ForwardCode before it closes the connection.
+const (
+	ForwardServed  = 'S' // the key was good, and the cancel is through
+	ForwardUnknown = 'U' // nobody here has the key
+)
+
 // ReadCancel returns process ID and secret of a CancelRequest; the secret aliases packet.
 func ReadCancel(packet []byte) (pid uint32, secret []byte, err error) {
 	if len(packet) < 16 || len(packet) > 12+cancelBytes {
@@ -100,6 +110,14 @@ func AppendCancel(dst []byte, pid uint32, secret []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, CancelCode)
 	dst = binary.BigEndian.AppendUint32(dst, pid)
 	return append(dst, secret...)
+}
+
+// AppendForward appends a CancelRequest that is not to be passed on.
+func AppendForward(dst []byte, pid uint32, secret []byte) []byte {
+	n := len(dst)
+	dst = AppendCancel(dst, pid, secret)
+	binary.BigEndian.PutUint32(dst[n+4:], ForwardCode)
+	return dst
 }
 
 // AppendKey appends BackendKeyData.

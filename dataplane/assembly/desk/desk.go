@@ -254,9 +254,9 @@ func (d *Desk) Lists() []console.Count {
 	return []console.Count{
 		{What: "databases", N: len(d.Databases())},
 		{What: "users", N: len(d.Users())},
-		{What: "peers"},
+		{What: "peers", N: len(d.Peers())},
 		{What: "pools", N: pools},
-		{What: "peer_pools"},
+		{What: "peer_pools", N: len(d.Peers())},
 		{What: "free_clients"},
 		{What: "used_clients", N: clients},
 		{What: "login_clients", N: logins},

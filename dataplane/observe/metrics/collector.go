@@ -39,7 +39,7 @@ func newCollector(s Source, version string) *collector {
 		errors:     desc("errors_total", "Errors that clients were told, by who made them: a server or the proxy.", "source"),
 		logins:     desc("logins_total", "Clients that logged in."),
 		unadmitted: desc("login_failures_total", "Log-ins that were refused, by the SQLSTATE that the client was told.", "sqlstate"),
-		cancels:    desc("cancels_total", "Cancel requests that reached a session."),
+		cancels:    desc("cancels_total", "Cancel requests, by what became of them: served here, forwarded to the proxy that served it, unknown key, limited, peer_failed.", "outcome"),
 		panics:     desc("panics_total", "Sessions that ended by a fault of the proxy."),
 		looks:      desc("server_looks_total", "Server connections that were looked through after a transaction that may have left something."),
 		pinned:     desc("session_pins_total", "Sessions that came to keep their server connection, by what they have there.", "reason"),
@@ -101,7 +101,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for state, n := range byState(&m.Unadmitted) {
 		counter(c.unadmitted, n, state)
 	}
-	counter(c.cancels, m.Cancels)
+	for outcome, n := range m.Cancels.All {
+		counter(c.cancels, n, outcome)
+	}
 	counter(c.panics, m.Panics)
 	counter(c.looks, m.Looks)
 	for i, reason := range pin.Every.All() {

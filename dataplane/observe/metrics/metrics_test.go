@@ -50,7 +50,7 @@ func want(t *testing.T, text string, lines ...string) {
 }
 
 func TestHandler(t *testing.T) {
-	m := meter.Loop{Refused: 1, Logins: 3, Cancels: 4, Panics: 5, FromClient: 100, ToClient: 200, Looks: 6, Notified: 8, Unnotified: 9}
+	m := meter.Loop{Refused: 1, Logins: 3, Cancels: meter.Cancels{4, 0, 0, 12, 0}, Panics: 5, FromClient: 100, ToClient: 200, Looks: 6, Notified: 8, Unnotified: 9}
 	m.Pin(pin.Temporary | pin.Lock)
 	m.Pin(pin.Lock)
 	m.Drop(pin.Listen)
@@ -89,7 +89,7 @@ func TestHandler(t *testing.T) {
 		`helios_errors_total{source="server"} 2`,
 		`helios_errors_total{source="proxy"} 1`,
 		`helios_logins_total 3`,
-		`helios_cancels_total 4`,
+		`helios_cancels_total{outcome="served"} 4`, `helios_cancels_total{outcome="limited"} 12`, `helios_cancels_total{outcome="peer_failed"} 0`,
 		`helios_panics_total 5`,
 		`helios_server_looks_total 6`,
 		`helios_session_pins_total{reason="lock"} 2`,

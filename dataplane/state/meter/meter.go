@@ -10,7 +10,7 @@ import (
 type Loop struct {
 	Refused    uint64 // ErrorResponses that the proxy made
 	Logins     uint64
-	Cancels    uint64
+	Cancels    Cancels
 	Panics     uint64
 	Looks      uint64 // server connections that were looked through after a transaction
 	Notified   uint64 // notifications that sessions got by a connection that listens for all
@@ -42,7 +42,9 @@ func (m *Loop) Drop(what pin.Set) {
 func (m *Loop) Add(o *Loop) {
 	m.Refused += o.Refused
 	m.Logins += o.Logins
-	m.Cancels += o.Cancels
+	for i, n := range o.Cancels {
+		m.Cancels[i] += n
+	}
 	m.Panics += o.Panics
 	m.Looks += o.Looks
 	m.Notified += o.Notified

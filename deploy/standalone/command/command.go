@@ -16,6 +16,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/systemd"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // The exit codes.
@@ -70,6 +71,8 @@ type Options struct {
 type Membership struct {
 	ControlPlanes []string
 	Token         string
+	// Advertise is where other proxies reach this one, IP:PORT; empty goes by its listeners.
+	Advertise string
 }
 
 // ControlOptions are what a control plane starts with.
@@ -91,6 +94,8 @@ type DataPlane interface {
 	Server
 	// Apply puts resources in force. After an error the old ones still are.
 	Apply(*resource.Set) error
+	// Meet says who the other proxies behind the same balancer are.
+	Meet(*heliosv1.Peers)
 }
 
 // Server is a data plane that runs.

@@ -16,6 +16,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/deploy/standalone/command"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 const (
@@ -91,12 +92,13 @@ type plane struct {
 	drained  chan struct{} // Drain returns when it is closed
 	closed   chan struct{}
 	held     chan string // what is done to clients
+	met      chan *heliosv1.Peers
 }
 
 func newPlane() *plane {
 	return &plane{
 		applied: make(chan *resource.Set, 9), draining: make(chan struct{}), drained: make(chan struct{}), closed: make(chan struct{}),
-		held: make(chan string, 9),
+		held: make(chan string, 9), met: make(chan *heliosv1.Peers, 9),
 	}
 }
 
@@ -108,6 +110,8 @@ func (p *plane) Apply(s *resource.Set) error {
 	}
 	return p.refuse(p.count)
 }
+
+func (p *plane) Meet(said *heliosv1.Peers) { p.met <- said }
 
 func (p *plane) Addresses() map[string]string { return map[string]string{"default": "127.0.0.1:1"} }
 
@@ -428,12 +432,15 @@ func TestReload(t *testing.T) {
 
 	x = start(p, "-c", path, "--listen", "default=0.0.0.0:7")
 	<-p.applied
-	write(t, path, "auth.mode = \"trust\"\nadmin_address = \"127.0.0.1:9\"\n[pool]\nmax_connections = 7\n[proxy]\ndrain_timeout_secs = 0\n"+good)
+	write(t, path, "auth.mode = \"trust\"\nadmin_address = \"127.0.0.1:9\"\n[pool]\nmax_connections = 7\n[proxy]\ndrain_timeout_secs = 0\npeer_id = 5\n[[peers]]\npeer_id = 6\naddress = \"10.0.0.6:1\"\n"+good)
 	x.signals <- syscall.SIGHUP
 	if s := <-p.applied; s.PoolProfiles["default"].GetMaxConnections() != 7 {
 		t.Errorf("got %v", s.PoolProfiles)
 	}
 	x.err.wait("configuration reloaded")
+	if at, then := <-p.met, <-p.met; at.GetYourNumber() != 0 || then.GetYourNumber() != 5 || len(then.GetPeers()) != 1 {
+		t.Errorf("the peers are %v, then %v", at, then)
+	}
 	write(t, path, invalid)
 	x.signals <- syscall.SIGHUP
 	x.err.wait("the file is invalid")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -47,7 +48,7 @@ good, where --state-dir has one, and serves from it for as long as the control p
 			if strings.ContainsRune(f.nodeID, '/') {
 				return fmt.Errorf("--node-id %s has a slash", f.nodeID)
 			}
-			if err := errors.Join(f.state(filepath.Join("dataplane", f.nodeID)), adminAddress(o.AdminAddress)); err != nil {
+			if err := errors.Join(f.state(filepath.Join("dataplane", f.nodeID)), adminAddress(o.AdminAddress), advertised(m.Advertise)); err != nil {
 				return err
 			}
 			if tokenFile == "" {
@@ -75,6 +76,7 @@ good, where --state-dir has one, and serves from it for as long as the control p
 	}
 	c.Flags().StringSliceVar(&m.ControlPlanes, "control-plane", nil, "the control planes, HOST:PORT or unix:PATH; one is used at a time")
 	c.Flags().StringVar(&tokenFile, "token-file", "", "the file of the token that the control plane asks for")
+	c.Flags().StringVar(&m.Advertise, "advertise-address", "", "where the other proxies reach this one with cancel requests, IP:PORT (default: by its listeners)")
 	c.Flags().StringVar(&o.AdminAddress, "admin-address", "127.0.0.1:9090", "where health and metrics are served; empty: nowhere")
 	c.Flags().StringVar(&adminTokenFile, "admin-token-file", "", "the file of the token that metrics ask for (default: none)")
 	f.register(c, memberDrain.String(), "")
@@ -88,6 +90,17 @@ func adminAddress(s string) error {
 	}
 	if a, err := resource.ParseAddress(s); err != nil || a.Path != "" {
 		return fmt.Errorf("--admin-address %q is not HOST:PORT with an IP address as host", s)
+	}
+	return nil
+}
+
+// advertised checks the address at which others are to reach the proxy.
+func advertised(s string) error {
+	if s == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddrPort(s); err != nil || a.Addr().IsUnspecified() || a.Port() == 0 {
+		return fmt.Errorf("--advertise-address %q is not IP:PORT at which another machine reaches this one", s)
 	}
 	return nil
 }

@@ -66,6 +66,7 @@ func (p Program) run(f flags) error {
 	if err := r.plane.Apply(r.file.Set); err != nil {
 		return failed{errors.Join(fmt.Errorf("apply %s: %w", f.name(), err), r.plane.Close())}
 	}
+	r.plane.Meet(r.file.Bootstrap.Peers)
 	if f.ini != "" && r.Notify != nil {
 		r.Notify(syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	}
@@ -206,6 +207,7 @@ func (r *runner) reread() error {
 		r.log.Error("configuration not reloaded, the one before stays in force", zap.String("file", r.flags.name()), zap.Error(err))
 		return err
 	}
+	r.plane.Meet(l.file.Bootstrap.Peers)
 	r.warnOfRestart(l.file.Bootstrap)
 	r.file = l.file
 	r.bootstrap.Store(l.file)

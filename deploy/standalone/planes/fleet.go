@@ -24,7 +24,7 @@ func Member(o command.Options, m command.Membership) (command.Server, error) {
 	}
 	err = p.Follow(data.ControlPlane{
 		Addresses: m.ControlPlanes, Token: m.Token, Source: heliosv1.Source_SOURCE_CONTROL_PLANE, Group: control.DefaultGroup,
-		StateDir: o.StateDir, MaxConfigBytes: o.MaxConfigBytes,
+		StateDir: o.StateDir, MaxConfigBytes: o.MaxConfigBytes, Advertise: m.Advertise,
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

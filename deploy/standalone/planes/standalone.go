@@ -49,7 +49,7 @@ func Standalone(o command.Options) (command.DataPlane, error) {
 	}
 	c, err := control.Start(context.Background(), control.Options{
 		Log: o.Log, Store: control.Memory(), Admin: doors, Stream: []control.Door{{Listener: inside}},
-		MaxConfigBytes: o.MaxConfigBytes, ReadOnly: fromFile,
+		MaxConfigBytes: o.MaxConfigBytes, ReadOnly: fromFile, Alone: true,
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

@@ -113,6 +113,7 @@ type StreamStatusResponse struct {
 	//
 	//	*StreamStatusResponse_Settings
 	//	*StreamStatusResponse_ConfigWanted
+	//	*StreamStatusResponse_Peers
 	Message       isStreamStatusResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -173,6 +174,15 @@ func (x *StreamStatusResponse) GetConfigWanted() *ConfigWanted {
 	return nil
 }
 
+func (x *StreamStatusResponse) GetPeers() *Peers {
+	if x != nil {
+		if x, ok := x.Message.(*StreamStatusResponse_Peers); ok {
+			return x.Peers
+		}
+	}
+	return nil
+}
+
 type isStreamStatusResponse_Message interface {
 	isStreamStatusResponse_Message()
 }
@@ -185,9 +195,15 @@ type StreamStatusResponse_ConfigWanted struct {
 	ConfigWanted *ConfigWanted `protobuf:"bytes,2,opt,name=config_wanted,json=configWanted,proto3,oneof"`
 }
 
+type StreamStatusResponse_Peers struct {
+	Peers *Peers `protobuf:"bytes,10,opt,name=peers,proto3,oneof"`
+}
+
 func (*StreamStatusResponse_Settings) isStreamStatusResponse_Message() {}
 
 func (*StreamStatusResponse_ConfigWanted) isStreamStatusResponse_Message() {}
+
+func (*StreamStatusResponse_Peers) isStreamStatusResponse_Message() {}
 
 type ReportSettings struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -259,7 +275,9 @@ type StatusReport struct {
 	Clients   uint32            `protobuf:"varint,15,opt,name=clients,proto3" json:"clients,omitempty"`
 	Servers   uint32            `protobuf:"varint,16,opt,name=servers,proto3" json:"servers,omitempty"`
 	// Log-ins with a wrong proof, and those that had to wait because of such, since the start.
-	FailedLogins  uint64 `protobuf:"varint,17,opt,name=failed_logins,json=failedLogins,proto3" json:"failed_logins,omitempty"`
+	FailedLogins uint64 `protobuf:"varint,17,opt,name=failed_logins,json=failedLogins,proto3" json:"failed_logins,omitempty"`
+	// Where the other proxies of its group reach it with a cancel request, IP:PORT or unix:PATH; empty if nowhere.
+	CancelAddress string `protobuf:"bytes,20,opt,name=cancel_address,json=cancelAddress,proto3" json:"cancel_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -413,6 +431,130 @@ func (x *StatusReport) GetFailedLogins() uint64 {
 	return 0
 }
 
+func (x *StatusReport) GetCancelAddress() string {
+	if x != nil {
+		return x.CancelAddress
+	}
+	return ""
+}
+
+// Peers is who the proxies of a group are, for cancel requests that come in at the wrong one.
+type Peers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the proxy that this is sent to, 1 to 16383; 0 if it has none.
+	YourNumber uint32 `protobuf:"varint,1,opt,name=your_number,json=yourNumber,proto3" json:"your_number,omitempty"`
+	// The others, by number.
+	Peers         []*Peer `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Peers) Reset() {
+	*x = Peers{}
+	mi := &file_helios_v1_status_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peers) ProtoMessage() {}
+
+func (x *Peers) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_status_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peers.ProtoReflect.Descriptor instead.
+func (*Peers) Descriptor() ([]byte, []int) {
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Peers) GetYourNumber() uint32 {
+	if x != nil {
+		return x.YourNumber
+	}
+	return 0
+}
+
+func (x *Peers) GetPeers() []*Peer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+// Peer is one proxy of a group.
+type Peer struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	NodeId string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// As in its StatusReport.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Peer) Reset() {
+	*x = Peer{}
+	mi := &file_helios_v1_status_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peer) ProtoMessage() {}
+
+func (x *Peer) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_status_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peer.ProtoReflect.Descriptor instead.
+func (*Peer) Descriptor() ([]byte, []int) {
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Peer) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Peer) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *Peer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 // ConfigWanted asks for what the proxy really runs.
 type ConfigWanted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -423,7 +565,7 @@ type ConfigWanted struct {
 
 func (x *ConfigWanted) Reset() {
 	*x = ConfigWanted{}
-	mi := &file_helios_v1_status_proto_msgTypes[4]
+	mi := &file_helios_v1_status_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +577,7 @@ func (x *ConfigWanted) String() string {
 func (*ConfigWanted) ProtoMessage() {}
 
 func (x *ConfigWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_status_proto_msgTypes[4]
+	mi := &file_helios_v1_status_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +590,7 @@ func (x *ConfigWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigWanted.ProtoReflect.Descriptor instead.
 func (*ConfigWanted) Descriptor() ([]byte, []int) {
-	return file_helios_v1_status_proto_rawDescGZIP(), []int{4}
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConfigWanted) GetId() uint64 {
@@ -475,7 +617,7 @@ type ConfigDump struct {
 
 func (x *ConfigDump) Reset() {
 	*x = ConfigDump{}
-	mi := &file_helios_v1_status_proto_msgTypes[5]
+	mi := &file_helios_v1_status_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +629,7 @@ func (x *ConfigDump) String() string {
 func (*ConfigDump) ProtoMessage() {}
 
 func (x *ConfigDump) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_status_proto_msgTypes[5]
+	mi := &file_helios_v1_status_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +642,7 @@ func (x *ConfigDump) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigDump.ProtoReflect.Descriptor instead.
 func (*ConfigDump) Descriptor() ([]byte, []int) {
-	return file_helios_v1_status_proto_rawDescGZIP(), []int{5}
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConfigDump) GetId() uint64 {
@@ -561,13 +703,15 @@ const file_helios_v1_status_proto_rawDesc = "" +
 	"\x06report\x18\x01 \x01(\v2\x17.helios.v1.StatusReportH\x00R\x06report\x128\n" +
 	"\vconfig_dump\x18\x02 \x01(\v2\x15.helios.v1.ConfigDumpH\x00R\n" +
 	"configDumpB\t\n" +
-	"\amessage\"\x9a\x01\n" +
+	"\amessage\"\xc4\x01\n" +
 	"\x14StreamStatusResponse\x127\n" +
 	"\bsettings\x18\x01 \x01(\v2\x19.helios.v1.ReportSettingsH\x00R\bsettings\x12>\n" +
-	"\rconfig_wanted\x18\x02 \x01(\v2\x17.helios.v1.ConfigWantedH\x00R\fconfigWantedB\t\n" +
+	"\rconfig_wanted\x18\x02 \x01(\v2\x17.helios.v1.ConfigWantedH\x00R\fconfigWanted\x12(\n" +
+	"\x05peers\x18\n" +
+	" \x01(\v2\x10.helios.v1.PeersH\x00R\x05peersB\t\n" +
 	"\amessage\"G\n" +
 	"\x0eReportSettings\x125\n" +
-	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xa7\x05\n" +
+	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xce\x05\n" +
 	"\fStatusReport\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -588,10 +732,19 @@ const file_helios_v1_status_proto_rawDesc = "" +
 	"\tlisteners\x18\x0e \x03(\v2&.helios.v1.StatusReport.ListenersEntryR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x0f \x01(\rR\aclients\x12\x18\n" +
 	"\aservers\x18\x10 \x01(\rR\aservers\x12#\n" +
-	"\rfailed_logins\x18\x11 \x01(\x04R\ffailedLogins\x1a<\n" +
+	"\rfailed_logins\x18\x11 \x01(\x04R\ffailedLogins\x12%\n" +
+	"\x0ecancel_address\x18\x14 \x01(\tR\rcancelAddress\x1a<\n" +
 	"\x0eListenersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1e\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
+	"\x05Peers\x12\x1f\n" +
+	"\vyour_number\x18\x01 \x01(\rR\n" +
+	"yourNumber\x12%\n" +
+	"\x05peers\x18\x02 \x03(\v2\x0f.helios.v1.PeerR\x05peers\"Q\n" +
+	"\x04Peer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"\x1e\n" +
 	"\fConfigWanted\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\xff\x01\n" +
 	"\n" +
@@ -620,45 +773,49 @@ func file_helios_v1_status_proto_rawDescGZIP() []byte {
 	return file_helios_v1_status_proto_rawDescData
 }
 
-var file_helios_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_helios_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_helios_v1_status_proto_goTypes = []any{
 	(*StreamStatusRequest)(nil),   // 0: helios.v1.StreamStatusRequest
 	(*StreamStatusResponse)(nil),  // 1: helios.v1.StreamStatusResponse
 	(*ReportSettings)(nil),        // 2: helios.v1.ReportSettings
 	(*StatusReport)(nil),          // 3: helios.v1.StatusReport
-	(*ConfigWanted)(nil),          // 4: helios.v1.ConfigWanted
-	(*ConfigDump)(nil),            // 5: helios.v1.ConfigDump
-	nil,                           // 6: helios.v1.StatusReport.ListenersEntry
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*Generation)(nil),            // 9: helios.v1.Generation
-	(Source)(0),                   // 10: helios.v1.Source
-	(*Rejection)(nil),             // 11: helios.v1.Rejection
-	(*Item)(nil),                  // 12: helios.v1.Item
+	(*Peers)(nil),                 // 4: helios.v1.Peers
+	(*Peer)(nil),                  // 5: helios.v1.Peer
+	(*ConfigWanted)(nil),          // 6: helios.v1.ConfigWanted
+	(*ConfigDump)(nil),            // 7: helios.v1.ConfigDump
+	nil,                           // 8: helios.v1.StatusReport.ListenersEntry
+	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Generation)(nil),            // 11: helios.v1.Generation
+	(Source)(0),                   // 12: helios.v1.Source
+	(*Rejection)(nil),             // 13: helios.v1.Rejection
+	(*Item)(nil),                  // 14: helios.v1.Item
 }
 var file_helios_v1_status_proto_depIdxs = []int32{
 	3,  // 0: helios.v1.StreamStatusRequest.report:type_name -> helios.v1.StatusReport
-	5,  // 1: helios.v1.StreamStatusRequest.config_dump:type_name -> helios.v1.ConfigDump
+	7,  // 1: helios.v1.StreamStatusRequest.config_dump:type_name -> helios.v1.ConfigDump
 	2,  // 2: helios.v1.StreamStatusResponse.settings:type_name -> helios.v1.ReportSettings
-	4,  // 3: helios.v1.StreamStatusResponse.config_wanted:type_name -> helios.v1.ConfigWanted
-	7,  // 4: helios.v1.ReportSettings.interval:type_name -> google.protobuf.Duration
-	8,  // 5: helios.v1.StatusReport.started:type_name -> google.protobuf.Timestamp
-	9,  // 6: helios.v1.StatusReport.generation:type_name -> helios.v1.Generation
-	10, // 7: helios.v1.StatusReport.source:type_name -> helios.v1.Source
-	8,  // 8: helios.v1.StatusReport.since:type_name -> google.protobuf.Timestamp
-	11, // 9: helios.v1.StatusReport.rejection:type_name -> helios.v1.Rejection
-	6,  // 10: helios.v1.StatusReport.listeners:type_name -> helios.v1.StatusReport.ListenersEntry
-	9,  // 11: helios.v1.ConfigDump.generation:type_name -> helios.v1.Generation
-	10, // 12: helios.v1.ConfigDump.source:type_name -> helios.v1.Source
-	8,  // 13: helios.v1.ConfigDump.since:type_name -> google.protobuf.Timestamp
-	12, // 14: helios.v1.ConfigDump.items:type_name -> helios.v1.Item
-	0,  // 15: helios.v1.StatusService.StreamStatus:input_type -> helios.v1.StreamStatusRequest
-	1,  // 16: helios.v1.StatusService.StreamStatus:output_type -> helios.v1.StreamStatusResponse
-	16, // [16:17] is the sub-list for method output_type
-	15, // [15:16] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	6,  // 3: helios.v1.StreamStatusResponse.config_wanted:type_name -> helios.v1.ConfigWanted
+	4,  // 4: helios.v1.StreamStatusResponse.peers:type_name -> helios.v1.Peers
+	9,  // 5: helios.v1.ReportSettings.interval:type_name -> google.protobuf.Duration
+	10, // 6: helios.v1.StatusReport.started:type_name -> google.protobuf.Timestamp
+	11, // 7: helios.v1.StatusReport.generation:type_name -> helios.v1.Generation
+	12, // 8: helios.v1.StatusReport.source:type_name -> helios.v1.Source
+	10, // 9: helios.v1.StatusReport.since:type_name -> google.protobuf.Timestamp
+	13, // 10: helios.v1.StatusReport.rejection:type_name -> helios.v1.Rejection
+	8,  // 11: helios.v1.StatusReport.listeners:type_name -> helios.v1.StatusReport.ListenersEntry
+	5,  // 12: helios.v1.Peers.peers:type_name -> helios.v1.Peer
+	11, // 13: helios.v1.ConfigDump.generation:type_name -> helios.v1.Generation
+	12, // 14: helios.v1.ConfigDump.source:type_name -> helios.v1.Source
+	10, // 15: helios.v1.ConfigDump.since:type_name -> google.protobuf.Timestamp
+	14, // 16: helios.v1.ConfigDump.items:type_name -> helios.v1.Item
+	0,  // 17: helios.v1.StatusService.StreamStatus:input_type -> helios.v1.StreamStatusRequest
+	1,  // 18: helios.v1.StatusService.StreamStatus:output_type -> helios.v1.StreamStatusResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_status_proto_init() }
@@ -674,6 +831,7 @@ func file_helios_v1_status_proto_init() {
 	file_helios_v1_status_proto_msgTypes[1].OneofWrappers = []any{
 		(*StreamStatusResponse_Settings)(nil),
 		(*StreamStatusResponse_ConfigWanted)(nil),
+		(*StreamStatusResponse_Peers)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -681,7 +839,7 @@ func file_helios_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_status_proto_rawDesc), len(file_helios_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

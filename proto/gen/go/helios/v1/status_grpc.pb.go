@@ -32,8 +32,11 @@ const (
 //
 // The proxy opens the stream and sends StatusReport at once, then as often as the server's ReportSettings
 // ask for and whenever what it says of its configuration changes. The server may ask with ConfigWanted for
-// what the proxy really runs; the proxy answers with ConfigDump messages, secrets left out. Nothing is kept
-// on the server beyond the stream but the last report: the proxy is the truth.
+// what the proxy really runs; the proxy answers with ConfigDump messages, secrets left out. Of what a proxy
+// reports nothing is kept on the server beyond the stream but the last report: the proxy is the truth.
+//
+// The server gives each proxy of a group a number, which cancel keys carry, and sends Peers: once it has
+// given the number, and whenever what they say has changed. The proxy keeps the last Peers on disk.
 //
 // Errors end the stream: UNAUTHENTICATED, INVALID_ARGUMENT.
 type StatusServiceClient interface {
@@ -69,8 +72,11 @@ type StatusService_StreamStatusClient = grpc.BidiStreamingClient[StreamStatusReq
 //
 // The proxy opens the stream and sends StatusReport at once, then as often as the server's ReportSettings
 // ask for and whenever what it says of its configuration changes. The server may ask with ConfigWanted for
-// what the proxy really runs; the proxy answers with ConfigDump messages, secrets left out. Nothing is kept
-// on the server beyond the stream but the last report: the proxy is the truth.
+// what the proxy really runs; the proxy answers with ConfigDump messages, secrets left out. Of what a proxy
+// reports nothing is kept on the server beyond the stream but the last report: the proxy is the truth.
+//
+// The server gives each proxy of a group a number, which cancel keys carry, and sends Peers: once it has
+// given the number, and whenever what they say has changed. The proxy keeps the last Peers on disk.
 //
 // Errors end the stream: UNAUTHENTICATED, INVALID_ARGUMENT.
 type StatusServiceServer interface {

@@ -9,6 +9,7 @@
 //	/helios/v1/release/<group>/again                     empty; written when a refused release is to be sent again
 //	/helios/v1/release/<group>/sweep                     empty; written by whoever removes parts
 //	/helios/v1/part/<group>/<hash>                       ReleasePart; never changed
+//	/helios/v1/peer/<group>/<number>                     StoredPeer; never removed
 //	/helios/v1/audit/<revision>                          AuditRecord
 //	/helios/v1/request/<id>                              StoredRequest
 //
@@ -508,6 +509,69 @@ func (x *StoredRequest) GetRevision() uint64 {
 	return 0
 }
 
+// StoredPeer is the proxy that has a number.
+type StoredPeer struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	NodeId string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// Where the others reach it with a cancel request; empty if nowhere.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// When a control plane has seen it last, give or take an hour.
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredPeer) Reset() {
+	*x = StoredPeer{}
+	mi := &file_helios_v1_store_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredPeer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredPeer) ProtoMessage() {}
+
+func (x *StoredPeer) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_store_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
+func (*StoredPeer) Descriptor() ([]byte, []int) {
+	return file_helios_v1_store_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StoredPeer) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *StoredPeer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *StoredPeer) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 var File_helios_v1_store_proto protoreflect.FileDescriptor
 
 const file_helios_v1_store_proto_rawDesc = "" +
@@ -544,7 +608,12 @@ const file_helios_v1_store_proto_rawDesc = "" +
 	"\vReleasePart\x12%\n" +
 	"\x05items\x18\x01 \x03(\v2\x0f.helios.v1.ItemR\x05items\"+\n" +
 	"\rStoredRequest\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevisionBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
+	"\brevision\x18\x01 \x01(\x04R\brevision\"o\n" +
+	"\n" +
+	"StoredPeer\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12.\n" +
+	"\x04seen\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04seenBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
 
 var (
 	file_helios_v1_store_proto_rawDescOnce sync.Once
@@ -558,7 +627,7 @@ func file_helios_v1_store_proto_rawDescGZIP() []byte {
 	return file_helios_v1_store_proto_rawDescData
 }
 
-var file_helios_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_helios_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_helios_v1_store_proto_goTypes = []any{
 	(*StoreIdentity)(nil),         // 0: helios.v1.StoreIdentity
 	(*ConfigHead)(nil),            // 1: helios.v1.ConfigHead
@@ -568,21 +637,23 @@ var file_helios_v1_store_proto_goTypes = []any{
 	(*ReleaseManifest)(nil),       // 5: helios.v1.ReleaseManifest
 	(*ReleasePart)(nil),           // 6: helios.v1.ReleasePart
 	(*StoredRequest)(nil),         // 7: helios.v1.StoredRequest
-	(*Item)(nil),                  // 8: helios.v1.Item
-	(*Ref)(nil),                   // 9: helios.v1.Ref
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*StoredPeer)(nil),            // 8: helios.v1.StoredPeer
+	(*Item)(nil),                  // 9: helios.v1.Item
+	(*Ref)(nil),                   // 10: helios.v1.Ref
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_helios_v1_store_proto_depIdxs = []int32{
-	8,  // 0: helios.v1.StoredResource.item:type_name -> helios.v1.Item
-	8,  // 1: helios.v1.StagePart.upserts:type_name -> helios.v1.Item
-	9,  // 2: helios.v1.StagePart.removes:type_name -> helios.v1.Ref
-	10, // 3: helios.v1.ReleaseManifest.created:type_name -> google.protobuf.Timestamp
-	8,  // 4: helios.v1.ReleasePart.items:type_name -> helios.v1.Item
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	9,  // 0: helios.v1.StoredResource.item:type_name -> helios.v1.Item
+	9,  // 1: helios.v1.StagePart.upserts:type_name -> helios.v1.Item
+	10, // 2: helios.v1.StagePart.removes:type_name -> helios.v1.Ref
+	11, // 3: helios.v1.ReleaseManifest.created:type_name -> google.protobuf.Timestamp
+	9,  // 4: helios.v1.ReleasePart.items:type_name -> helios.v1.Item
+	11, // 5: helios.v1.StoredPeer.seen:type_name -> google.protobuf.Timestamp
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_store_proto_init() }
@@ -597,7 +668,7 @@ func file_helios_v1_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_store_proto_rawDesc), len(file_helios_v1_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
