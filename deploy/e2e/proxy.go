@@ -28,6 +28,7 @@ type Options struct {
 	Mode           string // "transaction" or "session"
 	MaxConnections int    // server connections
 	Auth           string // what [auth] says, TOML
+	Pool, Node     string // further keys of [pool] and of the node, TOML
 	More           string // further TOML, after all else
 }
 
@@ -110,16 +111,16 @@ admin_address = "127.0.0.1:%d"
 [pool]
 mode = %q
 max_connections = %d
-
+%s
 [[nodes]]
 host = %q
 port = %d
 role = "primary"
-
+%s
 [auth]
 %s
 
-%s`, p.Port, p.AdminPort, mode, limit, server.Host(), server.Port(), auth, o.More)
+%s`, p.Port, p.AdminPort, mode, limit, o.Pool, server.Host(), server.Port(), o.Node, auth, o.More)
 }
 
 // await returns when the proxy listens.
