@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -32,32 +33,49 @@ type Outcome struct {
 
 func (p Program) checkCommand() *cobra.Command {
 	var from source
+	var one alone
 	var output string
 	var strict, offline bool
 	c := &cobra.Command{
-		Use:   "check {--config FILE | --pgbouncer-ini FILE}",
+		Use:   "check {--config FILE | --pgbouncer-ini FILE | --hba FILE | ...}",
 		Short: "Say what is wrong or without effect in a file, and try what it names",
 		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence. Then try what it names, a line each: ok, warn
 or fail, what, and why. Certificates and keys are loaded, listeners bound for a moment, nodes connected to and asked for TLS; nobody
-is logged in. With --offline no node is connected to. With -o json all of it is one JSON document.
+is logged in. With --offline no node is connected to. With -o json all of it is one JSON document. A file that configurations name, and
+a file of resources, can be checked by itself.
 
 The exit code is 1 if the file has an error or something has failed, else 0.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := from.check(); err != nil {
-				return err
-			}
 			if output != "" && output != "json" {
 				return fmt.Errorf("-o %s is not json", output)
 			}
-			l, err := from.load()
+			form, ok, err := one.given()
+			switch {
+			case err != nil:
+				return err
+			case ok && from.name() != "":
+				return errors.New("one file is checked at a time")
+			case !ok:
+				if err := from.check(); err != nil {
+					return err
+				}
+			}
+			v := verdict{File: from.name()}
+			var l loaded
+			if ok {
+				v.File = *form.path
+				l.findings, err = form.check()
+			} else {
+				l, err = from.load()
+			}
 			if err != nil {
 				return failed{err}
 			}
 			if output == "" {
 				printFindings(p.Out, l.findings) // before what may take seconds
 			}
-			v := verdict{File: from.name(), Findings: l.findings}
+			v.Findings = l.findings
 			if l.file != nil && p.Try != nil {
 				v.Tried = p.Try(c.Context(), l.file, offline)
 			}
@@ -74,6 +92,7 @@ The exit code is 1 if the file has an error or something has failed, else 0.`,
 		},
 	}
 	from.register(c)
+	one.register(c)
 	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 for warnings too")
 	c.Flags().BoolVar(&offline, "offline", false, "connect to no node")
 	c.Flags().StringVarP(&output, "output", "o", "", "how it is printed: json (default: for people)")
