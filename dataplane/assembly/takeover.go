@@ -109,6 +109,8 @@ func (s *succession) refusal() string {
 		return "it is about to end"
 	case s.heir:
 		return "it is still taking the place of another process"
+	case s.p.hub.Gates.HoldsAny():
+		return "its clients are held: RESUME on its console lets them go on"
 	case s.p.current.Load() == nil:
 		return "it has no configuration yet"
 	}

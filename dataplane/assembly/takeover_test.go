@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,14 @@ func TestTakeoverFails(t *testing.T) {
 		want(t, c, "SELECT 1", "1")
 		want(t, connect(t, s.addr, "postgres"), "SELECT 2", "2")
 	}
+	if err := s.old.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "a proxy that holds its clients says so", func() bool {
+		_, err := handover.Meet(filepath.Join(s.dir, takeoverSocket))
+		return err != nil && strings.HasSuffix(err.Error(), "RESUME on its console lets them go on")
+	})
+	s.old.Resume()
 	s.next(t)
 	s.gone(t)
 	want(t, c, "SELECT 3", "3")

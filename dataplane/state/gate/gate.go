@@ -23,6 +23,13 @@ type Gates struct {
 // Holds says whether clients of a database wait before their next transaction.
 func (g *Gates) Holds(db string) bool { return g.shut.Load() && g.holds(db) }
 
+// HoldsAny says whether clients of any database wait.
+func (g *Gates) HoldsAny() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.all || len(g.held) > 0
+}
+
 func (g *Gates) holds(db string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
