@@ -30,6 +30,7 @@ type plane struct {
 	*assembly.ControlPlane
 	heliosv1.AdminServiceClient
 	heliosv1.ConfigServiceClient
+	heliosv1.StatusServiceClient
 }
 
 func start(t *testing.T, s store.Store, edit ...func(*assembly.Options)) *plane {
@@ -62,7 +63,8 @@ func start(t *testing.T, s store.Store, edit ...func(*assembly.Options)) *plane 
 		t.Cleanup(func() { conn.Close() })
 		return conn
 	}
-	return &plane{c, heliosv1.NewAdminServiceClient(dial(l)), heliosv1.NewConfigServiceClient(dial(m))}
+	proxies := dial(m)
+	return &plane{c, heliosv1.NewAdminServiceClient(dial(l)), heliosv1.NewConfigServiceClient(proxies), heliosv1.NewStatusServiceClient(proxies)}
 }
 
 // set is a small configuration.

@@ -45,7 +45,8 @@ type Fleet struct {
 	hash       string
 	assigned   time.Time // since when
 	changed    chan struct{}
-	dumps      uint64
+	asked      uint64 // questions so far
+	streams    uint64 // status streams so far
 	counted    Counted
 }
 

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -17,20 +16,16 @@ import (
 
 // reporter is a status stream.
 type reporter struct {
-	ask   chan question
-	gone  chan struct{}
-	dumps map[uint64]chan<- *heliosv1.ConfigDump // of the receiving goroutine, under Fleet.mu
+	node      string
+	number    uint64                              // the higher, the later it was opened
+	out       chan *heliosv1.StreamStatusResponse // what is to be sent
+	gone      chan struct{}                       // closed when the stream has ended
+	questions map[uint64]*question                // under Fleet.mu
 
 	came  time.Time
 	last  *heliosv1.StatusReport // under Fleet.mu
 	news  chan struct{}          // sent to when there is another one
 	peers chan *heliosv1.Peers   // to be told
-}
-
-// question asks a proxy for what it runs.
-type question struct {
-	id uint64
-	to chan<- *heliosv1.ConfigDump
 }
 
 // StreamStatus implements the status service; status.proto has the contract.
@@ -43,9 +38,15 @@ func (f *Fleet) StreamStatus(stream heliosv1.StatusService_StreamStatusServer) e
 	if id == "" {
 		return status.Error(codes.InvalidArgument, "the first message is no report, or has no node_id")
 	}
-	r := &reporter{ask: make(chan question), gone: make(chan struct{}), dumps: map[uint64]chan<- *heliosv1.ConfigDump{}}
-	r.came, r.last, r.news, r.peers = f.o.Now(), first.GetReport(), make(chan struct{}, 1), make(chan *heliosv1.Peers)
-	f.update(id, func(n *node) { n.reporters[r] = struct{}{} })
+	r := &reporter{
+		node: id, out: make(chan *heliosv1.StreamStatusResponse), gone: make(chan struct{}), questions: map[uint64]*question{},
+		came: f.o.Now(), last: first.GetReport(), news: make(chan struct{}, 1), peers: make(chan *heliosv1.Peers),
+	}
+	f.update(id, func(n *node) {
+		f.streams++
+		r.number = f.streams
+		n.reporters[r] = struct{}{}
+	})
 	defer f.update(id, func(n *node) { delete(n.reporters, r) })
 	defer close(r.gone)
 	f.report(id, first.GetReport())
@@ -68,7 +69,7 @@ func (f *Fleet) StreamStatus(stream heliosv1.StatusService_StreamStatusServer) e
 	return f.talk(stream, r, heard, alive)
 }
 
-// talk sends questions until the proxy has gone or is silent for long.
+// talk sends what proxies are asked until the proxy has gone or is silent for long.
 func (f *Fleet) talk(stream heliosv1.StatusService_StreamStatusServer, r *reporter, heard <-chan error, alive <-chan struct{}) error {
 	silent := time.NewTimer(3 * reportEvery)
 	defer silent.Stop()
@@ -84,14 +85,8 @@ func (f *Fleet) talk(stream heliosv1.StatusService_StreamStatusServer, r *report
 			if err := stream.Send(&heliosv1.StreamStatusResponse{Message: &heliosv1.StreamStatusResponse_Peers{Peers: p}}); err != nil {
 				return err
 			}
-		case q := <-r.ask:
-			f.mu.Lock()
-			r.dumps[q.id] = q.to
-			f.mu.Unlock()
-			err := stream.Send(&heliosv1.StreamStatusResponse{Message: &heliosv1.StreamStatusResponse_ConfigWanted{
-				ConfigWanted: &heliosv1.ConfigWanted{Id: q.id},
-			}})
-			if err != nil {
+		case m := <-r.out:
+			if err := stream.Send(m); err != nil {
 				return err
 			}
 		}
@@ -101,7 +96,7 @@ func (f *Fleet) talk(stream heliosv1.StatusService_StreamStatusServer, r *report
 // hear takes in reports and answers until the stream ends.
 func (f *Fleet) hear(stream heliosv1.StatusService_StreamStatusServer, id string, r *reporter, alive chan<- struct{}) error {
 	for {
-		m, err := stream.Recv()
+		got, err := stream.Recv()
 		if err != nil {
 			return err
 		}
@@ -109,7 +104,7 @@ func (f *Fleet) hear(stream heliosv1.StatusService_StreamStatusServer, id string
 		case alive <- struct{}{}:
 		default:
 		}
-		switch m := m.GetMessage().(type) {
+		switch m := got.GetMessage().(type) {
 		case *heliosv1.StreamStatusRequest_Report:
 			if m.Report.GetNodeId() != id {
 				return status.Error(codes.InvalidArgument, "the node_id has changed")
@@ -122,25 +117,8 @@ func (f *Fleet) hear(stream heliosv1.StatusService_StreamStatusServer, id string
 			case r.news <- struct{}{}:
 			default:
 			}
-		case *heliosv1.StreamStatusRequest_ConfigDump:
-			f.mu.Lock()
-			to := r.dumps[m.ConfigDump.GetId()]
-			if m.ConfigDump.GetLast() {
-				delete(r.dumps, m.ConfigDump.GetId())
-			}
-			f.mu.Unlock()
-			if to == nil {
-				continue
-			}
-			select {
-			case to <- m.ConfigDump:
-			case <-time.After(reportEvery): // nobody listens any more
-				f.mu.Lock()
-				delete(r.dumps, m.ConfigDump.GetId())
-				f.mu.Unlock()
-			case <-r.gone:
-				return nil
-			}
+		case *heliosv1.StreamStatusRequest_ConfigDump, *heliosv1.StreamStatusRequest_CommandResult:
+			f.answered(r, got)
 		default:
 			return status.Error(codes.InvalidArgument, "a message that nobody knows")
 		}
@@ -170,58 +148,4 @@ func leave(err error) error {
 		return nil
 	}
 	return err
-}
-
-// OfflineError is that a proxy cannot be asked.
-type OfflineError struct {
-	Node     string
-	LastSeen time.Time // zero if it was never seen
-}
-
-// Error says since when.
-func (e *OfflineError) Error() string {
-	if e.LastSeen.IsZero() {
-		return fmt.Sprintf("no proxy %q is known here", e.Node)
-	}
-	return fmt.Sprintf("proxy %q is not connected, it was seen last at %s", e.Node, e.LastSeen.Format(time.RFC3339))
-}
-
-// Dump asks a proxy what it really runs and yields the parts of its answer.
-func (f *Fleet) Dump(ctx context.Context, id string, yield func(*heliosv1.ConfigDump) error) error {
-	f.mu.Lock()
-	n := f.nodes[id]
-	var r *reporter
-	offline := &OfflineError{Node: id}
-	if n != nil {
-		offline.LastSeen = n.lastSeen
-		for x := range n.reporters {
-			r = x
-		}
-	}
-	f.dumps++
-	q := f.dumps
-	f.mu.Unlock()
-	if r == nil {
-		return offline
-	}
-	parts := make(chan *heliosv1.ConfigDump)
-	select {
-	case r.ask <- question{q, parts}:
-	case <-r.gone:
-		return offline
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for {
-		select {
-		case part := <-parts:
-			if err := yield(part); err != nil || part.GetLast() {
-				return err
-			}
-		case <-r.gone:
-			return offline
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

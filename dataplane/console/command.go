@@ -52,6 +52,7 @@ func verbs() []verb {
 		{"WAIT_CLOSE", "[database]", "wait until those are closed", on(true, Desk.WaitClose)},
 		{"RELOAD", "", "read the configuration again", alone(Desk.Reload)},
 		{"SHUTDOWN", "[WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]", "end the proxy", shutdown},
+		{"FORGET", "user", "drop what SHOW AUTH_CACHE has of a user", forget},
 		{"SET", "key = value", "change a setting until the configuration is read again", set},
 	}
 }
@@ -132,6 +133,16 @@ func shutdown(args []word) (*command, error) {
 	return &command{do: func(_ context.Context, d Desk) error { return d.Shutdown(how) }}, nil
 }
 
+func forget(args []word) (*command, error) {
+	if len(args) != 1 || args[0].text == "" {
+		return nil, nil
+	}
+	return &command{columns: columns("answers:i keys:i"), rows: func(d Desk) [][]any {
+		answers, keys := d.Forget(args[0].text)
+		return [][]any{{answers, keys}}
+	}}, nil
+}
+
 func set(args []word) (*command, error) {
 	if len(args) < 3 || !args[1].is("=") && !args[1].is("TO") {
 		return nil, nil
@@ -146,6 +157,9 @@ func set(args []word) (*command, error) {
 
 // show is SHOW.
 func show(args []word) (*command, error) {
+	if len(args) == 2 && args[0].is("AUTH_CACHE") {
+		return &command{tag: "SHOW", admin: true, columns: knownColumns(), rows: func(d Desk) [][]any { return each(d.Known(args[1].text), knownRow) }}, nil
+	}
 	if len(args) != 1 {
 		return nil, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,16 @@ func (f *fake) Stats() []Stats {
 		Last: Counts{Queries: 10, Transactions: 4, TransactionTime: time.Second, Received: 2},
 	}}
 }
+
+func (f *fake) Known(user string) []Known {
+	all := []Known{
+		{Cluster: "main", Database: "shop", User: "ann", Secret: "scram", Asked: time.Unix(1e9, 0), Until: time.Unix(2e9, 0), Key: true},
+		{Cluster: "main", User: "bob", Key: true},
+	}
+	return slices.DeleteFunc(all, func(k Known) bool { return user != "" && k.User != user })
+}
+
+func (f *fake) Forget(user string) (int, int) { return 2, len(user) }
 
 func (f *fake) Pause(_ context.Context, db string) error     { return f.note("pause", db) }
 func (f *fake) Suspend(context.Context) error                { return f.note("suspend") }
@@ -192,7 +203,7 @@ func TestRefused(t *testing.T) {
 // TestRights lets those who may look do nothing else.
 func TestRights(t *testing.T) {
 	for _, v := range verbs() {
-		sql := map[string]string{"SHOW": "SHOW POOLS", "DISABLE": "DISABLE a", "ENABLE": "ENABLE a", "KILL_CLIENT": "KILL_CLIENT 1", "SET": "SET a = b"}[v.name]
+		sql := map[string]string{"SHOW": "SHOW POOLS", "DISABLE": "DISABLE a", "ENABLE": "ENABLE a", "KILL_CLIENT": "KILL_CLIENT 1", "FORGET": "FORGET a", "SET": "SET a = b"}[v.name]
 		if sql == "" {
 			sql = v.name
 		}
@@ -202,8 +213,10 @@ func TestRights(t *testing.T) {
 			t.Errorf("%s: %s, done %q", sql, got, f.done)
 		}
 	}
-	if got := say(t, New(&fake{}, Look), pgscript.Query("SHOW FDS")); got != "42501 Z" {
-		t.Errorf("SHOW FDS: %s", got)
+	for _, sql := range []string{"SHOW FDS", "SHOW AUTH_CACHE", "SHOW AUTH_CACHE ann"} {
+		if got := say(t, New(&fake{}, Look), pgscript.Query(sql)); got != "42501 Z" {
+			t.Errorf("%s: %s", sql, got)
+		}
 	}
 }
 
@@ -219,6 +232,7 @@ func TestColumns(t *testing.T) {
 			theirs[name] = cols
 		}
 	}
+	theirs["AUTH_CACHE"] = "cluster database user secret asked until key" // ours alone
 	f := &fake{}
 	for _, s := range shows() {
 		var names []string

@@ -19,6 +19,8 @@ type Desk interface {
 	Memory() []Memory
 	Hosts() []Host
 	Peers() []Peer
+	// Known are those of whom the proxy has learnt something, or of one name.
+	Known(user string) []Known
 	State() State
 	Version() string
 
@@ -39,6 +41,8 @@ type Desk interface {
 	Reload(ctx context.Context) error
 	Shutdown(how Shutdown) error
 	Set(key, value string) error
+	// Forget drops what is known of a name, and says how many answers and keys that were.
+	Forget(user string) (answers, keys int)
 }
 
 // Shutdown is whom a proxy waits for that ends.
@@ -149,6 +153,14 @@ type Count struct {
 type Memory struct {
 	Name                    string
 	Size, Used, Free, Bytes int
+}
+
+// Known is somebody of whom a database has said something when a client logged in, or who has proved to have a key.
+type Known struct {
+	Cluster, Database, User string // no database: only the key is known
+	Secret                  string
+	Asked, Until            time.Time // zero: never, and for ever
+	Key                     bool
 }
 
 // Host is a name that was resolved.

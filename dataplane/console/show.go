@@ -79,6 +79,7 @@ func shows() []table {
 		{name: "PEER_POOLS", columns: columns("peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"), rows: func(d Desk) [][]any {
 			return each(d.Peers(), func(p Peer) []any { return []any{p.Number, p.Flying, 0, p.Flying, 0} })
 		}},
+		{name: "AUTH_CACHE", columns: knownColumns(), admin: true, rows: func(d Desk) [][]any { return each(d.Known(""), knownRow) }},
 	}
 }
 
@@ -92,6 +93,12 @@ func each[T any](all []T, row func(T) []any) [][]any {
 		rows = append(rows, row(x))
 	}
 	return rows
+}
+
+func knownColumns() []column { return columns("cluster database user secret asked until key") }
+
+func knownRow(k Known) []any {
+	return []any{k.Cluster, null(k.Database), k.User, null(k.Secret), null(stamp(k.Asked)), null(stamp(k.Until)), yes(k.Key)}
 }
 
 func databaseRow(d Database) []any {

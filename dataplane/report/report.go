@@ -1,4 +1,4 @@
-// Package report is the proxy's side of the status stream: it says what the proxy runs and how it is, and shows on request what it really runs. It never waits for anybody: without a control plane nothing is kept for later.
+// Package report is the proxy's side of the status stream: it says what the proxy runs and how it is, and on request shows what it really runs, or carries out a command. It never waits for anybody: without a control plane nothing is kept for later.
 package report
 
 import (
@@ -31,6 +31,9 @@ type Source interface {
 	Report() (*heliosv1.StatusReport, <-chan struct{})
 	// Dump is what the proxy runs: a part without items, and the content; nil if it runs nothing.
 	Dump() (*heliosv1.ConfigDump, *release.Content)
+	// Command carries out a command of the console for an administrator. It may take long, and several goroutines call it at once; ctx
+	// ends it early.
+	Command(ctx context.Context, text, actor string) *Outcome
 }
 
 // Options are what a reporter works with.
@@ -76,9 +79,11 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 		return false, err
 	}
 	s := duplex.New(rpc)
+	cs := newCommands(ctx, o.Source)
 	defer func() {
 		stop()
 		s.Drain()
+		cs.running.Wait()
 	}()
 	every := unasked
 	for {
@@ -95,6 +100,11 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 				waiting = false
 			case <-next:
 				waiting = false
+			case r := <-cs.results:
+				if err := result(s, r); err != nil {
+					return answered, err
+				}
+				cs.sent(r)
 			case m, ok := <-s.In():
 				if !ok {
 					return answered, s.Err()
@@ -112,9 +122,22 @@ func report(ctx context.Context, o Options, server grpc.ClientConnInterface) (an
 						return answered, err
 					}
 				}
+				if w := m.GetCommandWanted(); w != nil {
+					if err := result(s, cs.begin(w)); err != nil {
+						return answered, err
+					}
+				}
+				if g := m.GetCommandGivenUp(); g != nil {
+					cs.giveUp(g.GetId())
+				}
 			}
 		}
 	}
+}
+
+// result sends a part of what came of a command.
+func result(s *stream, r *heliosv1.CommandResult) error {
+	return s.Send(&heliosv1.StreamStatusRequest{Message: &heliosv1.StreamStatusRequest_CommandResult{CommandResult: r}})
 }
 
 // dump sends what the proxy runs, secrets left out.

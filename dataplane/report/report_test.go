@@ -102,6 +102,7 @@ type proxy struct {
 	hash    string
 	changed chan struct{}
 	content *release.Content
+	command func(ctx context.Context, text string) *report.Outcome
 	peers   []*heliosv1.Peers // what it was told
 }
 
@@ -123,6 +124,11 @@ func (p *proxy) Dump() (*heliosv1.ConfigDump, *release.Content) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return &heliosv1.ConfigDump{Hash: p.hash, Source: heliosv1.Source_SOURCE_CONTROL_PLANE}, p.content
+}
+
+// Command implements [report.Source].
+func (p *proxy) Command(ctx context.Context, text, _ string) *report.Outcome {
+	return p.command(ctx, text)
 }
 
 func (p *proxy) change(hash string) {

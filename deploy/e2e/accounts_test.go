@@ -19,10 +19,7 @@ func TestAccounts(t *testing.T) {
 	for _, name := range []string{"app", "shop", "ann"} {
 		server.CreateRole(t, name, "word-of-"+name, "scram-sha-256")
 	}
-	p := startProcesses(t)
-	admin := loopbackPort(t)
-	token := writeFile(t, "proxy.token", "token-of-the-proxy\n")
-	p.through(p.stream, "a", "--admin-address", admin, "--admin-token-file", token)
+	p := startProcesses(t, "a", "b")
 	set := strings.Replace(resources(server, 3), "auth: trust", "auth: scram", 1)
 	set = strings.Replace(set, "poolProfile: web}", "poolProfile: web, authQuery: {user: postgres, cacheTime: 1h}}", 1)
 	p.want(0, set, []string{"apply", "-f", "-"}, `^revision 1$`)
@@ -64,14 +61,13 @@ func TestAccounts(t *testing.T) {
 	want("app", "word-of-app", refused)
 
 	want("ann", "word-of-ann", "ann")
-	cache := []string{"auth", "cache", "--proxy", "http://" + admin, "--token-file", token}
-	p.want(1, "", cache[:4], `asks for its admin token`)
-	out := p.want(0, "", cache, `^main +postgres +ann +scram +\d+s +- +kept$`)
+	cache := []string{"auth", "cache"}
+	out := p.want(0, "", cache, `^a +main +postgres +ann +scram +\d+s +- +kept$`)
 	if strings.Contains(out, "SCRAM-SHA-256$") {
 		t.Errorf("a secret is shown:\n%s", out)
 	}
-	p.want(0, "", append(cache, "--forget", "ann"), `^ann is forgotten: 1 answer of databases|^ann is forgotten: 1 answer of a database, 1 key$`)
-	p.want(0, "", append(cache, "--user", "ann"), `looked up nobody, and keeps no key`)
+	p.want(0, "", append(cache, "--forget", "ann"), `^a: ann is forgotten: 1 answer of a database, 1 key$`, `^b: it knew nothing of ann$`)
+	p.want(0, "", append(cache, "--user", "ann"), `^Nobody was looked up, and no key is kept\.$`)
 	server.Exec(t, "alter role ann password 'changed'")
 	want("ann", "changed", "ann")
 	want("ann", "word-of-ann", refused)

@@ -212,4 +212,8 @@ func TestStandaloneAnswers(t *testing.T) {
 	if !read() || got.Hash != before {
 		t.Errorf("a refused write has changed %s to %s", before, got.Hash)
 	}
+	// Commands are no writes.
+	p.want(0, "", []string{"pause"}, `^alone: paused$`)
+	p.want(0, "", []string{"resume"}, `^alone: resumed$`)
+	p.want(0, "", []string{"servers", "-o", "json"}, `"servers": \[\]`)
 }

@@ -116,10 +116,12 @@ func (d *Desk) wakeHeld() {
 	d.eachConn(func(c *serve.Conn) { c.Held() })
 }
 
-// await looks again and again until done, for as long as commands of the console may wait.
+// await looks again and again until done, for as long as commands of the console may wait and ctx lets it.
 func (d *Desk) await(ctx context.Context, what string, look func() (done bool, words string, err error)) error {
 	limit := d.o.Hub.Current().Console.Wait
-	if limit > 0 {
+	if end, ok := ctx.Deadline(); ok && (limit <= 0 || time.Until(end) < limit) {
+		limit = time.Until(end).Round(10 * time.Millisecond) // who asks has less patience
+	} else if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -308,56 +306,5 @@ func TestInspect(t *testing.T) {
 	x.golden("cert_inspect_encrypted", "", "cert inspect "+dir+"server.crt --key "+dir+"encrypted.key --key-password-file "+password, password, "FILE")
 	for _, args := range []string{"", "x --crl y", "x -o name"} {
 		x.want(2, "", words("cert inspect "+args), `Run 'helioctl`)
-	}
-}
-
-// TestAuthCache: whom a proxy knows, as it says so.
-func TestAuthCache(t *testing.T) {
-	x := newTool(t, "127.0.0.1:1")
-	token := x.env["HELIOCTL_TOKEN_FILE"]
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer secret-token" {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		switch r.Method + " " + r.URL.String() {
-		case "GET /auth/cache?limit=1000":
-			io.WriteString(w, `{"users":[{"cluster":"main","database":"postgres","user":"ann","asked":"2026-03-01T11:59:30Z","until":"2026-03-01T11:00:00Z","secret":"scram","key":true},
-				{"cluster":"main","database":"postgres","user":"nobody","asked":"2026-03-01T11:00:00Z","until":null,"secret":"nobody","key":false}],
-				"keys":[{"cluster":"main","user":"ann"},{"cluster":"main","user":"app"}],"moreUsers":3,"moreKeys":0}`)
-		case "GET /auth/cache?limit=5&user=x":
-			io.WriteString(w, `{"users":[],"keys":[],"moreUsers":0,"moreKeys":0}`)
-		case "DELETE /auth/cache?user=ann":
-			io.WriteString(w, `{"users":2,"keys":1}`)
-		case "DELETE /auth/cache?user=x":
-			io.WriteString(w, `{"users":0,"keys":0}`)
-		case "DELETE /auth/cache?user=forbidden":
-			w.WriteHeader(http.StatusForbidden)
-			io.WriteString(w, `{"error":"not so"}`)
-		default:
-			w.WriteHeader(http.StatusNotFound)
-		}
-	}))
-	defer proxy.Close()
-	at := "--proxy " + proxy.URL + " --token-file " + token
-	replace := []string{proxy.URL, "URL", token, "FILE"}
-	x.golden("auth_cache", "", "auth cache "+at, replace...)
-	x.golden("auth_cache_o_json", "", "auth cache "+at+" -o json", replace...)
-	x.golden("auth_cache_empty", "", "auth cache "+at+" --limit 5 --user x", replace...)
-	x.golden("auth_cache_forget", "", "auth cache "+at+" --forget ann", replace...)
-	x.want(0, "", words("auth cache --forget x "+at), `^the proxy knew nothing of x$`)
-	x.want(0, "", words("auth cache --forget ann -o json "+at), `"keys": 1`)
-	x.want(1, "", words("auth cache --forget forbidden "+at), `: not so$`)
-	x.want(1, "", words("auth cache --user other "+at), `does not know this: it is older`)
-	x.want(1, "", words("auth cache --proxy "+proxy.URL), `asks for its admin token: --token-file FILE`)
-	x.want(1, "", words("auth cache --proxy http://10.0.0.1:1 --token-file "+token), `not a loopback address`)
-	wrong := filepath.Join(t.TempDir(), "wrong")
-	if err := os.WriteFile(wrong, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	x.want(1, "", words("auth cache --proxy "+proxy.URL+" --token-file "+wrong), `is not the admin token of the proxy`)
-	x.want(4, "", words(fmt.Sprintf("auth cache --proxy http://127.0.0.1:%d", freeport.For(t))), `is not reached: .*refused: does it run`)
-	for _, args := range []string{"x", "--proxy 127.0.0.1:1", "--proxy ftp://x", "--forget a --user b", "-o name"} {
-		x.want(2, "", words("auth cache "+args), `Run 'helioctl`)
 	}
 }

@@ -97,6 +97,7 @@ Exit codes: 0 ok, 1 refused, 2 usage, 3 conflict, 4 unreachable, 5 outcome unkno
 		s.getCommand(), s.describeCommand(), s.historyCommand(), s.auditCommand(), s.eventsCommand(),
 		fleet, node, s.explainCommand(), s.configCommand(), s.versionCommand(),
 	)
+	root.AddCommand(s.consoles()...)
 	root.AddCommand(s.authentication()...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return exit.Usage(err, c.CommandPath()) })
 	return root

@@ -40,6 +40,7 @@ type plane struct {
 	records   []*heliosv1.AuditRecord
 	events    []*heliosv1.ListEventsResponse
 	outcome   *heliosv1.GetOutcomeResponse
+	answers   map[string][]*heliosv1.RunCommandResponse     // of proxies, see RunCommand
 	write     func(heliosv1.AdminService_WriteServer) error // what its commit leads to
 	changes   []*heliosv1.Change                            // that came
 }

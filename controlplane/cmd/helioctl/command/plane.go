@@ -2,11 +2,14 @@ package command
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/account"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/authcache"
+	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/console"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/entry"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/inspect"
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/proxies"
@@ -35,7 +38,23 @@ func (p plane) Writer(c *cobra.Command) func(...*heliosv1.Change) error {
 
 // proxies are the commands that look at proxies.
 func (s *session) proxies() proxies.World {
-	return proxies.World{Dial: s.dial, Bounded: s.bounded, Out: s.Out, Err: s.Err, Now: s.Now}
+	return proxies.World{Dial: s.dial, Bounded: s.bounded, Out: s.Out, Err: s.Err, Now: s.Now, Terminal: s.terminal}
+}
+
+// consoles are the commands that proxies carry out.
+func (s *session) consoles() []*cobra.Command { return console.Commands(s.console()) }
+
+func (s *session) console() console.World {
+	return console.World{
+		Dial: s.dial, Timeout: func() time.Duration { return s.flags.timeout }, List: plane{s}.List, CompleteProxy: s.proxies().Complete,
+		Out: s.Out, Err: s.Err, Now: s.Now, Terminal: s.terminal,
+	}
+}
+
+// terminal says whether somebody looks at the output.
+func (s *session) terminal() bool {
+	f, ok := s.Out.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // authentication are the commands about who gets in and how.
@@ -46,11 +65,10 @@ func (s *session) authentication() []*cobra.Command {
 		return c
 	}
 	bounded := func(c *cobra.Command) (context.Context, context.CancelFunc) { return s.bounded(c) }
-	tokenFile := func() string { return s.flags.tokenFile }
 	return []*cobra.Command{
 		group("user", "Add users, give them passwords, list them", account.Commands(account.World{Plane: plane{s}, In: s.In, Out: s.Out, Err: s.Err})...),
 		group("hba", "Try the rules of pg_hba.conf", entry.Command(entry.World{List: plane{s}.List, Out: s.Out})),
 		group("cert", "Look into certificates", inspect.Command(inspect.World{Bounded: bounded, Out: s.Out, Now: s.Now})),
-		group("auth", "See what a proxy knows of those who log in", authcache.Command(authcache.World{Bounded: bounded, TokenFile: tokenFile, Out: s.Out, Err: s.Err, Now: s.Now})),
+		group("auth", "See what proxies know of those who log in", authcache.Command(s.console())),
 	}
 }

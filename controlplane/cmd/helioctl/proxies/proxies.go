@@ -29,6 +29,8 @@ type World struct {
 	Bounded  func(*cobra.Command) (context.Context, context.CancelFunc)
 	Out, Err io.Writer
 	Now      func() time.Time
+	// Terminal says whether somebody looks at Out.
+	Terminal func() bool
 }
 
 // lastError is what is wrong with a proxy, on one line: what it has refused, why it is not ready, what it warns of.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
@@ -88,7 +87,7 @@ each proxy that has changed, or, with -o, all of it.`,
 func (w World) watchFleet(ctx context.Context, client heliosv1.AdminServiceClient, o output.Format) error {
 	var last picture
 	var lines changedLines
-	draw := o.Word == "" && w.terminal()
+	draw := o.Word == "" && w.Terminal()
 	err := pictures(ctx, client, &heliosv1.GetFleetRequest{Watch: true}, func(p picture) error {
 		switch {
 		case draw:
@@ -126,12 +125,6 @@ func (p picture) same(q picture) bool {
 		}
 	}
 	return true
-}
-
-// terminal says whether somebody looks at the output.
-func (w World) terminal() bool {
-	f, ok := w.Out.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func showFleet(w io.Writer, p picture, o output.Format, now time.Time) error {

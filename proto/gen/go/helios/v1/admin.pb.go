@@ -11,6 +11,7 @@ package heliosv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -2092,6 +2093,149 @@ func (x *GetNodeConfigResponse) GetItems() []*Item {
 	return nil
 }
 
+type RunCommandRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One command: "SHOW POOLS", "PAUSE shop".
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// The proxies; empty is all that are connected.
+	Nodes []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Of all that are connected only those of this group.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// How long each proxy may take; 0 is 30 s, and 24 h the most.
+	Patience      *durationpb.Duration `protobuf:"bytes,4,opt,name=patience,proto3" json:"patience,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunCommandRequest) Reset() {
+	*x = RunCommandRequest{}
+	mi := &file_helios_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunCommandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunCommandRequest) ProtoMessage() {}
+
+func (x *RunCommandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunCommandRequest.ProtoReflect.Descriptor instead.
+func (*RunCommandRequest) Descriptor() ([]byte, []int) {
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RunCommandRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *RunCommandRequest) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *RunCommandRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *RunCommandRequest) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
+// RunCommandResponse is a part of what one proxy says. Its last part has last set in answer, or has unasked.
+type RunCommandResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	NodeId string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Answer *CommandAnswer         `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Why there is no answer, or not all of it: the proxy is not connected, does not know commands, has not answered in time, was lost.
+	Unasked string `protobuf:"bytes,3,opt,name=unasked,proto3" json:"unasked,omitempty"`
+	// With unasked: it may have carried out the command all the same.
+	Unknown       bool `protobuf:"varint,4,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunCommandResponse) Reset() {
+	*x = RunCommandResponse{}
+	mi := &file_helios_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunCommandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunCommandResponse) ProtoMessage() {}
+
+func (x *RunCommandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunCommandResponse.ProtoReflect.Descriptor instead.
+func (*RunCommandResponse) Descriptor() ([]byte, []int) {
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RunCommandResponse) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *RunCommandResponse) GetAnswer() *CommandAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *RunCommandResponse) GetUnasked() string {
+	if x != nil {
+		return x.Unasked
+	}
+	return ""
+}
+
+func (x *RunCommandResponse) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
 type ListEventsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Follow        bool                   `protobuf:"varint,1,opt,name=follow,proto3" json:"follow,omitempty"`
@@ -2101,7 +2245,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_helios_v1_admin_proto_msgTypes[30]
+	mi := &file_helios_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2257,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[30]
+	mi := &file_helios_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2270,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEventsRequest) GetFollow() bool {
@@ -2147,7 +2291,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_helios_v1_admin_proto_msgTypes[31]
+	mi := &file_helios_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2303,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[31]
+	mi := &file_helios_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2316,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -2193,7 +2337,7 @@ func (x *ListEventsResponse) GetLost() uint64 {
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// "written", "released", "connected", "lost", "acked", "nacked", "store-lost", "store-back" and so on.
+	// "written", "released", "connected", "lost", "acked", "nacked", "command", "store-lost", "store-back" and so on.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The proxy; empty where there is none.
 	NodeId        string      `protobuf:"bytes,3,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -2205,7 +2349,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_helios_v1_admin_proto_msgTypes[32]
+	mi := &file_helios_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2361,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[32]
+	mi := &file_helios_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2374,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2280,7 +2424,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_helios_v1_admin_proto_msgTypes[33]
+	mi := &file_helios_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2436,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[33]
+	mi := &file_helios_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2449,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListAuditRequest) GetLimit() uint32 {
@@ -2331,7 +2475,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_helios_v1_admin_proto_msgTypes[34]
+	mi := &file_helios_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2487,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[34]
+	mi := &file_helios_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2500,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAuditResponse) GetRecords() []*AuditRecord {
@@ -2386,7 +2530,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_helios_v1_admin_proto_msgTypes[35]
+	mi := &file_helios_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2542,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[35]
+	mi := &file_helios_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2555,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AuditRecord) GetRevision() uint64 {
@@ -2483,7 +2627,7 @@ type AuditChange struct {
 
 func (x *AuditChange) Reset() {
 	*x = AuditChange{}
-	mi := &file_helios_v1_admin_proto_msgTypes[36]
+	mi := &file_helios_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2639,7 @@ func (x *AuditChange) String() string {
 func (*AuditChange) ProtoMessage() {}
 
 func (x *AuditChange) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[36]
+	mi := &file_helios_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2652,7 @@ func (x *AuditChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditChange.ProtoReflect.Descriptor instead.
 func (*AuditChange) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AuditChange) GetAction() Action {
@@ -2547,7 +2691,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_helios_v1_admin_proto_msgTypes[37]
+	mi := &file_helios_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2703,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[37]
+	mi := &file_helios_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2716,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 type GetVersionResponse struct {
@@ -2589,7 +2733,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_helios_v1_admin_proto_msgTypes[38]
+	mi := &file_helios_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2745,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_admin_proto_msgTypes[38]
+	mi := &file_helios_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2758,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_helios_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_helios_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetVersionResponse) GetBuild() string {
@@ -2656,7 +2800,7 @@ var File_helios_v1_admin_proto protoreflect.FileDescriptor
 
 const file_helios_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x15helios/v1/admin.proto\x12\thelios.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"\xc3\x01\n" +
+	"\x15helios/v1/admin.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17helios/v1/command.proto\x1a\x1ahelios/v1/generation.proto\"\xc3\x01\n" +
 	"\bResource\x12#\n" +
 	"\x04item\x18\x01 \x01(\v2\x0f.helios.v1.ItemR\x04item\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12:\n" +
@@ -2807,7 +2951,17 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"\x04hash\x18\x02 \x01(\tR\x04hash\x12)\n" +
 	"\x06source\x18\x03 \x01(\x0e2\x11.helios.v1.SourceR\x06source\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12%\n" +
-	"\x05items\x18\x05 \x03(\v2\x0f.helios.v1.ItemR\x05items\"+\n" +
+	"\x05items\x18\x05 \x03(\v2\x0f.helios.v1.ItemR\x05items\"\x8a\x01\n" +
+	"\x11RunCommandRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x14\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x125\n" +
+	"\bpatience\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bpatience\"\x93\x01\n" +
+	"\x12RunCommandResponse\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x120\n" +
+	"\x06answer\x18\x02 \x01(\v2\x18.helios.v1.CommandAnswerR\x06answer\x12\x18\n" +
+	"\aunasked\x18\x03 \x01(\tR\aunasked\x12\x18\n" +
+	"\aunknown\x18\x04 \x01(\bR\aunknown\"+\n" +
 	"\x11ListEventsRequest\x12\x16\n" +
 	"\x06follow\x18\x01 \x01(\bR\x06follow\"R\n" +
 	"\x12ListEventsResponse\x12(\n" +
@@ -2862,7 +3016,7 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"\x11NODE_STATE_NACKED\x10\x03\x12\x14\n" +
 	"\x10NODE_STATE_STALE\x10\x04\x12\x1e\n" +
 	"\x1aNODE_STATE_LAST_KNOWN_GOOD\x10\x05\x12\x16\n" +
-	"\x12NODE_STATE_OFFLINE\x10\x062\xad\x06\n" +
+	"\x12NODE_STATE_OFFLINE\x10\x062\xfa\x06\n" +
 	"\fAdminService\x12>\n" +
 	"\x05Write\x12\x17.helios.v1.WriteRequest\x1a\x18.helios.v1.WriteResponse(\x010\x01\x12I\n" +
 	"\n" +
@@ -2874,6 +3028,8 @@ const file_helios_v1_admin_proto_rawDesc = "" +
 	"GetRelease\x12\x1c.helios.v1.GetReleaseRequest\x1a\x1d.helios.v1.GetReleaseResponse0\x01\x12E\n" +
 	"\bGetFleet\x12\x1a.helios.v1.GetFleetRequest\x1a\x1b.helios.v1.GetFleetResponse0\x01\x12T\n" +
 	"\rGetNodeConfig\x12\x1f.helios.v1.GetNodeConfigRequest\x1a .helios.v1.GetNodeConfigResponse0\x01\x12K\n" +
+	"\n" +
+	"RunCommand\x12\x1c.helios.v1.RunCommandRequest\x1a\x1d.helios.v1.RunCommandResponse0\x01\x12K\n" +
 	"\n" +
 	"ListEvents\x12\x1c.helios.v1.ListEventsRequest\x1a\x1d.helios.v1.ListEventsResponse0\x01\x12F\n" +
 	"\tListAudit\x12\x1b.helios.v1.ListAuditRequest\x1a\x1c.helios.v1.ListAuditResponse\x12I\n" +
@@ -2893,7 +3049,7 @@ func file_helios_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_helios_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_helios_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_helios_v1_admin_proto_goTypes = []any{
 	(Action)(0),                   // 0: helios.v1.Action
 	(NodeState)(0),                // 1: helios.v1.NodeState
@@ -2927,98 +3083,106 @@ var file_helios_v1_admin_proto_goTypes = []any{
 	(*FleetNode)(nil),             // 29: helios.v1.FleetNode
 	(*GetNodeConfigRequest)(nil),  // 30: helios.v1.GetNodeConfigRequest
 	(*GetNodeConfigResponse)(nil), // 31: helios.v1.GetNodeConfigResponse
-	(*ListEventsRequest)(nil),     // 32: helios.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),    // 33: helios.v1.ListEventsResponse
-	(*Event)(nil),                 // 34: helios.v1.Event
-	(*ListAuditRequest)(nil),      // 35: helios.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),     // 36: helios.v1.ListAuditResponse
-	(*AuditRecord)(nil),           // 37: helios.v1.AuditRecord
-	(*AuditChange)(nil),           // 38: helios.v1.AuditChange
-	(*GetVersionRequest)(nil),     // 39: helios.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),    // 40: helios.v1.GetVersionResponse
-	nil,                           // 41: helios.v1.Resource.SecretsEntry
-	nil,                           // 42: helios.v1.FleetNode.ListenersEntry
-	(*Item)(nil),                  // 43: helios.v1.Item
-	(*Ref)(nil),                   // 44: helios.v1.Ref
-	(*Fault)(nil),                 // 45: helios.v1.Fault
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*Generation)(nil),            // 47: helios.v1.Generation
-	(Source)(0),                   // 48: helios.v1.Source
-	(*Rejection)(nil),             // 49: helios.v1.Rejection
+	(*RunCommandRequest)(nil),     // 32: helios.v1.RunCommandRequest
+	(*RunCommandResponse)(nil),    // 33: helios.v1.RunCommandResponse
+	(*ListEventsRequest)(nil),     // 34: helios.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),    // 35: helios.v1.ListEventsResponse
+	(*Event)(nil),                 // 36: helios.v1.Event
+	(*ListAuditRequest)(nil),      // 37: helios.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),     // 38: helios.v1.ListAuditResponse
+	(*AuditRecord)(nil),           // 39: helios.v1.AuditRecord
+	(*AuditChange)(nil),           // 40: helios.v1.AuditChange
+	(*GetVersionRequest)(nil),     // 41: helios.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),    // 42: helios.v1.GetVersionResponse
+	nil,                           // 43: helios.v1.Resource.SecretsEntry
+	nil,                           // 44: helios.v1.FleetNode.ListenersEntry
+	(*Item)(nil),                  // 45: helios.v1.Item
+	(*Ref)(nil),                   // 46: helios.v1.Ref
+	(*Fault)(nil),                 // 47: helios.v1.Fault
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*Generation)(nil),            // 49: helios.v1.Generation
+	(Source)(0),                   // 50: helios.v1.Source
+	(*Rejection)(nil),             // 51: helios.v1.Rejection
+	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
+	(*CommandAnswer)(nil),         // 53: helios.v1.CommandAnswer
 }
 var file_helios_v1_admin_proto_depIdxs = []int32{
-	43, // 0: helios.v1.Resource.item:type_name -> helios.v1.Item
-	41, // 1: helios.v1.Resource.secrets:type_name -> helios.v1.Resource.SecretsEntry
+	45, // 0: helios.v1.Resource.item:type_name -> helios.v1.Item
+	43, // 1: helios.v1.Resource.secrets:type_name -> helios.v1.Resource.SecretsEntry
 	4,  // 2: helios.v1.WriteRequest.header:type_name -> helios.v1.WriteHeader
 	5,  // 3: helios.v1.WriteRequest.changes:type_name -> helios.v1.Changes
 	7,  // 4: helios.v1.WriteRequest.commit:type_name -> helios.v1.WriteCommit
 	6,  // 5: helios.v1.Changes.changes:type_name -> helios.v1.Change
-	43, // 6: helios.v1.Change.put:type_name -> helios.v1.Item
-	44, // 7: helios.v1.Change.delete:type_name -> helios.v1.Ref
+	45, // 6: helios.v1.Change.put:type_name -> helios.v1.Item
+	46, // 7: helios.v1.Change.delete:type_name -> helios.v1.Ref
 	10, // 8: helios.v1.WriteResponse.effects:type_name -> helios.v1.Effect
 	9,  // 9: helios.v1.WriteResponse.outcome:type_name -> helios.v1.WriteOutcome
 	0,  // 10: helios.v1.Effect.action:type_name -> helios.v1.Action
 	2,  // 11: helios.v1.Effect.before:type_name -> helios.v1.Resource
 	2,  // 12: helios.v1.Effect.after:type_name -> helios.v1.Resource
-	45, // 13: helios.v1.Faults.faults:type_name -> helios.v1.Fault
+	47, // 13: helios.v1.Faults.faults:type_name -> helios.v1.Fault
 	2,  // 14: helios.v1.Conflict.current:type_name -> helios.v1.Resource
 	14, // 15: helios.v1.Destruction.removals:type_name -> helios.v1.Removal
 	2,  // 16: helios.v1.ListResponse.resources:type_name -> helios.v1.Resource
 	2,  // 17: helios.v1.WatchResponse.upserts:type_name -> helios.v1.Resource
-	44, // 18: helios.v1.WatchResponse.removes:type_name -> helios.v1.Ref
+	46, // 18: helios.v1.WatchResponse.removes:type_name -> helios.v1.Ref
 	24, // 19: helios.v1.ListReleasesResponse.releases:type_name -> helios.v1.Release
-	46, // 20: helios.v1.Release.created:type_name -> google.protobuf.Timestamp
-	47, // 21: helios.v1.Release.generation:type_name -> helios.v1.Generation
-	43, // 22: helios.v1.GetReleaseResponse.items:type_name -> helios.v1.Item
+	48, // 20: helios.v1.Release.created:type_name -> google.protobuf.Timestamp
+	49, // 21: helios.v1.Release.generation:type_name -> helios.v1.Generation
+	45, // 22: helios.v1.GetReleaseResponse.items:type_name -> helios.v1.Item
 	24, // 23: helios.v1.GetReleaseResponse.release:type_name -> helios.v1.Release
 	29, // 24: helios.v1.GetFleetResponse.nodes:type_name -> helios.v1.FleetNode
-	47, // 25: helios.v1.GetFleetResponse.generation:type_name -> helios.v1.Generation
+	49, // 25: helios.v1.GetFleetResponse.generation:type_name -> helios.v1.Generation
 	1,  // 26: helios.v1.FleetNode.state:type_name -> helios.v1.NodeState
-	47, // 27: helios.v1.FleetNode.generation:type_name -> helios.v1.Generation
-	48, // 28: helios.v1.FleetNode.source:type_name -> helios.v1.Source
-	46, // 29: helios.v1.FleetNode.since:type_name -> google.protobuf.Timestamp
-	46, // 30: helios.v1.FleetNode.last_seen:type_name -> google.protobuf.Timestamp
-	49, // 31: helios.v1.FleetNode.rejection:type_name -> helios.v1.Rejection
-	42, // 32: helios.v1.FleetNode.listeners:type_name -> helios.v1.FleetNode.ListenersEntry
-	46, // 33: helios.v1.FleetNode.started:type_name -> google.protobuf.Timestamp
-	47, // 34: helios.v1.GetNodeConfigResponse.generation:type_name -> helios.v1.Generation
-	48, // 35: helios.v1.GetNodeConfigResponse.source:type_name -> helios.v1.Source
-	46, // 36: helios.v1.GetNodeConfigResponse.since:type_name -> google.protobuf.Timestamp
-	43, // 37: helios.v1.GetNodeConfigResponse.items:type_name -> helios.v1.Item
-	34, // 38: helios.v1.ListEventsResponse.events:type_name -> helios.v1.Event
-	46, // 39: helios.v1.Event.time:type_name -> google.protobuf.Timestamp
-	47, // 40: helios.v1.Event.generation:type_name -> helios.v1.Generation
-	37, // 41: helios.v1.ListAuditResponse.records:type_name -> helios.v1.AuditRecord
-	46, // 42: helios.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	38, // 43: helios.v1.AuditRecord.changes:type_name -> helios.v1.AuditChange
-	0,  // 44: helios.v1.AuditChange.action:type_name -> helios.v1.Action
-	3,  // 45: helios.v1.AdminService.Write:input_type -> helios.v1.WriteRequest
-	16, // 46: helios.v1.AdminService.GetOutcome:input_type -> helios.v1.GetOutcomeRequest
-	18, // 47: helios.v1.AdminService.List:input_type -> helios.v1.ListRequest
-	20, // 48: helios.v1.AdminService.Watch:input_type -> helios.v1.WatchRequest
-	22, // 49: helios.v1.AdminService.ListReleases:input_type -> helios.v1.ListReleasesRequest
-	25, // 50: helios.v1.AdminService.GetRelease:input_type -> helios.v1.GetReleaseRequest
-	27, // 51: helios.v1.AdminService.GetFleet:input_type -> helios.v1.GetFleetRequest
-	30, // 52: helios.v1.AdminService.GetNodeConfig:input_type -> helios.v1.GetNodeConfigRequest
-	32, // 53: helios.v1.AdminService.ListEvents:input_type -> helios.v1.ListEventsRequest
-	35, // 54: helios.v1.AdminService.ListAudit:input_type -> helios.v1.ListAuditRequest
-	39, // 55: helios.v1.AdminService.GetVersion:input_type -> helios.v1.GetVersionRequest
-	8,  // 56: helios.v1.AdminService.Write:output_type -> helios.v1.WriteResponse
-	17, // 57: helios.v1.AdminService.GetOutcome:output_type -> helios.v1.GetOutcomeResponse
-	19, // 58: helios.v1.AdminService.List:output_type -> helios.v1.ListResponse
-	21, // 59: helios.v1.AdminService.Watch:output_type -> helios.v1.WatchResponse
-	23, // 60: helios.v1.AdminService.ListReleases:output_type -> helios.v1.ListReleasesResponse
-	26, // 61: helios.v1.AdminService.GetRelease:output_type -> helios.v1.GetReleaseResponse
-	28, // 62: helios.v1.AdminService.GetFleet:output_type -> helios.v1.GetFleetResponse
-	31, // 63: helios.v1.AdminService.GetNodeConfig:output_type -> helios.v1.GetNodeConfigResponse
-	33, // 64: helios.v1.AdminService.ListEvents:output_type -> helios.v1.ListEventsResponse
-	36, // 65: helios.v1.AdminService.ListAudit:output_type -> helios.v1.ListAuditResponse
-	40, // 66: helios.v1.AdminService.GetVersion:output_type -> helios.v1.GetVersionResponse
-	56, // [56:67] is the sub-list for method output_type
-	45, // [45:56] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	49, // 27: helios.v1.FleetNode.generation:type_name -> helios.v1.Generation
+	50, // 28: helios.v1.FleetNode.source:type_name -> helios.v1.Source
+	48, // 29: helios.v1.FleetNode.since:type_name -> google.protobuf.Timestamp
+	48, // 30: helios.v1.FleetNode.last_seen:type_name -> google.protobuf.Timestamp
+	51, // 31: helios.v1.FleetNode.rejection:type_name -> helios.v1.Rejection
+	44, // 32: helios.v1.FleetNode.listeners:type_name -> helios.v1.FleetNode.ListenersEntry
+	48, // 33: helios.v1.FleetNode.started:type_name -> google.protobuf.Timestamp
+	49, // 34: helios.v1.GetNodeConfigResponse.generation:type_name -> helios.v1.Generation
+	50, // 35: helios.v1.GetNodeConfigResponse.source:type_name -> helios.v1.Source
+	48, // 36: helios.v1.GetNodeConfigResponse.since:type_name -> google.protobuf.Timestamp
+	45, // 37: helios.v1.GetNodeConfigResponse.items:type_name -> helios.v1.Item
+	52, // 38: helios.v1.RunCommandRequest.patience:type_name -> google.protobuf.Duration
+	53, // 39: helios.v1.RunCommandResponse.answer:type_name -> helios.v1.CommandAnswer
+	36, // 40: helios.v1.ListEventsResponse.events:type_name -> helios.v1.Event
+	48, // 41: helios.v1.Event.time:type_name -> google.protobuf.Timestamp
+	49, // 42: helios.v1.Event.generation:type_name -> helios.v1.Generation
+	39, // 43: helios.v1.ListAuditResponse.records:type_name -> helios.v1.AuditRecord
+	48, // 44: helios.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	40, // 45: helios.v1.AuditRecord.changes:type_name -> helios.v1.AuditChange
+	0,  // 46: helios.v1.AuditChange.action:type_name -> helios.v1.Action
+	3,  // 47: helios.v1.AdminService.Write:input_type -> helios.v1.WriteRequest
+	16, // 48: helios.v1.AdminService.GetOutcome:input_type -> helios.v1.GetOutcomeRequest
+	18, // 49: helios.v1.AdminService.List:input_type -> helios.v1.ListRequest
+	20, // 50: helios.v1.AdminService.Watch:input_type -> helios.v1.WatchRequest
+	22, // 51: helios.v1.AdminService.ListReleases:input_type -> helios.v1.ListReleasesRequest
+	25, // 52: helios.v1.AdminService.GetRelease:input_type -> helios.v1.GetReleaseRequest
+	27, // 53: helios.v1.AdminService.GetFleet:input_type -> helios.v1.GetFleetRequest
+	30, // 54: helios.v1.AdminService.GetNodeConfig:input_type -> helios.v1.GetNodeConfigRequest
+	32, // 55: helios.v1.AdminService.RunCommand:input_type -> helios.v1.RunCommandRequest
+	34, // 56: helios.v1.AdminService.ListEvents:input_type -> helios.v1.ListEventsRequest
+	37, // 57: helios.v1.AdminService.ListAudit:input_type -> helios.v1.ListAuditRequest
+	41, // 58: helios.v1.AdminService.GetVersion:input_type -> helios.v1.GetVersionRequest
+	8,  // 59: helios.v1.AdminService.Write:output_type -> helios.v1.WriteResponse
+	17, // 60: helios.v1.AdminService.GetOutcome:output_type -> helios.v1.GetOutcomeResponse
+	19, // 61: helios.v1.AdminService.List:output_type -> helios.v1.ListResponse
+	21, // 62: helios.v1.AdminService.Watch:output_type -> helios.v1.WatchResponse
+	23, // 63: helios.v1.AdminService.ListReleases:output_type -> helios.v1.ListReleasesResponse
+	26, // 64: helios.v1.AdminService.GetRelease:output_type -> helios.v1.GetReleaseResponse
+	28, // 65: helios.v1.AdminService.GetFleet:output_type -> helios.v1.GetFleetResponse
+	31, // 66: helios.v1.AdminService.GetNodeConfig:output_type -> helios.v1.GetNodeConfigResponse
+	33, // 67: helios.v1.AdminService.RunCommand:output_type -> helios.v1.RunCommandResponse
+	35, // 68: helios.v1.AdminService.ListEvents:output_type -> helios.v1.ListEventsResponse
+	38, // 69: helios.v1.AdminService.ListAudit:output_type -> helios.v1.ListAuditResponse
+	42, // 70: helios.v1.AdminService.GetVersion:output_type -> helios.v1.GetVersionResponse
+	59, // [59:71] is the sub-list for method output_type
+	47, // [47:59] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_admin_proto_init() }
@@ -3026,6 +3190,7 @@ func file_helios_v1_admin_proto_init() {
 	if File_helios_v1_admin_proto != nil {
 		return
 	}
+	file_helios_v1_command_proto_init()
 	file_helios_v1_generation_proto_init()
 	file_helios_v1_admin_proto_msgTypes[1].OneofWrappers = []any{
 		(*WriteRequest_Header)(nil),
@@ -3044,7 +3209,7 @@ func file_helios_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_admin_proto_rawDesc), len(file_helios_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

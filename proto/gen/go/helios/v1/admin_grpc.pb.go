@@ -29,6 +29,7 @@ const (
 	AdminService_GetRelease_FullMethodName    = "/helios.v1.AdminService/GetRelease"
 	AdminService_GetFleet_FullMethodName      = "/helios.v1.AdminService/GetFleet"
 	AdminService_GetNodeConfig_FullMethodName = "/helios.v1.AdminService/GetNodeConfig"
+	AdminService_RunCommand_FullMethodName    = "/helios.v1.AdminService/RunCommand"
 	AdminService_ListEvents_FullMethodName    = "/helios.v1.AdminService/ListEvents"
 	AdminService_ListAudit_FullMethodName     = "/helios.v1.AdminService/ListAudit"
 	AdminService_GetVersion_FullMethodName    = "/helios.v1.AdminService/GetVersion"
@@ -75,6 +76,10 @@ type AdminServiceClient interface {
 	GetFleet(ctx context.Context, in *GetFleetRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetFleetResponse], error)
 	// GetNodeConfig asks a proxy what it really runs.
 	GetNodeConfig(ctx context.Context, in *GetNodeConfigRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNodeConfigResponse], error)
+	// RunCommand has proxies carry out a command of their console, all of them at the same time, and tells what each says. SHOW
+	// changes nothing; every other command is an event, with who gave it and to which proxies. It is no write: it works where
+	// resources are read-only. Who leaves before the end gives up: see CommandGivenUp.
+	RunCommand(ctx context.Context, in *RunCommandRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunCommandResponse], error)
 	// ListEvents shows what has happened, the oldest first, and with follow what happens.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListEventsResponse], error)
 	// ListAudit shows who wrote what, the newest first.
@@ -219,9 +224,28 @@ func (c *adminServiceClient) GetNodeConfig(ctx context.Context, in *GetNodeConfi
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_GetNodeConfigClient = grpc.ServerStreamingClient[GetNodeConfigResponse]
 
+func (c *adminServiceClient) RunCommand(ctx context.Context, in *RunCommandRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunCommandResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_RunCommand_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RunCommandRequest, RunCommandResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_RunCommandClient = grpc.ServerStreamingClient[RunCommandResponse]
+
 func (c *adminServiceClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListEventsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_ListEvents_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[7], AdminService_ListEvents_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -299,6 +323,10 @@ type AdminServiceServer interface {
 	GetFleet(*GetFleetRequest, grpc.ServerStreamingServer[GetFleetResponse]) error
 	// GetNodeConfig asks a proxy what it really runs.
 	GetNodeConfig(*GetNodeConfigRequest, grpc.ServerStreamingServer[GetNodeConfigResponse]) error
+	// RunCommand has proxies carry out a command of their console, all of them at the same time, and tells what each says. SHOW
+	// changes nothing; every other command is an event, with who gave it and to which proxies. It is no write: it works where
+	// resources are read-only. Who leaves before the end gives up: see CommandGivenUp.
+	RunCommand(*RunCommandRequest, grpc.ServerStreamingServer[RunCommandResponse]) error
 	// ListEvents shows what has happened, the oldest first, and with follow what happens.
 	ListEvents(*ListEventsRequest, grpc.ServerStreamingServer[ListEventsResponse]) error
 	// ListAudit shows who wrote what, the newest first.
@@ -338,6 +366,9 @@ func (UnimplementedAdminServiceServer) GetFleet(*GetFleetRequest, grpc.ServerStr
 }
 func (UnimplementedAdminServiceServer) GetNodeConfig(*GetNodeConfigRequest, grpc.ServerStreamingServer[GetNodeConfigResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetNodeConfig not implemented")
+}
+func (UnimplementedAdminServiceServer) RunCommand(*RunCommandRequest, grpc.ServerStreamingServer[RunCommandResponse]) error {
+	return status.Error(codes.Unimplemented, "method RunCommand not implemented")
 }
 func (UnimplementedAdminServiceServer) ListEvents(*ListEventsRequest, grpc.ServerStreamingServer[ListEventsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListEvents not implemented")
@@ -467,6 +498,17 @@ func _AdminService_GetNodeConfig_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_GetNodeConfigServer = grpc.ServerStreamingServer[GetNodeConfigResponse]
 
+func _AdminService_RunCommand_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RunCommandRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).RunCommand(m, &grpc.GenericServerStream[RunCommandRequest, RunCommandResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_RunCommandServer = grpc.ServerStreamingServer[RunCommandResponse]
+
 func _AdminService_ListEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ListEventsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -568,6 +610,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "GetNodeConfig",
 			Handler:       _AdminService_GetNodeConfig_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunCommand",
+			Handler:       _AdminService_RunCommand_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -31,6 +31,7 @@ type StreamStatusRequest struct {
 	//
 	//	*StreamStatusRequest_Report
 	//	*StreamStatusRequest_ConfigDump
+	//	*StreamStatusRequest_CommandResult
 	Message       isStreamStatusRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -91,6 +92,15 @@ func (x *StreamStatusRequest) GetConfigDump() *ConfigDump {
 	return nil
 }
 
+func (x *StreamStatusRequest) GetCommandResult() *CommandResult {
+	if x != nil {
+		if x, ok := x.Message.(*StreamStatusRequest_CommandResult); ok {
+			return x.CommandResult
+		}
+	}
+	return nil
+}
+
 type isStreamStatusRequest_Message interface {
 	isStreamStatusRequest_Message()
 }
@@ -103,9 +113,15 @@ type StreamStatusRequest_ConfigDump struct {
 	ConfigDump *ConfigDump `protobuf:"bytes,2,opt,name=config_dump,json=configDump,proto3,oneof"`
 }
 
+type StreamStatusRequest_CommandResult struct {
+	CommandResult *CommandResult `protobuf:"bytes,3,opt,name=command_result,json=commandResult,proto3,oneof"`
+}
+
 func (*StreamStatusRequest_Report) isStreamStatusRequest_Message() {}
 
 func (*StreamStatusRequest_ConfigDump) isStreamStatusRequest_Message() {}
+
+func (*StreamStatusRequest_CommandResult) isStreamStatusRequest_Message() {}
 
 type StreamStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -113,6 +129,8 @@ type StreamStatusResponse struct {
 	//
 	//	*StreamStatusResponse_Settings
 	//	*StreamStatusResponse_ConfigWanted
+	//	*StreamStatusResponse_CommandWanted
+	//	*StreamStatusResponse_CommandGivenUp
 	//	*StreamStatusResponse_Peers
 	Message       isStreamStatusResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -174,6 +192,24 @@ func (x *StreamStatusResponse) GetConfigWanted() *ConfigWanted {
 	return nil
 }
 
+func (x *StreamStatusResponse) GetCommandWanted() *CommandWanted {
+	if x != nil {
+		if x, ok := x.Message.(*StreamStatusResponse_CommandWanted); ok {
+			return x.CommandWanted
+		}
+	}
+	return nil
+}
+
+func (x *StreamStatusResponse) GetCommandGivenUp() *CommandGivenUp {
+	if x != nil {
+		if x, ok := x.Message.(*StreamStatusResponse_CommandGivenUp); ok {
+			return x.CommandGivenUp
+		}
+	}
+	return nil
+}
+
 func (x *StreamStatusResponse) GetPeers() *Peers {
 	if x != nil {
 		if x, ok := x.Message.(*StreamStatusResponse_Peers); ok {
@@ -195,6 +231,14 @@ type StreamStatusResponse_ConfigWanted struct {
 	ConfigWanted *ConfigWanted `protobuf:"bytes,2,opt,name=config_wanted,json=configWanted,proto3,oneof"`
 }
 
+type StreamStatusResponse_CommandWanted struct {
+	CommandWanted *CommandWanted `protobuf:"bytes,3,opt,name=command_wanted,json=commandWanted,proto3,oneof"`
+}
+
+type StreamStatusResponse_CommandGivenUp struct {
+	CommandGivenUp *CommandGivenUp `protobuf:"bytes,4,opt,name=command_given_up,json=commandGivenUp,proto3,oneof"`
+}
+
 type StreamStatusResponse_Peers struct {
 	Peers *Peers `protobuf:"bytes,10,opt,name=peers,proto3,oneof"`
 }
@@ -202,6 +246,10 @@ type StreamStatusResponse_Peers struct {
 func (*StreamStatusResponse_Settings) isStreamStatusResponse_Message() {}
 
 func (*StreamStatusResponse_ConfigWanted) isStreamStatusResponse_Message() {}
+
+func (*StreamStatusResponse_CommandWanted) isStreamStatusResponse_Message() {}
+
+func (*StreamStatusResponse_CommandGivenUp) isStreamStatusResponse_Message() {}
 
 func (*StreamStatusResponse_Peers) isStreamStatusResponse_Message() {}
 
@@ -694,19 +742,201 @@ func (x *ConfigDump) GetLast() bool {
 	return false
 }
 
+// CommandWanted asks for a command of the console: one, with an administrator's rights.
+type CommandWanted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// "SHOW POOLS", "PAUSE shop".
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// How long it may wait; 0 is as long as the console's wait_timeout lets it.
+	Patience *durationpb.Duration `protobuf:"bytes,3,opt,name=patience,proto3" json:"patience,omitempty"`
+	// Who asks, for the proxy's log.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandWanted) Reset() {
+	*x = CommandWanted{}
+	mi := &file_helios_v1_status_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandWanted) ProtoMessage() {}
+
+func (x *CommandWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_status_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandWanted.ProtoReflect.Descriptor instead.
+func (*CommandWanted) Descriptor() ([]byte, []int) {
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CommandWanted) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CommandWanted) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *CommandWanted) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
+func (x *CommandWanted) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// CommandGivenUp says that nobody waits for a command's answer any more.
+type CommandGivenUp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandGivenUp) Reset() {
+	*x = CommandGivenUp{}
+	mi := &file_helios_v1_status_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandGivenUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandGivenUp) ProtoMessage() {}
+
+func (x *CommandGivenUp) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_status_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandGivenUp.ProtoReflect.Descriptor instead.
+func (*CommandGivenUp) Descriptor() ([]byte, []int) {
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CommandGivenUp) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// CommandResult is a part of what came of a command, less than 1 MiB.
+type CommandResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// It was taken up: a part without an answer, which comes first and at once.
+	Begun         bool           `protobuf:"varint,2,opt,name=begun,proto3" json:"begun,omitempty"`
+	Answer        *CommandAnswer `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandResult) Reset() {
+	*x = CommandResult{}
+	mi := &file_helios_v1_status_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandResult) ProtoMessage() {}
+
+func (x *CommandResult) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_status_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
+func (*CommandResult) Descriptor() ([]byte, []int) {
+	return file_helios_v1_status_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CommandResult) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CommandResult) GetBegun() bool {
+	if x != nil {
+		return x.Begun
+	}
+	return false
+}
+
+func (x *CommandResult) GetAnswer() *CommandAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
 var File_helios_v1_status_proto protoreflect.FileDescriptor
 
 const file_helios_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x16helios/v1/status.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ahelios/v1/generation.proto\"\x8d\x01\n" +
+	"\x16helios/v1/status.proto\x12\thelios.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17helios/v1/command.proto\x1a\x1ahelios/v1/generation.proto\"\xd0\x01\n" +
 	"\x13StreamStatusRequest\x121\n" +
 	"\x06report\x18\x01 \x01(\v2\x17.helios.v1.StatusReportH\x00R\x06report\x128\n" +
 	"\vconfig_dump\x18\x02 \x01(\v2\x15.helios.v1.ConfigDumpH\x00R\n" +
-	"configDumpB\t\n" +
-	"\amessage\"\xc4\x01\n" +
+	"configDump\x12A\n" +
+	"\x0ecommand_result\x18\x03 \x01(\v2\x18.helios.v1.CommandResultH\x00R\rcommandResultB\t\n" +
+	"\amessage\"\xce\x02\n" +
 	"\x14StreamStatusResponse\x127\n" +
 	"\bsettings\x18\x01 \x01(\v2\x19.helios.v1.ReportSettingsH\x00R\bsettings\x12>\n" +
-	"\rconfig_wanted\x18\x02 \x01(\v2\x17.helios.v1.ConfigWantedH\x00R\fconfigWanted\x12(\n" +
+	"\rconfig_wanted\x18\x02 \x01(\v2\x17.helios.v1.ConfigWantedH\x00R\fconfigWanted\x12A\n" +
+	"\x0ecommand_wanted\x18\x03 \x01(\v2\x18.helios.v1.CommandWantedH\x00R\rcommandWanted\x12E\n" +
+	"\x10command_given_up\x18\x04 \x01(\v2\x19.helios.v1.CommandGivenUpH\x00R\x0ecommandGivenUp\x12(\n" +
 	"\x05peers\x18\n" +
 	" \x01(\v2\x10.helios.v1.PeersH\x00R\x05peersB\t\n" +
 	"\amessage\"G\n" +
@@ -757,7 +987,18 @@ const file_helios_v1_status_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\x0e2\x11.helios.v1.SourceR\x06source\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12%\n" +
 	"\x05items\x18\x06 \x03(\v2\x0f.helios.v1.ItemR\x05items\x12\x12\n" +
-	"\x04last\x18\a \x01(\bR\x04last2d\n" +
+	"\x04last\x18\a \x01(\bR\x04last\"\x80\x01\n" +
+	"\rCommandWanted\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x125\n" +
+	"\bpatience\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\" \n" +
+	"\x0eCommandGivenUp\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"g\n" +
+	"\rCommandResult\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05begun\x18\x02 \x01(\bR\x05begun\x120\n" +
+	"\x06answer\x18\x03 \x01(\v2\x18.helios.v1.CommandAnswerR\x06answer2d\n" +
 	"\rStatusService\x12S\n" +
 	"\fStreamStatus\x12\x1e.helios.v1.StreamStatusRequest\x1a\x1f.helios.v1.StreamStatusResponse(\x010\x01BDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
 
@@ -773,7 +1014,7 @@ func file_helios_v1_status_proto_rawDescGZIP() []byte {
 	return file_helios_v1_status_proto_rawDescData
 }
 
-var file_helios_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_helios_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_helios_v1_status_proto_goTypes = []any{
 	(*StreamStatusRequest)(nil),   // 0: helios.v1.StreamStatusRequest
 	(*StreamStatusResponse)(nil),  // 1: helios.v1.StreamStatusResponse
@@ -783,39 +1024,48 @@ var file_helios_v1_status_proto_goTypes = []any{
 	(*Peer)(nil),                  // 5: helios.v1.Peer
 	(*ConfigWanted)(nil),          // 6: helios.v1.ConfigWanted
 	(*ConfigDump)(nil),            // 7: helios.v1.ConfigDump
-	nil,                           // 8: helios.v1.StatusReport.ListenersEntry
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Generation)(nil),            // 11: helios.v1.Generation
-	(Source)(0),                   // 12: helios.v1.Source
-	(*Rejection)(nil),             // 13: helios.v1.Rejection
-	(*Item)(nil),                  // 14: helios.v1.Item
+	(*CommandWanted)(nil),         // 8: helios.v1.CommandWanted
+	(*CommandGivenUp)(nil),        // 9: helios.v1.CommandGivenUp
+	(*CommandResult)(nil),         // 10: helios.v1.CommandResult
+	nil,                           // 11: helios.v1.StatusReport.ListenersEntry
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Generation)(nil),            // 14: helios.v1.Generation
+	(Source)(0),                   // 15: helios.v1.Source
+	(*Rejection)(nil),             // 16: helios.v1.Rejection
+	(*Item)(nil),                  // 17: helios.v1.Item
+	(*CommandAnswer)(nil),         // 18: helios.v1.CommandAnswer
 }
 var file_helios_v1_status_proto_depIdxs = []int32{
 	3,  // 0: helios.v1.StreamStatusRequest.report:type_name -> helios.v1.StatusReport
 	7,  // 1: helios.v1.StreamStatusRequest.config_dump:type_name -> helios.v1.ConfigDump
-	2,  // 2: helios.v1.StreamStatusResponse.settings:type_name -> helios.v1.ReportSettings
-	6,  // 3: helios.v1.StreamStatusResponse.config_wanted:type_name -> helios.v1.ConfigWanted
-	4,  // 4: helios.v1.StreamStatusResponse.peers:type_name -> helios.v1.Peers
-	9,  // 5: helios.v1.ReportSettings.interval:type_name -> google.protobuf.Duration
-	10, // 6: helios.v1.StatusReport.started:type_name -> google.protobuf.Timestamp
-	11, // 7: helios.v1.StatusReport.generation:type_name -> helios.v1.Generation
-	12, // 8: helios.v1.StatusReport.source:type_name -> helios.v1.Source
-	10, // 9: helios.v1.StatusReport.since:type_name -> google.protobuf.Timestamp
-	13, // 10: helios.v1.StatusReport.rejection:type_name -> helios.v1.Rejection
-	8,  // 11: helios.v1.StatusReport.listeners:type_name -> helios.v1.StatusReport.ListenersEntry
-	5,  // 12: helios.v1.Peers.peers:type_name -> helios.v1.Peer
-	11, // 13: helios.v1.ConfigDump.generation:type_name -> helios.v1.Generation
-	12, // 14: helios.v1.ConfigDump.source:type_name -> helios.v1.Source
-	10, // 15: helios.v1.ConfigDump.since:type_name -> google.protobuf.Timestamp
-	14, // 16: helios.v1.ConfigDump.items:type_name -> helios.v1.Item
-	0,  // 17: helios.v1.StatusService.StreamStatus:input_type -> helios.v1.StreamStatusRequest
-	1,  // 18: helios.v1.StatusService.StreamStatus:output_type -> helios.v1.StreamStatusResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	10, // 2: helios.v1.StreamStatusRequest.command_result:type_name -> helios.v1.CommandResult
+	2,  // 3: helios.v1.StreamStatusResponse.settings:type_name -> helios.v1.ReportSettings
+	6,  // 4: helios.v1.StreamStatusResponse.config_wanted:type_name -> helios.v1.ConfigWanted
+	8,  // 5: helios.v1.StreamStatusResponse.command_wanted:type_name -> helios.v1.CommandWanted
+	9,  // 6: helios.v1.StreamStatusResponse.command_given_up:type_name -> helios.v1.CommandGivenUp
+	4,  // 7: helios.v1.StreamStatusResponse.peers:type_name -> helios.v1.Peers
+	12, // 8: helios.v1.ReportSettings.interval:type_name -> google.protobuf.Duration
+	13, // 9: helios.v1.StatusReport.started:type_name -> google.protobuf.Timestamp
+	14, // 10: helios.v1.StatusReport.generation:type_name -> helios.v1.Generation
+	15, // 11: helios.v1.StatusReport.source:type_name -> helios.v1.Source
+	13, // 12: helios.v1.StatusReport.since:type_name -> google.protobuf.Timestamp
+	16, // 13: helios.v1.StatusReport.rejection:type_name -> helios.v1.Rejection
+	11, // 14: helios.v1.StatusReport.listeners:type_name -> helios.v1.StatusReport.ListenersEntry
+	5,  // 15: helios.v1.Peers.peers:type_name -> helios.v1.Peer
+	14, // 16: helios.v1.ConfigDump.generation:type_name -> helios.v1.Generation
+	15, // 17: helios.v1.ConfigDump.source:type_name -> helios.v1.Source
+	13, // 18: helios.v1.ConfigDump.since:type_name -> google.protobuf.Timestamp
+	17, // 19: helios.v1.ConfigDump.items:type_name -> helios.v1.Item
+	12, // 20: helios.v1.CommandWanted.patience:type_name -> google.protobuf.Duration
+	18, // 21: helios.v1.CommandResult.answer:type_name -> helios.v1.CommandAnswer
+	0,  // 22: helios.v1.StatusService.StreamStatus:input_type -> helios.v1.StreamStatusRequest
+	1,  // 23: helios.v1.StatusService.StreamStatus:output_type -> helios.v1.StreamStatusResponse
+	23, // [23:24] is the sub-list for method output_type
+	22, // [22:23] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_status_proto_init() }
@@ -823,14 +1073,18 @@ func file_helios_v1_status_proto_init() {
 	if File_helios_v1_status_proto != nil {
 		return
 	}
+	file_helios_v1_command_proto_init()
 	file_helios_v1_generation_proto_init()
 	file_helios_v1_status_proto_msgTypes[0].OneofWrappers = []any{
 		(*StreamStatusRequest_Report)(nil),
 		(*StreamStatusRequest_ConfigDump)(nil),
+		(*StreamStatusRequest_CommandResult)(nil),
 	}
 	file_helios_v1_status_proto_msgTypes[1].OneofWrappers = []any{
 		(*StreamStatusResponse_Settings)(nil),
 		(*StreamStatusResponse_ConfigWanted)(nil),
+		(*StreamStatusResponse_CommandWanted)(nil),
+		(*StreamStatusResponse_CommandGivenUp)(nil),
 		(*StreamStatusResponse_Peers)(nil),
 	}
 	type x struct{}
@@ -839,7 +1093,7 @@ func file_helios_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_status_proto_rawDesc), len(file_helios_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,11 @@ const (
 // The server gives each proxy of a group a number, which cancel keys carry, and sends Peers: once it has
 // given the number, and whenever what they say has changed. The proxy keeps the last Peers on disk.
 //
+// The server may have a command of the console carried out with CommandWanted. The proxy says at once that it
+// has taken it up, which one that is older than this never does, and then what came of it; several commands may
+// be under way, and are answered in any order. With CommandGivenUp, and with the end of the stream, those that
+// wait are ended as on a console that is left: a PAUSE that had not come to its end lets clients go on.
+//
 // Errors end the stream: UNAUTHENTICATED, INVALID_ARGUMENT.
 type StatusServiceClient interface {
 	StreamStatus(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamStatusRequest, StreamStatusResponse], error)
@@ -77,6 +82,11 @@ type StatusService_StreamStatusClient = grpc.BidiStreamingClient[StreamStatusReq
 //
 // The server gives each proxy of a group a number, which cancel keys carry, and sends Peers: once it has
 // given the number, and whenever what they say has changed. The proxy keeps the last Peers on disk.
+//
+// The server may have a command of the console carried out with CommandWanted. The proxy says at once that it
+// has taken it up, which one that is older than this never does, and then what came of it; several commands may
+// be under way, and are answered in any order. With CommandGivenUp, and with the end of the stream, those that
+// wait are ended as on a console that is left: a PAUSE that had not come to its end lets clients go on.
 //
 // Errors end the stream: UNAUTHENTICATED, INVALID_ARGUMENT.
 type StatusServiceServer interface {
