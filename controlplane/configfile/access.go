@@ -16,6 +16,7 @@ func (r *reader) buildListeners() {
 	rules, maps := r.rules()
 	door := func(name, key, address string) {
 		l := &heliosv1.Listener{Name: name, Address: address, Auth: auth, Hba: rules, Ident: maps, Program: r.program(name)}
+		l.ProxyProtocol, l.SoReuseport = s.texts("proxy.proxy_protocol"), s.bool("proxy.so_reuseport") && name != unixName
 		if !strings.HasPrefix(address, "unix:") {
 			l.Tls = r.clientTLS()
 			r.fromTLS(resource.KindListener, name, s, "tls.")
@@ -23,6 +24,7 @@ func (r *reader) buildListeners() {
 		r.set.Listeners[name] = l
 		r.origins[origin{resource.KindListener, name, "address"}] = s.at(key)
 		r.origins[origin{resource.KindListener, name, "auth"}] = s.at("auth.mode")
+		r.from(resource.KindListener, name, s, "proxy.", map[string]string{"proxy_protocol": "proxy_protocol", "so_reuseport": "so_reuseport"})
 	}
 	door(defaultName, "proxy.listen_address", first)
 	more, _ := s.get("proxy.more_addresses").([]string)

@@ -46,6 +46,7 @@ func (r *reader) build() {
 	r.buildListeners()
 	r.buildLimits()
 	r.buildConsole()
+	r.buildResolver()
 	r.buildBootstrap()
 }
 
@@ -83,6 +84,19 @@ func unique[R any](r *reader, kind resource.Kind, name string, s *section, key s
 	return true
 }
 
+// address is where a node is, in one form however it is written.
+func address(host string, port int64) string {
+	all, err := resource.Hosts(host, uint32(port))
+	if err != nil {
+		return net.JoinHostPort(host, strconv.FormatInt(port, 10)) // validation says what is wrong
+	}
+	texts := make([]string, len(all))
+	for i, h := range all {
+		texts[i] = h.String()
+	}
+	return strings.Join(texts, ",")
+}
+
 // nodeName is the name of a node that the file does not name: its address. The same server may stand
 // there twice, as where one machine plays all of them; that is worth a warning.
 func (r *reader) nodeName(addr string, at place) string {
@@ -115,7 +129,7 @@ func (r *reader) buildNodes() {
 			name = fmt.Sprintf("nodes[%d]", i) // the host is missing, which validation says
 		default:
 			key = "nodes.host"
-			name = r.nodeName(net.JoinHostPort(host, strconv.FormatInt(port, 10)), s.at(key))
+			name = r.nodeName(address(host, port), s.at(key))
 		}
 		if !unique(r, resource.KindNode, name, s, key, r.set.Nodes) {
 			continue

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/environ"
+
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -53,11 +55,11 @@ func Load(path string) (*File, Findings, error) {
 // Parse is [Load] for bytes that are there already. Name is the file's in findings; env is asked for variables.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*File, Findings) {
 	r := &reader{report: report{file: name}, schema: newSchema()}
-	text := substitute(data, env, &r.report)
+	text := environ.Fill(data, env, r.variable)
 	root, err := parseDocument(text)
 	var syntax *syntaxError
 	if errors.As(err, &syntax) {
-		r.fail(syntax.line, "toml", "%s%s", syntax.message, text.hint(syntax.line))
+		r.fail(syntax.line, "toml", "%s%s", syntax.message, text.Hint(syntax.line))
 	}
 	if err == nil {
 		r.read(root)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/environ"
+
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -27,15 +29,15 @@ type syntaxError struct {
 func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.message) }
 
 // parseDocument reads the TOML of text. Lines are those of the file. Its error is a [*syntaxError].
-func parseDocument(text *expanded) (*node, error) {
+func parseDocument(text *environ.Text) (*node, error) {
 	var values map[string]any
-	if err := toml.Unmarshal(text.data, &values); err != nil {
+	if err := toml.Unmarshal(text.Data, &values); err != nil {
 		var at *toml.DecodeError
 		if !errors.As(err, &at) {
 			return nil, &syntaxError{1, err.Error()}
 		}
 		line, _ := at.Position()
-		return nil, &syntaxError{text.line(line), strings.TrimPrefix(at.Error(), "toml: ")}
+		return nil, &syntaxError{text.Line(line), strings.TrimPrefix(at.Error(), "toml: ")}
 	}
 	l := locator{text: text, lines: map[string]int{}, lists: map[string]int{}}
 	if err := l.locate(); err != nil {
@@ -46,7 +48,7 @@ func parseDocument(text *expanded) (*node, error) {
 
 // locator finds the line of every key. A path is dotted, with the index of an element: nodes[1].role.
 type locator struct {
-	text   *expanded
+	text   *environ.Text
 	parser unstable.Parser
 	lines  map[string]int
 	lists  map[string]int // length so far of each list of tables
@@ -54,7 +56,7 @@ type locator struct {
 
 // locate walks the text, which is known to be valid.
 func (l *locator) locate() error {
-	l.parser.Reset(l.text.data)
+	l.parser.Reset(l.text.Data)
 	var at string // the table whose keys come
 	for l.parser.NextExpression() {
 		switch e := l.parser.Expression(); e.Kind {
@@ -91,7 +93,7 @@ func (l *locator) unindexed(path string) string {
 
 // line is the line of the file in which a key stands.
 func (l *locator) line(key *unstable.Node) int {
-	return l.text.line(l.parser.Shape(key.Raw).Start.Line)
+	return l.text.Line(l.parser.Shape(key.Raw).Start.Line)
 }
 
 // enter follows a dotted key from a path, through the last element of lists, and notes lines on the way.

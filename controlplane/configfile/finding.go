@@ -60,6 +60,11 @@ func (r *report) warn(line int, key, format string, args ...any) {
 	r.add(Warning, line, key, format, args...)
 }
 
+// variable implements [environ.Report].
+func (r *report) variable(odd bool, line int, key, sentence string) {
+	r.add(map[bool]Severity{true: Warning, false: Error}[odd], line, key, "%s", sentence)
+}
+
 // add keeps the first error about a key in a line: what follows from it is no news.
 func (r *report) add(severity Severity, line int, key, format string, args ...any) {
 	for _, f := range r.all {

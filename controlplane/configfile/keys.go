@@ -50,7 +50,7 @@ func lists() []string { return []string{"peers", "nodes", "databases", "users", 
 
 // keys is the table of all keys that have an effect, in the order of the reference.
 func keys() []key {
-	return slices.Concat(proxyKeys(), peerKeys(), poolKeys(), limitsKeys(), consoleKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
+	return slices.Concat(proxyKeys(), doorKeys(), resolverKeys(), peerKeys(), poolKeys(), limitsKeys(), consoleKeys(), authKeys(), hbaKeys(), tlsKeys(), serverTLSKeys(), serverAuthKeys(), nodeKeys(), databaseKeys(), userKeys())
 }
 
 func proxyKeys() []key {
@@ -300,7 +300,7 @@ func nodeKeys() []key {
 		},
 		{
 			name: "nodes.host",
-			doc:  "Required. A host name, an IP address, or the absolute path of the directory of a unix socket.",
+			doc:  "Required. A host name, an IP address, or the absolute path of the directory of a unix socket. Or several of them with commas between, as in libpq: one at a time is connected to, and the others are tried in turn when it does not answer. A name or an address may have a port of its own: `db1,db2:5433,[::1]:5434`. [docs/names.md](names.md) says how names are followed.",
 		},
 		{
 			name: "nodes.port", kind: integer, min: 1, max: 65535, def: int64(5432),

@@ -225,8 +225,8 @@ func (t *translator) easyRules(s setting) {
 	}
 }
 
-// tlsFile is a file of TLS.
-func (t *translator) tlsFile(s setting) {
+// fileName is the name of a file, for who reads it from elsewhere.
+func (t *translator) fileName(s setting) {
 	if s.value != "" {
 		t.write(s.to[0], s.from, t.path(s.value))
 	}
@@ -252,7 +252,7 @@ func (t *translator) serverCA(s setting) {
 	case !strings.HasPrefix(mode, "verify-"):
 		t.add(note, s.from, "is not used, as server_tls_sslmode verifies nothing")
 	default:
-		t.tlsFile(s)
+		t.fileName(s)
 	}
 }
 

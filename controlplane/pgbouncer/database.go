@@ -49,8 +49,10 @@ func (t *translator) host(d *item) {
 	if s := d.pairs["host"]; s.given {
 		from, d.host = s.from, s.value
 		if all := listOf(s.value); len(all) > 1 {
-			d.host = all[0]
-			t.add(s.level, from, "connections go to %s alone, not to %s", all[0], strings.Join(all[1:], " and "))
+			d.host = strings.Join(all, ",")
+			if spread := d.pairs["load_balance_hosts"]; !spread.given || spread.value != "disable" {
+				t.add(warning, from, "connections are not spread over the hosts: one that answers is used, and the others when it does not")
+			}
 		}
 	} else {
 		d.host = t.path(t.get("unix_socket_dir").value)

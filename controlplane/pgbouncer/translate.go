@@ -314,6 +314,13 @@ func (t *translator) write(to string, from origin, value any) {
 	t.out.table(tableOf(to, "")).set(from, lastOf(to, ""), value)
 }
 
+// asHere is for keys whose default is that of proxy.toml.
+func (t *translator) asHere(s setting) {
+	if value, ok := t.value(s); ok && s.given {
+		t.put(s, value, t.out.table, "")
+	}
+}
+
 // done is for keys that others ask for.
 func (t *translator) done(setting) {}
 

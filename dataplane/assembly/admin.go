@@ -13,6 +13,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -56,11 +57,11 @@ func (p *Proxy) reached() (ok bool, reason string) {
 		return true, ""
 	}
 	reason = "no node is configured"
-	snap.Primaries(func(name, host, port string) {
+	snap.Primaries(func(name string, at *hosts.Server) {
 		if ok {
 			return
 		}
-		if err := knock(host, port); err != nil {
+		if err := knock(at); err != nil {
 			reason = fmt.Sprintf("node %s was not reached: %v", name, err)
 			return
 		}

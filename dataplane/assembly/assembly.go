@@ -108,6 +108,7 @@ type Proxy struct {
 	catalogs   *catalogs
 	listeners  *listeners
 	inherited  *inherited
+	resolver   *resolver
 	inquirers  *inquirers
 	secrets    *secrets
 	passwords  *passwords.Finder
@@ -177,6 +178,7 @@ func New(o Options) (*Proxy, error) {
 	if before != nil {
 		o.Inherited = before.Sockets
 	}
+	p.resolver = newResolver(o.Log, p.moved)
 	p.inherited = inherit(o.Log, o.Inherited)
 	p.hub.Peers = peers.New(peers.Options{Log: o.Log, Number: p.hub.Keys.SetNumber})
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
@@ -194,7 +196,7 @@ func New(o Options) (*Proxy, error) {
 	p.secrets = newSecrets(o.Log, o.FilesPeriod)
 	p.passwords, p.programs = passwords.New(), judge.New()
 	p.desk = desk.New(desk.Options{
-		Log: o.Log, Group: g, Hub: p.hub, Started: p.started, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
+		Log: o.Log, Group: g, Hub: p.hub, Started: p.started, Names: p.resolver.Book, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
 	})
 	p.succession = newSuccession(p)
 	p.hub.Successor, p.hub.CancelBefore = p.succession, func(uint32, []byte) {}
@@ -267,7 +269,8 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	if old := p.current.Load(); old != nil {
 		snap.Inherit(old)
 	}
-	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords, Programs: p.programs})
+	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords, Programs: p.programs, Hosts: p.resolver.Book})
+	p.resolver.use(snap.Resolver)
 	old := p.current.Load()
 	swapped := false
 	defer func() { // persisting may panic, and what was in force is all that counts then
@@ -291,6 +294,7 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	p.generation++
 	p.secrets.use(loaded)
 	p.current.Store(snap)
+	p.resolver.retain(snap)
 	p.inherited.settle(opened)
 	p.open(snap, opened)
 	p.reconfigure(old, snap)
@@ -332,7 +336,7 @@ func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*
 		a, err := reactor.ParseAddress(addr)
 		var ls *reactor.Listener
 		if err == nil {
-			ls, err = reactor.Listen(a)
+			ls, err = bind(a, snap.Listeners[name].Shared)
 		}
 		if err != nil {
 			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: "address", Reason: err.Error()})
@@ -443,6 +447,7 @@ func (p *Proxy) Close() error {
 		err = p.admin.Close() // it asks the loops
 	}
 	p.secrets.close()
+	p.resolver.Close()
 	p.group.Stop()
 	p.inherited.settle(nil)
 	p.passwords.Close()

@@ -79,3 +79,11 @@ func (in *inherited) settle(used map[string]*reactor.Listener) {
 	}
 	in.sockets = nil
 }
+
+// bind opens a listener, where other processes may listen too if it is shared.
+func bind(a reactor.Address, shared bool) (*reactor.Listener, error) {
+	if shared {
+		return reactor.ListenShared(a)
+	}
+	return reactor.Listen(a)
+}

@@ -63,6 +63,15 @@ func (ls *listeners) Sweep() {
 	}
 }
 
+// Moved makes those connect again whose servers have moved.
+func (ls *listeners) Moved() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, l := range ls.at {
+		l.Moved()
+	}
+}
+
 // Any says whether there is a listener.
 func (ls *listeners) Any() bool {
 	ls.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/report"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/pkg/release"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -67,16 +68,16 @@ const reachLimit = time.Second
 func reach(old, snap *snapshot.Snapshot) (warnings []string) {
 	known := map[string]bool{}
 	if old != nil {
-		old.Primaries(func(name, host, port string) { known[name+host+port] = true })
+		old.Primaries(func(name string, at *hosts.Server) { known[name+" "+at.String()] = true })
 	}
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	snap.Primaries(func(name, host, port string) {
-		if known[name+host+port] {
+	snap.Primaries(func(name string, at *hosts.Server) {
+		if known[name+" "+at.String()] {
 			return
 		}
 		all.Go(func() {
-			if err := knock(host, port); err != nil {
+			if err := knock(at); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				warnings = append(warnings, fmt.Sprintf("node %s was not reached: %v", name, err))
@@ -88,19 +89,30 @@ func reach(old, snap *snapshot.Snapshot) (warnings []string) {
 	return warnings
 }
 
-// knock connects and hangs up before a word is said: no server process logs in.
-func knock(host, port string) error {
-	network, addr := "tcp", net.JoinHostPort(host, port)
-	if strings.HasPrefix(host, "/") {
-		network, addr = "unix", filepath.Join(host, ".s.PGSQL."+port)
-	}
+// knock connects to one of the hosts of a server and hangs up before a word is said: no server process logs in.
+func knock(at *hosts.Server) error {
 	ctx, stop := context.WithTimeout(context.Background(), reachLimit)
 	defer stop()
-	c, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil {
-		return err
+	routes, known, err := at.Routes()
+	if !known {
+		at.Ask(ctx)
+		routes, _, err = at.Routes()
 	}
-	return c.Close()
+	for _, r := range routes {
+		var c net.Conn
+		if network, address := "unix", filepath.Join(r.Host, ".s.PGSQL."+strconv.Itoa(r.Port)); r.IP.IsValid() {
+			c, err = new(net.Dialer).DialContext(ctx, "tcp", r.IP.String())
+		} else {
+			c, err = new(net.Dialer).DialContext(ctx, network, address)
+		}
+		if err == nil {
+			return c.Close()
+		}
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 var (

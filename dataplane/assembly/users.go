@@ -1,7 +1,6 @@
 package assembly
 
 import (
-	"strconv"
 	"sync"
 
 	"go.uber.org/zap"
@@ -10,6 +9,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 )
 
 // inquirers has a connection for each database that is asked who may log in. Any thread may use it.
@@ -23,8 +23,9 @@ type inquirers struct {
 
 // asked is a database that is asked, and as whom.
 type asked struct {
-	node, host, port string
-	database, user   string
+	node           string
+	at             *hosts.Server
+	database, user string
 }
 
 func newInquirers(log *zap.Logger, loops []*reactor.Loop) *inquirers {
@@ -43,7 +44,7 @@ func (u *inquirers) Begin(q *snapshot.Inquiry, name string, answer func(lookup.R
 
 // of returns the connection that asks a database.
 func (u *inquirers) of(to *backend.Target) *lookup.Users {
-	k := asked{to.Node, to.Host, strconv.Itoa(to.Port), to.Database, to.User}
+	k := asked{to.Node, to.Server, to.Database, to.User}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l := u.all[k]
@@ -58,11 +59,11 @@ func (u *inquirers) of(to *backend.Target) *lookup.Users {
 // Sweep closes the connections that a new configuration has no use for.
 func (u *inquirers) Sweep(snap *snapshot.Snapshot) {
 	nodes := map[asked]bool{}
-	snap.Primaries(func(name, host, port string) { nodes[asked{node: name, host: host, port: port}] = true })
+	snap.Primaries(func(name string, at *hosts.Server) { nodes[asked{node: name, at: at}] = true })
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for k, l := range u.all {
-		if !nodes[asked{node: k.node, host: k.host, port: k.port}] {
+		if !nodes[asked{node: k.node, at: k.at}] {
 			l.Close()
 			delete(u.all, k)
 		}

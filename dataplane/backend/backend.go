@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
@@ -17,9 +18,11 @@ import (
 
 // Target is a server, and as whom to log in where at it. It is immutable.
 type Target struct {
-	Node     string // the node's name, for words and metrics
-	Host     string // a name, an IP address, or the directory of a unix socket
-	Port     int
+	Node string // the node's name, for words and metrics
+	Host string // names, IP addresses, directories of unix sockets: as the configuration has it
+	Port int
+	// Server is where that is. nil: at the host itself, which is no name.
+	Server   *hosts.Server
 	Database string
 	User     string
 	Secret   *Secret
@@ -131,14 +134,15 @@ type Conn struct {
 	in      []byte // received, not yet looked at: between login and the first lease, and in an exchange
 	inAt    int
 
-	overheard []byte // see Overheard
-	addr      reactor.Address
-	secured   bool    // it speaks TLS
-	plain     bool    // it does not, as the server does not
-	endPoint  []byte  // what SCRAM binds to; empty: nothing
-	bound     bool    // the exchange is bound to it
-	proof     *Secret // what was found for the target's secret; nil: the server has not asked yet
-	renewed   bool    // another one was looked for, as the server has refused the first
+	overheard []byte      // see Overheard
+	route     hosts.Route // that it leads by
+	end       int64       // of the time for opening it; 0: there is none
+	secured   bool        // it speaks TLS
+	plain     bool        // it does not, as the server does not
+	endPoint  []byte      // what SCRAM binds to; empty: nothing
+	bound     bool        // the exchange is bound to it
+	proof     *Secret     // what was found for the target's secret; nil: the server has not asked yet
+	renewed   bool        // another one was looked for, as the server has refused the first
 }
 
 // Open begins to open a connection on l. The owner hears of the outcome.

@@ -39,14 +39,14 @@ func (k *canceler) Serve(t *reactor.Task) {
 }
 
 func (k *canceler) deliver(t *reactor.Task) error {
-	ep, err := reactor.Dial(t, k.conn.addr)
+	ep, err := reactor.Dial(t, addressOf(k.conn.route))
 	if err != nil {
 		return err
 	}
 	defer ep.Close()
 	ep.Attach(&k.Task)
 	if k.conn.secured {
-		if _, err := secure(t, ep, k.conn.Target); err != nil {
+		if _, err := secure(t, ep, k.conn.Target.TLS, k.conn.route.Host); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func (c *Conn) find(t *reactor.Task) (*Secret, error) {
 func (c *Conn) seek(t *reactor.Task, refused string) (*Secret, error) {
 	s := c.Target.Secret
 	finder, sources := s.finder, s.sources
-	to := passwords.Login{Host: c.Target.Host, Port: c.Target.Port, User: c.Target.User, Database: c.Target.Database}
+	to := passwords.Login{Host: c.route.Host, Port: c.route.Port, User: c.Target.User, Database: c.Target.Database}
 	type outcome struct {
 		password string
 		ok       bool

@@ -7,7 +7,7 @@ import (
 )
 
 // Address is where the connection leads, or is to lead.
-func (c *Conn) Address() reactor.Address { return c.addr }
+func (c *Conn) Address() reactor.Address { return addressOf(c.route) }
 
 // Prepared is how many prepared statements the connection has.
 func (c *Conn) Prepared() int {

@@ -2,15 +2,10 @@ package backend
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
@@ -30,7 +25,8 @@ var (
 // open makes the connection and logs in.
 func (c *Conn) open(t *reactor.Task) {
 	if c.Target.Timeout > 0 {
-		t.SetDeadline(t.Loop().Now() + int64(c.Target.Timeout))
+		c.end = t.Loop().Now() + int64(c.Target.Timeout)
+		t.SetDeadline(c.end)
 	}
 	err := c.reach(t)
 	if err == nil {
@@ -62,9 +58,9 @@ func (c *Conn) fail(err error) {
 func (c *Conn) inWords(err error) error {
 	var e *pgerr.Error
 	var se *pgwire.ServerError
-	where := c.Target.Host
-	if !strings.HasPrefix(where, "/") {
-		where = net.JoinHostPort(where, strconv.Itoa(c.Target.Port))
+	where := c.Target.server().String()
+	if strings.HasPrefix(c.Target.Host, "/") {
+		where = c.Target.Host
 	}
 	switch {
 	case errors.As(err, &e), errors.As(err, &se):
@@ -74,28 +70,6 @@ func (c *Conn) inWords(err error) error {
 	default:
 		return pgerr.New(pgerr.ServerUnreachable, where, err.Error()).Because(err)
 	}
-}
-
-// resolve finds the addresses of a target. Names are asked for outside the loop, at each connect.
-func resolve(t *reactor.Task, to *Target) ([]reactor.Address, error) {
-	if strings.HasPrefix(to.Host, "/") {
-		return []reactor.Address{{Path: filepath.Join(to.Host, ".s.PGSQL."+strconv.Itoa(to.Port))}}, nil
-	}
-	if ip, err := netip.ParseAddr(to.Host); err == nil {
-		return []reactor.Address{{IP: netip.AddrPortFrom(ip, uint16(to.Port))}}, nil
-	}
-	host := to.Host
-	ips, err := reactor.Offload(t, func() ([]netip.Addr, error) {
-		return net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look up host: %w", err)
-	}
-	addrs := make([]reactor.Address, len(ips))
-	for i, ip := range ips {
-		addrs[i] = reactor.Address{IP: netip.AddrPortFrom(ip.Unmap(), uint16(to.Port))}
-	}
-	return addrs, nil
 }
 
 // logIn says who we are and reads until the server is ready.

@@ -20,7 +20,7 @@ var errDeclined = errors.New("server does not support SSL, but SSL was required"
 // server that does not let us in one way, or cannot agree on TLS, may let us in the other.
 func (c *Conn) reach(t *reactor.Task) error {
 	ways := []bool{false} // with TLS, or without
-	if c.Target.TLS != nil && !strings.HasPrefix(c.Target.Host, "/") {
+	if c.Target.TLS != nil {
 		switch c.Target.TLS.Mode() {
 		case tlsconf.Disable:
 		case tlsconf.Allow:
@@ -65,7 +65,7 @@ func (c *Conn) anew() {
 func (c *Conn) otherwise(secure bool, err error) bool {
 	var refused *pgwire.ServerError
 	switch {
-	case c.EP == nil: // nobody is there
+	case c.EP == nil, !c.route.IP.IsValid(): // nobody is there, or there is one way
 		return false
 	case secure && !c.secured:
 		return !c.plain // the handshake has failed; else both ways have been tried
@@ -75,22 +75,12 @@ func (c *Conn) otherwise(secure bool, err error) bool {
 
 // try connects and logs in, with TLS or without. The endpoint is nil if nobody was there.
 func (c *Conn) try(t *reactor.Task, secure bool) error {
-	addrs, err := resolve(t, c.Target)
-	if err != nil {
-		return err
-	}
-	for _, a := range addrs {
-		if c.EP, err = reactor.Dial(t, a); err == nil {
-			c.addr = a
-			break
-		}
-	}
-	if err != nil {
+	if err := c.connect(t); err != nil {
 		return err
 	}
 	c.EP.Attach(&c.Task)
 	c.EP.SetUserTimeout(c.Target.UserTimeout)
-	if secure {
+	if c.plain = !c.route.IP.IsValid(); secure && !c.plain { // unix sockets are never encrypted
 		if err := c.secure(t); err != nil {
 			return err
 		}
@@ -103,8 +93,7 @@ func (c *Conn) try(t *reactor.Task, secure bool) error {
 
 // secure makes the connection speak TLS, if the server does.
 func (c *Conn) secure(t *reactor.Task) error {
-	c.plain = false
-	state, err := secure(t, c.EP, c.Target)
+	state, err := secure(t, c.EP, c.Target.TLS, c.route.Host)
 	if errors.Is(err, errDeclined) && !c.Target.TLS.Mode().Required() {
 		c.plain = true
 		return nil
@@ -118,14 +107,14 @@ func (c *Conn) secure(t *reactor.Task) error {
 	return nil
 }
 
-// secure makes an endpoint that is connected to a target's server speak TLS. The error is errDeclined if the server does not.
-func secure(t *reactor.Task, e *reactor.Endpoint, to *Target) (tls.ConnectionState, error) {
-	if !to.TLS.Direct() {
+// secure makes an endpoint that is connected to a host speak TLS. The error is errDeclined if the server does not.
+func secure(t *reactor.Task, e *reactor.Endpoint, with *tlsconf.Client, host string) (tls.ConnectionState, error) {
+	if !with.Direct() {
 		if err := ask(t, e); err != nil {
 			return tls.ConnectionState{}, err
 		}
 	}
-	config := to.TLS.Config(to.Host)
+	config := with.Config(host)
 	return e.Secure(t, nil, func(raw net.Conn) *tls.Conn { return tls.Client(raw, config) })
 }
 

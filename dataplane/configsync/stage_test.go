@@ -86,7 +86,7 @@ type machine struct {
 func (m *machine) Apply(set *resource.Set, persist func() error) (warnings []string, err error) {
 	var names []string
 	for kind, r := range set.All {
-		if kind != resource.KindLimits && kind != resource.KindConsole {
+		if kind != resource.KindLimits && kind != resource.KindConsole && kind != resource.KindResolver {
 			names = append(names, r.GetName())
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 var (
 	errClosed   = errors.New("the listener was closed")
+	errMoved    = errors.New("the server's name does not have this address any more")
 	errPanicked = errors.New("internal error")
 	errSlow     = errors.New("the server has not listened in time")
 	errAway     = errors.New("the server is not reached")
@@ -60,6 +61,9 @@ func (l *Listener) session(t *reactor.Task) error {
 	for {
 		if l.closed {
 			return nil
+		}
+		if c.Moved() {
+			return errMoved
 		}
 		if err := l.receive(t); err != nil {
 			return err

@@ -109,6 +109,10 @@ func New(l *reactor.Loop, t *backend.Target, o Options) *Listener {
 // Use says that t is how the database is reached from the next connection on. Any thread may call it.
 func (l *Listener) Use(t *backend.Target) { l.target.Store(t) }
 
+// Moved makes the listener connect again if its server's name does not have the address any more that it is connected to. Any thread may
+// call it.
+func (l *Listener) Moved() { l.loop.Post(l.Wake) }
+
 // Close ends the listening. Who waits is answered that it failed. Any thread may call it.
 func (l *Listener) Close() {
 	l.loop.Post(func() {

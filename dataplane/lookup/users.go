@@ -133,6 +133,10 @@ func (u *Users) Serve(t *reactor.Task) {
 
 // ask asks one question, on a new connection if the one that was there is not good any more.
 func (u *Users) ask(t *reactor.Task, q *inquiry) (Row, error) {
+	if c := u.line.conn; c != nil && c.Moved() {
+		c.Retire()
+		u.line.conn = nil
+	}
 	for {
 		kept := u.line.conn != nil
 		if !kept {

@@ -130,7 +130,7 @@ func (p *Pool) offer(c *backend.Conn) {
 	l := c.Loop()
 	lo := &p.locals[l.ID]
 	prof := p.profile.Load()
-	if p.closed.Load() || c.Target != p.target.Load() || p.over(prof) || prof.old(c, l.Now()) ||
+	if p.closed.Load() || c.Target != p.target.Load() || c.Moved() || p.over(prof) || prof.old(c, l.Now()) ||
 		p.owed.Load() > 0 && p.books.pay(p) || p.wanted.Load() != 0 && p.makesRoom() {
 		lo.shed(c)
 		return

@@ -103,6 +103,15 @@ func (r *Registry) Reconfigure(route func(Alias) (*backend.Target, *Profile, boo
 	r.books.alarm.set(1)
 }
 
+// Moved closes the free connections to addresses that their servers do not have any more. Those that are lent follow when they come back.
+func (r *Registry) Moved() {
+	r.Each(func(p *Pool) {
+		for _, l := range r.loops {
+			l.Post(func() { p.refit(l) })
+		}
+	})
+}
+
 // refit closes the free connections of a loop that should not be there any more.
 func (p *Pool) refit(l *reactor.Loop) {
 	lo := &p.locals[l.ID]
@@ -110,7 +119,7 @@ func (p *Pool) refit(l *reactor.Loop) {
 	over := int(p.total.Load()-p.going.Load()) - prof.Max
 	var gone []*backend.Conn
 	lo.idle = slices.DeleteFunc(lo.idle, func(c *backend.Conn) bool { // those first that were not used for longest
-		if !p.closed.Load() && c.Target == p.target.Load() && len(gone) >= over && !prof.old(c, now) {
+		if !p.closed.Load() && c.Target == p.target.Load() && !c.Moved() && len(gone) >= over && !prof.old(c, now) {
 			return false
 		}
 		gone = append(gone, c)

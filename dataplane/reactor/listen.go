@@ -28,7 +28,18 @@ const unsent = 128 << 10
 
 // Listen binds a. The socket takes connections from Accept on. A unix socket gets mode 0777, as PostgreSQL's:
 // who may log in is asked at the door. A socket file that nobody listens at any more is replaced.
-func Listen(a Address) (*Listener, error) {
+func Listen(a Address) (*Listener, error) { return open(a, false) }
+
+// ListenShared is Listen at a TCP address where other processes may listen too that say so (SO_REUSEPORT): each is given some of the
+// clients.
+func ListenShared(a Address) (*Listener, error) {
+	if a.IsUnix() {
+		return nil, fmt.Errorf("listen at %s: a unix socket is one process's, and so_reuseport is set", a)
+	}
+	return open(a, true)
+}
+
+func open(a Address, shared bool) (*Listener, error) {
 	family, sa := a.sockaddr()
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -42,6 +53,12 @@ func Listen(a Address) (*Listener, error) {
 	} else {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		inheritable(fd)
+	}
+	if shared {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			closeDescriptor(fd)
+			return nil, fmt.Errorf("listen at %s: SO_REUSEPORT: %w", a, err)
+		}
 	}
 	if err := unix.Bind(fd, sa); err != nil {
 		closeDescriptor(fd)

@@ -22,6 +22,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/proxyproto"
 )
 
 // phase is where a connection is.
@@ -39,18 +40,19 @@ const (
 // Conn is a client's connection. At rest it is data; its Task is at work while there is something to do.
 type Conn struct {
 	reactor.Task
-	local *Local
-	hub   *Hub
-	ep    *reactor.Endpoint
-	peer  reactor.Address
-	door  *Door
-	phase phase
-	fate  Fate
-	place admission.Place
-	pos   int // in local.conns
-	id    uint64
-	since int64 // when it came, and
-	last  int64 // when a statement began last, in the time of the loop
+	local   *Local
+	hub     *Hub
+	ep      *reactor.Endpoint
+	peer    reactor.Address
+	relayed bool // the peer is who passes the connection on, or whom that one names
+	door    *Door
+	phase   phase
+	fate    Fate
+	place   admission.Place
+	pos     int // in local.conns
+	id      uint64
+	since   int64 // when it came, and
+	last    int64 // when a statement began last, in the time of the loop
 
 	login   *login // until logged in
 	session *session.Session
@@ -87,7 +89,10 @@ type Conn struct {
 func Accept(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door) {
 	c := enter(h, ep, peer, door)
 	c.login = &login{}
-	c.login.startup.Offers = door.TLS != nil && !peer.IsUnix()
+	c.offer()
+	if c.relayed = door.Senders.Trusts(c.address()); c.relayed {
+		c.login.header = &proxyproto.Reader{}
+	}
 	c.SetDeadline(ep.Loop().Now() + int64(h.loginTimeout()))
 	c.turnAway()
 }

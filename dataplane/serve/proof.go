@@ -14,6 +14,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/proxyproto"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
@@ -21,6 +22,7 @@ import (
 // login is what a connection needs until it is logged in.
 type login struct {
 	startup  startup.Machine
+	header   *proxyproto.Reader // of what comes first; nil: it has come, or none comes
 	start    *startup.Start
 	client   auth.Client
 	exchange *auth.Exchange
@@ -60,6 +62,11 @@ func (c *Conn) logIn(t *reactor.Task) (went bool, err error) {
 
 // greet reads what comes before anybody is asked who he is.
 func (c *Conn) greet(t *reactor.Task, p []byte) error {
+	if c.login.header != nil {
+		if err := c.introduced(&p); err != nil || c.login.header != nil {
+			return err
+		}
+	}
 	o := c.login.startup.Step(p)
 	if o.Err != nil {
 		return o.Err
@@ -143,8 +150,10 @@ func (c *Conn) secure(t *reactor.Task, s *startup.Secure) error {
 func (c *Conn) describe() *auth.Client {
 	cl, start := &c.login.client, c.login.start
 	cl.User, cl.Database, cl.Physical = c.name, c.asked.Database, start.Physical()
-	cl.Unix, cl.Local, cl.Addr = c.peer.IsUnix(), c.peer.IsLocal(), c.address()
-	if cl.Unix {
+	cl.Unix, cl.Local, cl.Addr = c.peer.IsUnix(), c.near(), c.address()
+	if cl.Unix && c.relayed {
+		cl.OSUser = func() (string, error) { return "", errRelayed }
+	} else if cl.Unix {
 		uid, err := c.ep.PeerUID()
 		cl.OSUser = func() (string, error) {
 			if err != nil {

@@ -296,7 +296,7 @@ func (s *Snapshot) self(d *database, db, name string) (as string, secret *backen
 // target is how a database at a node is reached.
 func (s *Snapshot) target(d *database, n *heliosv1.Node, db, as string, secret *backend.Secret) *backend.Target {
 	return &backend.Target{
-		Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Database: cmp.Or(d.server, db), User: as, Secret: secret,
+		Node: n.GetName(), Host: n.GetHost(), Port: int(n.GetPort()), Server: s.links[n.GetName()].server, Database: cmp.Or(d.server, db), User: as, Secret: secret,
 		TLS: s.machine.Links[n.GetName()], Binding: s.links[n.GetName()].binding, Timeout: d.connect, UserTimeout: s.userTimeout,
 		MaxStatements: s.maxHeld, MaxStatementBytes: s.Limits.StatementBytes,
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/auth"
@@ -18,10 +17,12 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/passwords"
 	"github.com/heliosproxy/heliosproxy/pkg/pgmd5"
+	"github.com/heliosproxy/heliosproxy/pkg/proxyproto"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
@@ -36,6 +37,7 @@ type Snapshot struct {
 	Limits     session.Limits
 	Admission  Admission
 	Console    Console
+	Resolver   Resolver
 
 	maxHeld     int
 	userTimeout time.Duration  // of servers
@@ -54,6 +56,8 @@ type link struct {
 	tls       tlsconf.ClientSpec
 	binding   scram.ChannelBinding
 	passwords []*heliosv1.PasswordSource // the node's and its cluster's
+	hosts     []resource.Host
+	server    *hosts.Server // where these are
 }
 
 // Machine is what a configuration needs that is the machine's, and outlives configurations.
@@ -65,6 +69,8 @@ type Machine struct {
 	Passwords *passwords.Finder
 	// Programs judge what clients give for a proof.
 	Programs *judge.Programs
+	// Hosts knows where those of nodes are; nil: none of them is a name.
+	Hosts *hosts.Book
 }
 
 // Links yields the TLS of all nodes that are connected to.
@@ -79,6 +85,13 @@ func (s *Snapshot) Links(yield func(node string, spec tlsconf.ClientSpec) bool) 
 // Equip gives the snapshot what it needs of the machine, before it is used.
 func (s *Snapshot) Equip(m Machine) {
 	s.machine = m
+	for _, l := range s.links {
+		if m.Hosts == nil {
+			l.server = hosts.Fixed(l.hosts)
+		} else {
+			l.server = m.Hosts.Server(l.hosts)
+		}
+	}
 	for _, l := range s.Listeners {
 		if l.Program != nil {
 			l.Door.Judge = m.Programs.Judge(*l.Program)
@@ -102,7 +115,9 @@ type Listener struct {
 	Address string
 	Door    *auth.Door
 	TLS     tlsconf.ServerSpec
-	Program *judge.Spec // that judges passwords; nil: there is none
+	Program *judge.Spec        // that judges passwords; nil: there is none
+	Senders proxyproto.Senders // who begin with a header of PROXY protocol
+	Shared  bool               // other processes may listen there
 }
 
 type user struct {
@@ -136,6 +151,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		TextBytes:      int(l.GetMaxStatementBytes()),
 	}
 	s.Admission = admissionOf(l)
+	s.Resolver = resolverOf(set.Resolvers[resource.ResolverName])
 	s.Console = consoleOf(set.Consoles[resource.ConsoleName])
 	s.most = pool.Limits{Database: int(l.GetMaxServerConnectionsPerDatabase()), User: int(l.GetMaxServerConnectionsPerUser())}
 	s.userTimeout = l.GetServerWriteTimeout().AsDuration()
@@ -145,11 +161,15 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("Listener %q: %s", name, problems[0])
 		}
+		senders, err := proxyproto.ParseSenders(x.GetProxyProtocol())
+		if err != nil {
+			return nil, fmt.Errorf("Listener %q: proxy_protocol: %w", name, err)
+		}
 		spec := resource.TowardsClients(x.GetTls())
 		s.Listeners[name] = &Listener{
 			Name: name, Address: x.GetAddress(), TLS: spec,
 			Door:    &auth.Door{Method: methods[x.GetAuth()], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
-			Program: programOf(x.GetProgram()),
+			Program: programOf(x.GetProgram()), Senders: senders, Shared: x.GetSoReuseport(),
 		}
 	}
 	for _, n := range set.Nodes {
@@ -157,6 +177,10 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 			s.primaries[n.GetCluster()] = n
 		}
 		l := &link{}
+		var err error
+		if l.hosts, err = resource.Hosts(n.GetHost(), n.GetPort()); err != nil {
+			return nil, fmt.Errorf("node %q: host: %w", n.GetName(), err)
+		}
 		l.tls, l.binding = resource.TowardsServers(set.Clusters[n.GetCluster()], n)
 		l.passwords = []*heliosv1.PasswordSource{n.GetPasswords(), set.Clusters[n.GetCluster()].GetPasswords()}
 		s.links[n.GetName()] = l
@@ -272,11 +296,30 @@ func (s *Snapshot) Lacks(old *Snapshot) bool {
 	return false
 }
 
-// Primaries yields name, host and port of each cluster's primary.
-func (s *Snapshot) Primaries(yield func(name, host, port string)) {
+// Primaries yields each cluster's primary, and where it is. The snapshot is equipped.
+func (s *Snapshot) Primaries(yield func(name string, at *hosts.Server)) {
 	for _, n := range s.primaries {
-		yield(n.GetName(), n.GetHost(), strconv.Itoa(int(n.GetPort())))
+		yield(n.GetName(), s.links[n.GetName()].server)
 	}
+}
+
+// Servers yields where each node is. The snapshot is equipped.
+func (s *Snapshot) Servers(yield func(at *hosts.Server) bool) {
+	for _, l := range s.links {
+		if !yield(l.server) {
+			return
+		}
+	}
+}
+
+// Resolver is how the names of hosts are looked up.
+type Resolver struct {
+	ResolvConf string // empty: the machine's own
+	Policy     hosts.Policy
+}
+
+func resolverOf(x *heliosv1.Resolver) Resolver {
+	return Resolver{x.GetResolvConf(), hosts.Policy{MaxTTL: x.GetMaxTtl().AsDuration(), NoneTTL: x.GetNoneTtl().AsDuration()}}
 }
 
 // NewSecret makes a secret that mock salts are derived from.

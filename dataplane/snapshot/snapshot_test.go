@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -75,6 +76,7 @@ func example() *resource.Set {
 // describe writes down what a snapshot says to those who use it.
 func describe(s *Snapshot) string {
 	var b strings.Builder
+	s.Equip(Machine{})
 	fmt.Fprintf(&b, "generation %d, limits %+v\n", s.Generation, s.Limits)
 	for _, name := range slices.Sorted(maps.Keys(s.Listeners)) {
 		l := s.Listeners[name]
@@ -84,7 +86,7 @@ func describe(s *Snapshot) string {
 		}
 	}
 	var primaries []string
-	s.Primaries(func(name, host, port string) { primaries = append(primaries, name+" "+host+" "+port) })
+	s.Primaries(func(name string, at *hosts.Server) { primaries = append(primaries, name+" "+at.String()) })
 	slices.Sort(primaries)
 	fmt.Fprintf(&b, "primaries: %s\n", strings.Join(primaries, ", "))
 	users := append(slices.Sorted(maps.Keys(s.users)), "nobody")

@@ -9,7 +9,7 @@ const (
 		"dataplane/pool/... dataplane/backend/... dataplane/relay/... dataplane/continuity/... dataplane/observe/... " +
 		"dataplane/probe/... dataplane/lookup/... dataplane/listen/... dataplane/peers/... dataplane/console/... " +
 		"dataplane/localadmin/... dataplane/gateway/... dataplane/configsync/... dataplane/feed/... dataplane/report/... " +
-		"dataplane/replication/... dataplane/judge/..."
+		"dataplane/replication/... dataplane/judge/... dataplane/resolve/..."
 
 	leaves = "dataplane/query dataplane/reactor dataplane/state/*"
 

@@ -59,6 +59,7 @@ func TestEveryKind(t *testing.T) {
 		resource.KindDatabase:    &heliosv1.Database{Name: "*", ServerName: "~"},
 		resource.KindUser:        &heliosv1.User{Name: "ü", Secret: &heliosv1.Secret{Redacted: true}, ServerPassword: &heliosv1.Secret{Value: "null"}},
 		resource.KindLimits:      &heliosv1.Limits{Name: "default", MaxPreparedBytes: 1 << 63},
+		resource.KindResolver:    &heliosv1.Resolver{Name: "default", ResolvConf: "/etc/resolv.conf", MaxTtl: durationpb.New(time.Second)},
 		resource.KindConsole:     &heliosv1.Console{Name: "default", AdminUsers: []string{"ann", "null"}, WaitTimeout: durationpb.New(time.Second)},
 	} {
 		node := manifest.Node(kind, m, 0)
@@ -77,7 +78,7 @@ func TestEveryKind(t *testing.T) {
 			}
 		}
 	}
-	if len(resource.Types()) != 8 {
+	if len(resource.Types()) != 9 {
 		t.Error("a kind is not tested")
 	}
 }

@@ -8,6 +8,7 @@ const (
 	ProtocolViolation ID = iota
 	UnsupportedProtocol
 	InvalidStartup
+	ProxyHeader
 	NoUserName
 	ReplicationValue
 	ReplicationMode
@@ -88,6 +89,7 @@ var table = [...]Entry{
 	ProtocolViolation:      {Severity: Fatal, SQLState: "08P01", Sentence: "protocol violation: %s", Tested: "dataplane/assembly.TestGarbage"},
 	UnsupportedProtocol:    {Severity: Fatal, SQLState: "0A000", Sentence: "unsupported frontend protocol %d.%d: the proxy supports 3.0 to 3.2", Tested: "dataplane/startup.TestStep"},
 	InvalidStartup:         {Severity: Fatal, SQLState: "08P01", Sentence: "invalid startup packet: %s", Tested: "dataplane/startup.TestStep"},
+	ProxyHeader:            {Severity: Fatal, SQLState: "08P01", Sentence: "invalid PROXY protocol header: %s", Hint: "From this address the listener takes connections with such a header only: see proxy_protocol.", Tested: "dataplane/assembly.TestProxyProtocol"},
 	NoUserName:             {Severity: Fatal, SQLState: "28000", Sentence: "no PostgreSQL user name specified in startup packet", Tested: "dataplane/startup.TestStep"},
 	ReplicationValue:       {Severity: Fatal, SQLState: "22023", Sentence: "invalid value for parameter \"replication\": %q", Hint: "Valid values are: \"false\", 0, \"true\", 1, \"database\".", Tested: "dataplane/startup.TestStep"},
 	ReplicationMode:        {Severity: Fatal, SQLState: "0A000", Sentence: "replication connections are not possible in pool mode %s, which database %q has", Hint: "Use a database with pool mode session, or connect to the server directly.", Tested: "dataplane/assembly.TestReplicationMode"},

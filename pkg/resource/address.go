@@ -3,8 +3,10 @@ package resource
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -48,26 +50,71 @@ func (a Address) String() string {
 // Local says whether only processes of this machine can connect: a unix socket or a loopback address.
 func (a Address) Local() bool { return a.Path != "" || a.TCP.Addr().IsLoopback() }
 
-// checkHost says what is wrong with a node's host, a name, an IP address or the absolute path of a directory.
-func checkHost(host string) error {
+// maxHosts bounds how many hosts a node may have.
+const maxHosts = 32
+
+// Host is where a node may be.
+type Host struct {
+	Name string // a name, an IP address, or the absolute path of a directory with a unix socket
+	Port int
+}
+
+// String is HOST:PORT.
+func (h Host) String() string { return net.JoinHostPort(h.Name, strconv.Itoa(h.Port)) }
+
+// Hosts reads a node's host: names, IP addresses (those of IPv6 in brackets, or without if there is no port) and absolute paths of directories,
+// with commas between them; a name or an address may have a port of its own behind a colon, in place of port.
+func Hosts(text string, port uint32) ([]Host, error) {
 	switch {
-	case host == "":
-		return errors.New("missing")
-	case strings.IndexByte(host, 0) >= 0:
-		return errors.New("a host has no NUL byte")
-	case strings.HasPrefix(host, "/"):
-		return nil
+	case text == "":
+		return nil, errors.New("missing")
+	case strings.IndexByte(text, 0) >= 0:
+		return nil, errors.New("a host has no NUL byte")
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return nil
+	var all []Host
+	for one := range strings.SplitSeq(text, ",") {
+		h, err := parseHost(strings.TrimSpace(one), int(port))
+		if err != nil {
+			return nil, err
+		}
+		if len(all) == maxHosts {
+			return nil, fmt.Errorf("there are more than %d hosts", maxHosts)
+		}
+		all = append(all, h)
 	}
-	if _, err := netip.ParseAddrPort(host); err == nil {
-		return fmt.Errorf("%q has a port, which is a field of its own", host)
+	return all, nil
+}
+
+// parseHost reads one host.
+func parseHost(s string, port int) (Host, error) {
+	if strings.HasPrefix(s, "/") {
+		return Host{s, port}, nil
 	}
-	if !hostName(host) {
-		return fmt.Errorf("%q is neither a host name, nor an IP address, nor an absolute path", host)
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return Host{ip.String(), port}, nil
 	}
-	return nil
+	name := s
+	if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
+		name = strings.TrimSuffix(inner, "]")
+		if ip, err := netip.ParseAddr(name); err == nil && ip.Is6() {
+			return Host{ip.String(), port}, nil
+		}
+		return Host{}, fmt.Errorf("%q is no address of IPv6 in brackets", s)
+	}
+	if host, own, err := net.SplitHostPort(s); err == nil {
+		n, err := strconv.ParseUint(own, 10, 16)
+		if err != nil || n == 0 {
+			return Host{}, fmt.Errorf("%q: %q is not a port", s, own)
+		}
+		name, port = host, int(n)
+	}
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return Host{ip.String(), port}, nil
+	}
+	if !hostName(name) {
+		return Host{}, fmt.Errorf("%q is neither a host name, nor an IP address, nor an absolute path", s)
+	}
+	return Host{name, port}, nil
 }
 
 // hostName says whether s may be a name in DNS; underscores are taken too, container networks use them.

@@ -31,6 +31,14 @@ func (s *Set) Complete() {
 		}
 		s.Consoles[ConsoleName] = x
 	}
+	if s.Resolvers[ResolverName] == nil {
+		x := &heliosv1.Resolver{Name: ResolverName}
+		completeResolver(x)
+		if s.Resolvers == nil {
+			s.Resolvers = map[string]*heliosv1.Resolver{}
+		}
+		s.Resolvers[ResolverName] = x
+	}
 }
 
 func completePoolProfile(p *heliosv1.PoolProfile) {

@@ -23,6 +23,7 @@ const (
 	KindUser        Kind = "User"
 	KindLimits      Kind = "Limits"
 	KindConsole     Kind = "Console"
+	KindResolver    Kind = "Resolver"
 )
 
 // Message is a resource.
@@ -66,6 +67,7 @@ func Types() []Type {
 		typeOf(KindUser, "users", nil, func(s *Set) *map[string]*heliosv1.User { return &s.Users }, (*checker).user, nil),
 		typeOf(KindLimits, "limits", nil, func(s *Set) *map[string]*heliosv1.Limits { return &s.Limits }, (*checker).limits, completeLimits),
 		typeOf(KindConsole, "consoles", nil, func(s *Set) *map[string]*heliosv1.Console { return &s.Consoles }, (*checker).console, completeConsole),
+		typeOf(KindResolver, "resolvers", nil, func(s *Set) *map[string]*heliosv1.Resolver { return &s.Resolvers }, (*checker).resolver, completeResolver),
 	}
 }
 

@@ -19,8 +19,9 @@ type Set struct {
 	Listeners    map[string]*heliosv1.Listener
 	Databases    map[string]*heliosv1.Database
 	Users        map[string]*heliosv1.User
-	Limits       map[string]*heliosv1.Limits  // at most one, named [LimitsName]
-	Consoles     map[string]*heliosv1.Console // at most one, named [ConsoleName]
+	Limits       map[string]*heliosv1.Limits   // at most one, named [LimitsName]
+	Consoles     map[string]*heliosv1.Console  // at most one, named [ConsoleName]
+	Resolvers    map[string]*heliosv1.Resolver // at most one, named [ResolverName]
 }
 
 // String counts the resources and shows none, so that no secret is in a log by accident.

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/pkg/proxyproto"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -148,7 +149,7 @@ func (c *checker) cluster(cl *heliosv1.Cluster) {
 
 func (c *checker) node(n *heliosv1.Node) {
 	refers(c, "cluster", KindCluster, n.GetCluster(), c.set.Clusters)
-	if err := checkHost(n.GetHost()); err != nil {
+	if _, err := Hosts(n.GetHost(), n.GetPort()); err != nil {
 		c.refuse("host", "%s", err)
 	}
 	if p := n.GetPort(); p < 1 || p > 65535 {
@@ -171,6 +172,12 @@ func (c *checker) listener(l *heliosv1.Listener) {
 	}
 	if _, ok := heliosv1.AuthMethod_name[int32(l.GetAuth())]; !ok {
 		c.refuse("auth", "%d is not an authentication method", l.GetAuth())
+	}
+	if a, err := ParseAddress(l.GetAddress()); err == nil && a.Path != "" && l.GetSoReuseport() {
+		c.refuse("so_reuseport", "a unix socket is one process's")
+	}
+	if _, err := proxyproto.ParseSenders(l.GetProxyProtocol()); err != nil {
+		c.refuse("proxy_protocol", "%s", err)
 	}
 	c.mode(l.GetTls().GetMode())
 	c.unshown("tls.key_password", l.GetTls().GetKeyPassword())

@@ -64,8 +64,25 @@ func TestValidate(t *testing.T) {
 		{`Node "b": name: "x" is stored as "b"`, func(s *resource.Set) { s.Nodes["b"].Name = "x" }},
 		{`Node "b": missing`, func(s *resource.Set) { s.Nodes["b"] = nil }},
 		{`Node "b": host: missing`, func(s *resource.Set) { s.Nodes["b"].Host = "" }},
-		{`Node "b": host: "h:5432" is neither a host name, nor an IP address, nor an absolute path`, func(s *resource.Set) { s.Nodes["b"].Host = "h:5432" }},
-		{`Node "b": host: "10.0.0.1:5432" has a port, which is a field of its own`, func(s *resource.Set) { s.Nodes["b"].Host = "10.0.0.1:5432" }},
+		{`Node "b": host: "h:65536": "65536" is not a port`, func(s *resource.Set) { s.Nodes["b"].Host = "h:65536" }},
+		{`Node "b": host: "[10.0.0.1]" is no address of IPv6 in brackets`, func(s *resource.Set) { s.Nodes["b"].Host = "[10.0.0.1]" }},
+		{`Node "b": host: "" is neither a host name, nor an IP address, nor an absolute path`, func(s *resource.Set) { s.Nodes["b"].Host = "h,,i" }},
+		{`Node "b": host: there are more than 32 hosts`, func(s *resource.Set) { s.Nodes["b"].Host = strings.Repeat("h,", 32) + "h" }},
+		{`Listener "unix": so_reuseport: a unix socket is one process's`, func(s *resource.Set) {
+			s.Listeners["unix"].SoReuseport = true
+		}},
+		{`Listener "tcp": proxy_protocol: "localhost" is neither an IP address, nor a network as 10.0.0.0/8, nor unix`, func(s *resource.Set) {
+			s.Listeners["tcp"].ProxyProtocol = []string{"unix", "localhost"}
+		}},
+		{`Resolver "r": name: must be "default"`, func(s *resource.Set) {
+			s.Resolvers = map[string]*heliosv1.Resolver{"r": {Name: "r"}}
+		}},
+		{`Resolver "default": resolv_conf: "resolv.conf" is not an absolute path`, func(s *resource.Set) {
+			s.Resolvers = map[string]*heliosv1.Resolver{"default": {Name: "default", ResolvConf: "resolv.conf"}}
+		}},
+		{`Resolver "default": max_ttl: -1ms is negative`, func(s *resource.Set) {
+			s.Resolvers = map[string]*heliosv1.Resolver{"default": {Name: "default", MaxTtl: durationpb.New(-time.Millisecond)}}
+		}},
 		{`Node "b": host: a host has no NUL byte`, func(s *resource.Set) { s.Nodes["b"].Host = "/run\x00" }},
 		{`Node "b": port: 0 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 0 }},
 		{`Node "b": port: 65536 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 65536 }},

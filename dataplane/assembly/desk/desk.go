@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
@@ -28,6 +30,8 @@ type Options struct {
 	Group   *reactor.Group
 	Hub     *serve.Hub
 	Started time.Time
+	// Names are the hosts that were looked up.
+	Names *hosts.Book
 	// Configuration is what SHOW CONFIG shows and SET changes.
 	Configuration Configuration
 	// Reload reads the configuration again and returns when that is in force, and Shutdown ends the process. nil: they are refused.
@@ -262,9 +266,9 @@ func (d *Desk) Lists() []console.Count {
 		{What: "login_clients", N: logins},
 		{What: "free_servers"},
 		{What: "used_servers", N: servers},
-		{What: "dns_names"},
+		{What: "dns_names", N: len(d.o.Names.Known())},
 		{What: "dns_zones"},
-		{What: "dns_queries"},
+		{What: "dns_queries", N: d.o.Names.Pending()},
 		{What: "dns_pending"},
 	}
 }
@@ -279,8 +283,13 @@ func (d *Desk) Memory() []console.Memory {
 	}
 }
 
-// Hosts implements [console.Desk]: names are asked of the system at each connection, and not kept.
-func (d *Desk) Hosts() []console.Host { return nil }
+// Hosts implements [console.Desk].
+func (d *Desk) Hosts() (all []console.Host) {
+	for _, k := range d.o.Names.Known() {
+		all = append(all, console.Host{Name: k.Name, TTL: k.TTL, Addresses: strings.Join(k.Addresses, ",")})
+	}
+	return all
+}
 
 // State implements [console.Desk].
 func (d *Desk) State() console.State {

@@ -14,14 +14,14 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
-// address binds an address for a moment.
-func (a *attempt) address(ctx context.Context, what, text string) {
+// address binds an address for a moment, beside others if it is shared.
+func (a *attempt) address(ctx context.Context, what, text string, shared bool) {
 	where, err := resource.ParseAddress(text)
 	if err != nil {
 		a.fail(what, "%s", err) // what is validated does not have it
 		return
 	}
-	err = bind(ctx, where)
+	err = bind(ctx, where, shared)
 	switch {
 	case err == nil:
 		a.ok(what, "%s can be bound", where)
@@ -37,9 +37,13 @@ func (a *attempt) address(ctx context.Context, what, text string) {
 }
 
 // bind opens an address and closes it again. As for the proxy, a socket file that nobody listens at is in nobody's way; it is left there.
-func bind(ctx context.Context, where resource.Address) error {
+func bind(ctx context.Context, where resource.Address, shared bool) error {
 	if where.Path == "" {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", where.TCP.String())
+		var c net.ListenConfig
+		if shared {
+			c.Control = share
+		}
+		l, err := c.Listen(ctx, "tcp", where.TCP.String())
 		if err != nil {
 			return plain(err)
 		}
@@ -64,6 +68,14 @@ func bind(ctx context.Context, where resource.Address) error {
 		return syscall.EADDRINUSE
 	}
 	return nil
+}
+
+// share sets SO_REUSEPORT, for which package syscall has no name.
+func share(_, _ string, c syscall.RawConn) error {
+	const soReusePort = 15
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1) })
+	return errors.Join(err, failed)
 }
 
 // plain is an error of net without the address, which is said already.

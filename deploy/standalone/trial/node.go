@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,7 +54,7 @@ func (a *attempt) nodes(ctx context.Context, offline bool) {
 		wait.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			how, err := reach(ctx, n, client)
+			how, err := reach(ctx, n, client, a.lookup)
 			found[i] = command.Outcome{Level: command.OK, What: what, Why: how}
 			if err != nil {
 				found[i].Level, found[i].Why = command.Fail, err.Error()
@@ -70,24 +71,59 @@ func (a *attempt) nodes(ctx context.Context, offline bool) {
 
 // place is where a node is, as people write it.
 func place(n *heliosv1.Node) string {
-	_, address := network(n)
-	return address
+	all, err := resource.Hosts(n.GetHost(), n.GetPort())
+	if err != nil {
+		return n.GetHost()
+	}
+	texts := make([]string, len(all))
+	for i, h := range all {
+		if texts[i] = h.String(); strings.HasPrefix(h.Name, "/") {
+			texts[i] = socket(h)
+		}
+	}
+	return strings.Join(texts, ",")
 }
 
-func network(n *heliosv1.Node) (network, address string) {
-	port := strconv.Itoa(int(n.GetPort()))
-	if strings.HasPrefix(n.GetHost(), "/") {
-		return "unix", filepath.Join(n.GetHost(), ".s.PGSQL."+port)
+// socket is the unix socket of a host that is a directory.
+func socket(h resource.Host) string { return filepath.Join(h.Name, ".s.PGSQL."+strconv.Itoa(h.Port)) }
+
+// connect connects to the first of a node's hosts that answers.
+func connect(ctx context.Context, n *heliosv1.Node, lookup lookup) (conn net.Conn, host string, err error) {
+	all, err := resource.Hosts(n.GetHost(), n.GetPort())
+	if err != nil {
+		return nil, "", err
 	}
-	return "tcp", net.JoinHostPort(n.GetHost(), port)
+	var d net.Dialer
+	for _, h := range all {
+		if strings.HasPrefix(h.Name, "/") {
+			if conn, err = d.DialContext(ctx, "unix", socket(h)); err == nil {
+				return conn, h.Name, nil
+			}
+			continue
+		}
+		ips := []netip.Addr{}
+		if ip, no := netip.ParseAddr(h.Name); no == nil {
+			ips = append(ips, ip)
+		} else if ips, err = lookup(ctx, h.Name); err != nil {
+			continue
+		}
+		for _, ip := range ips {
+			if conn, err = d.DialContext(ctx, "tcp", netip.AddrPortFrom(ip, uint16(h.Port)).String()); err == nil {
+				return conn, h.Name, nil
+			}
+		}
+	}
+	return nil, "", err
 }
+
+// lookup finds the addresses of a name.
+type lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 
 // reach connects to a node, speaks TLS with it as a proxy would, and hangs up before anybody logs in. It says how far it came.
-func reach(ctx context.Context, n *heliosv1.Node, client *tlsconf.Client) (how string, err error) {
+func reach(ctx context.Context, n *heliosv1.Node, client *tlsconf.Client, lookup lookup) (how string, err error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	kind, address := network(n)
-	conn, err := new(net.Dialer).DialContext(ctx, kind, address)
+	conn, host, err := connect(ctx, n, lookup)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no answer within %s", patience)
@@ -98,7 +134,7 @@ func reach(ctx context.Context, n *heliosv1.Node, client *tlsconf.Client) (how s
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	mode := client.Mode()
 	switch {
-	case kind == "unix":
+	case strings.HasPrefix(host, "/"):
 		return "reached", nil
 	case mode == tlsconf.Disable:
 		return "reached, without TLS", nil
@@ -116,7 +152,7 @@ func reach(ctx context.Context, n *heliosv1.Node, client *tlsconf.Client) (how s
 			return "reached, without TLS: it has none", nil
 		}
 	}
-	c := tls.Client(conn, client.Config(n.GetHost()))
+	c := tls.Client(conn, client.Config(host))
 	if err := c.HandshakeContext(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("no answer within %s", patience)

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
 	"github.com/heliosproxy/heliosproxy/deploy/standalone/command"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
@@ -26,18 +28,23 @@ type attempt struct {
 	admin    string // HOST:PORT
 	optional bool   // the admin address
 	files    tlsconf.Files
+	lookup   lookup
 	outcomes []command.Outcome
 }
 
 // Try tries what a file names: certificates and other files, the addresses of listeners, and, unless offline, the nodes.
 func Try(ctx context.Context, file *configfile.File, offline bool) []command.Outcome {
 	a := &attempt{set: file.Set, admin: file.Bootstrap.AdminAddress, optional: file.Bootstrap.AdminOptional}
+	conf := a.set.Resolvers[resource.ResolverName].GetResolvConf()
+	a.lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+		return assembly.LookupHost(ctx, conf, name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.set.Listeners)) {
 		l := a.set.Listeners[name]
 		a.certificate(l)
-		a.address(ctx, "listener "+name, l.GetAddress())
+		a.address(ctx, "listener "+name, l.GetAddress(), l.GetSoReuseport())
 	}
-	a.address(ctx, "admin address", a.admin)
+	a.address(ctx, "admin address", a.admin, false)
 	for _, name := range slices.Sorted(maps.Keys(a.set.Clusters)) {
 		a.passwords("passwords of cluster "+name, a.set.Clusters[name].GetPasswords())
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/certs"
+	"github.com/heliosproxy/heliosproxy/pkg/testkit/dnsserver"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -206,4 +207,32 @@ func TestPasswords(t *testing.T) {
 		}
 		wants(t, got, tt.want)
 	}
+}
+
+// TestNames looks a node up as the file says, and takes the first of its hosts that answers.
+func TestNames(t *testing.T) {
+	dns := dnsserver.Start(t)
+	dns.Set("db.test", dnsserver.Host{Addresses: []string{"127.0.0.1"}, TTL: 60})
+	port, dead := server(t, 'N', certs.Pair{}), freeport.For(t)
+	conf := fmt.Sprintf("[proxy]\nlisten_address = \"127.0.0.1:0\"\nadmin_address = \"127.0.0.1:0\"\nresolv_conf = %q\n", dns.ResolvConf(t))
+	file := func(host string) string {
+		return conf + fmt.Sprintf("[[nodes]]\nhost = %q\nport = %d\nrole = \"primary\"\n", host, port)
+	}
+	wants(t, tried(t, file(fmt.Sprintf("127.0.0.1:%d,gone.test,db.test", dead)), false),
+		fmt.Sprintf(`ok\|node 127.0.0.1:%d,gone.test:%d,db.test:%d .*\|reached, without TLS: it has none`, dead, port, port))
+	wants(t, tried(t, file("gone.test"), false), `fail\|node gone.test.*\|not reached: look up host gone.test: no such host`)
+}
+
+// TestShared binds beside who says that its port may be shared, and not beside who does not.
+func TestShared(t *testing.T) {
+	port := freeport.For(t)
+	c := net.ListenConfig{Control: share}
+	l, err := c.Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file := fmt.Sprintf("[proxy]\nlisten_address = \"127.0.0.1:%d\"\nadmin_address = \"127.0.0.1:0\"\nso_reuseport = %%v\n", port) + node("n", 1, `role = "primary"`)
+	wants(t, tried(t, fmt.Sprintf(file, true), true), `ok\|listener default\|.* can be bound`)
+	wants(t, tried(t, fmt.Sprintf(file, false), true), `fail\|listener default\|.* is in use.*`)
 }

@@ -55,6 +55,7 @@ func examples() map[string]string {
 		"User":        "metadata: {name: app}\nspec:\n  secret: change-me\n  serverUser: shop",
 		"Limits":      "metadata: {name: default}\nspec:\n  maxPreparedStatements: 1000",
 		"Console":     "metadata: {name: default}\nspec:\n  adminUsers: [ops]\n  statsUsers: [exporter]",
+		"Resolver":    "metadata: {name: default}\nspec:\n  resolvConf: /etc/heliosproxy/resolv.conf\n  maxTtl: 5s",
 	}
 }
 

@@ -646,7 +646,9 @@ type Node struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The cluster that the node belongs to.
 	Cluster string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// A host name, an IP address, or the absolute path of a directory that holds a unix socket.
+	// A host name, an IP address, or the absolute path of a directory that holds a unix socket. Or several of them, with commas between:
+	// one at a time is connected to, the others are tried in turn when it does not answer. A name or an address may have a port of its own
+	// behind a colon, "[::1]:5433".
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	// 1 to 65535.
 	Port uint32   `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
@@ -1211,7 +1213,13 @@ type Listener struct {
 	// User name maps in the form of pg_ident.conf, without includes.
 	Ident string `protobuf:"bytes,6,opt,name=ident,proto3" json:"ident,omitempty"`
 	// What judges passwords where auth is program, or the method of a rule is pam.
-	Program       *Program `protobuf:"bytes,7,opt,name=program,proto3" json:"program,omitempty"`
+	Program *Program `protobuf:"bytes,7,opt,name=program,proto3" json:"program,omitempty"`
+	// Balancers that say whose connections they pass on, in a header of PROXY protocol (version 1 or 2): addresses, networks (10.0.0.0/8),
+	// and "unix" for all who come by a unix socket. A connection from there without such a header is refused, and one from elsewhere has none.
+	ProxyProtocol []string `protobuf:"bytes,8,rep,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
+	// Other processes may listen at the same TCP address, if they say so too (SO_REUSEPORT): each is given some of the connections. It
+	// counts when the listener is opened.
+	SoReuseport   bool `protobuf:"varint,9,opt,name=so_reuseport,json=soReuseport,proto3" json:"so_reuseport,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1293,6 +1301,20 @@ func (x *Listener) GetProgram() *Program {
 		return x.Program
 	}
 	return nil
+}
+
+func (x *Listener) GetProxyProtocol() []string {
+	if x != nil {
+		return x.ProxyProtocol
+	}
+	return nil
+}
+
+func (x *Listener) GetSoReuseport() bool {
+	if x != nil {
+		return x.SoReuseport
+	}
+	return false
 }
 
 // Program is one that judges passwords. It finds HELIOS_USER, HELIOS_DATABASE, HELIOS_ADDRESS, HELIOS_TLS (on or off) and
@@ -2229,6 +2251,81 @@ func (x *Console) GetWaitTimeout() *durationpb.Duration {
 	return nil
 }
 
+// Resolver is how proxies look up the addresses of nodes whose hosts are names. There is at most one, named "default"; without it every
+// field has the value that it has unless set.
+type Resolver struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The file of the machine that names its name servers, in the form of resolv.conf; an absolute path. /etc/resolv.conf unless set. The
+	// file /etc/hosts goes before all name servers.
+	ResolvConf string `protobuf:"bytes,2,opt,name=resolv_conf,json=resolvConf,proto3" json:"resolv_conf,omitempty"`
+	// How long an answer is kept at most, if it does not say a shorter time itself. Then the name is looked up again, as it is when a node
+	// is not reached. Less than 1s counts as that. 15s unless set.
+	MaxTtl *durationpb.Duration `protobuf:"bytes,3,opt,name=max_ttl,json=maxTtl,proto3" json:"max_ttl,omitempty"`
+	// How long it is kept that there is no such host. 15s unless set.
+	NoneTtl       *durationpb.Duration `protobuf:"bytes,4,opt,name=none_ttl,json=noneTtl,proto3" json:"none_ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resolver) Reset() {
+	*x = Resolver{}
+	mi := &file_helios_v1_resources_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resolver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resolver) ProtoMessage() {}
+
+func (x *Resolver) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_resources_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resolver.ProtoReflect.Descriptor instead.
+func (*Resolver) Descriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Resolver) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Resolver) GetResolvConf() string {
+	if x != nil {
+		return x.ResolvConf
+	}
+	return ""
+}
+
+func (x *Resolver) GetMaxTtl() *durationpb.Duration {
+	if x != nil {
+		return x.MaxTtl
+	}
+	return nil
+}
+
+func (x *Resolver) GetNoneTtl() *durationpb.Duration {
+	if x != nil {
+		return x.NoneTtl
+	}
+	return nil
+}
+
 var File_helios_v1_resources_proto protoreflect.FileDescriptor
 
 const file_helios_v1_resources_proto_rawDesc = "" +
@@ -2308,7 +2405,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"waitNotice\x12#\n" +
 	"\rconnect_query\x18\x18 \x01(\tR\fconnectQuery\x129\n" +
 	"\x19application_name_add_host\x18\x19 \x01(\bR\x16applicationNameAddHost\x12:\n" +
-	"\x19ignore_startup_parameters\x18\x1a \x03(\tR\x17ignoreStartupParameters\"\xe1\x01\n" +
+	"\x19ignore_startup_parameters\x18\x1a \x03(\tR\x17ignoreStartupParameters\"\xab\x02\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
@@ -2316,7 +2413,9 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x03tls\x18\x04 \x01(\v2\x14.helios.v1.ClientTLSR\x03tls\x12\x10\n" +
 	"\x03hba\x18\x05 \x01(\tR\x03hba\x12\x14\n" +
 	"\x05ident\x18\x06 \x01(\tR\x05ident\x12,\n" +
-	"\aprogram\x18\a \x01(\v2\x12.helios.v1.ProgramR\aprogram\"X\n" +
+	"\aprogram\x18\a \x01(\v2\x12.helios.v1.ProgramR\aprogram\x12%\n" +
+	"\x0eproxy_protocol\x18\b \x03(\tR\rproxyProtocol\x12!\n" +
+	"\fso_reuseport\x18\t \x01(\bR\vsoReuseport\"X\n" +
 	"\aProgram\x12\x18\n" +
 	"\acommand\x18\x01 \x03(\tR\acommand\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xc9\x02\n" +
@@ -2408,7 +2507,13 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"adminUsers\x12\x1f\n" +
 	"\vstats_users\x18\x03 \x03(\tR\n" +
 	"statsUsers\x12<\n" +
-	"\fwait_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout*\xaa\x01\n" +
+	"\fwait_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\"\xa9\x01\n" +
+	"\bResolver\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vresolv_conf\x18\x02 \x01(\tR\n" +
+	"resolvConf\x122\n" +
+	"\amax_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxTtl\x124\n" +
+	"\bnone_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\anoneTtl*\xaa\x01\n" +
 	"\aSSLMode\x12\x18\n" +
 	"\x14SSL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SSL_MODE_DISABLE\x10\x01\x12\x12\n" +
@@ -2472,7 +2577,7 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(SSLMode)(0),                // 0: helios.v1.SSLMode
 	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
@@ -2497,12 +2602,13 @@ var file_helios_v1_resources_proto_goTypes = []any{
 	(*Secret)(nil),              // 20: helios.v1.Secret
 	(*Limits)(nil),              // 21: helios.v1.Limits
 	(*Console)(nil),             // 22: helios.v1.Console
-	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
+	(*Resolver)(nil),            // 23: helios.v1.Resolver
+	(*durationpb.Duration)(nil), // 24: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
 	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
 	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
-	23, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	24, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
 	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
 	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
 	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
@@ -2510,51 +2616,53 @@ var file_helios_v1_resources_proto_depIdxs = []int32{
 	20, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
 	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
 	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	23, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	23, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	23, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	24, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	24, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	24, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
 	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
 	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
 	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
-	23, // 16: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
-	23, // 17: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
-	23, // 18: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
-	23, // 19: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
-	23, // 20: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
-	23, // 21: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
-	23, // 22: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
-	23, // 23: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
+	24, // 16: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
+	24, // 17: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
+	24, // 18: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
+	24, // 19: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
+	24, // 20: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
+	24, // 21: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	24, // 22: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
+	24, // 23: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
 	7,  // 24: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
 	15, // 25: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
 	14, // 26: helios.v1.Listener.program:type_name -> helios.v1.Program
-	23, // 27: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
+	24, // 27: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
 	0,  // 28: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
 	20, // 29: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
 	17, // 30: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
 	20, // 31: helios.v1.Database.server_password:type_name -> helios.v1.Secret
 	20, // 32: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	23, // 33: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	24, // 33: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
 	20, // 34: helios.v1.User.secret:type_name -> helios.v1.Secret
 	20, // 35: helios.v1.User.server_password:type_name -> helios.v1.Secret
 	9,  // 36: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
 	19, // 37: helios.v1.User.pool:type_name -> helios.v1.PoolOverrides
 	6,  // 38: helios.v1.PoolOverrides.mode:type_name -> helios.v1.PoolMode
-	23, // 39: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
-	23, // 40: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
-	23, // 41: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
-	23, // 42: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
-	23, // 43: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
-	23, // 44: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
-	23, // 45: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
-	23, // 46: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
-	23, // 47: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
-	23, // 48: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
-	23, // 49: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	24, // 39: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
+	24, // 40: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
+	24, // 41: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
+	24, // 42: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
+	24, // 43: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	24, // 44: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
+	24, // 45: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	24, // 46: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	24, // 47: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
+	24, // 48: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
+	24, // 49: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
+	24, // 50: helios.v1.Resolver.max_ttl:type_name -> google.protobuf.Duration
+	24, // 51: helios.v1.Resolver.none_ttl:type_name -> google.protobuf.Duration
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -2570,7 +2678,7 @@ func file_helios_v1_resources_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

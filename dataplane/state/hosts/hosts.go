@@ -1,0 +1,161 @@
+// Package hosts is what is known of where hosts are: the addresses of names, for as long as they are good, and which host of a server has answered last. It never asks by itself: whoever makes a book says how names are looked up.
+package hosts
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+)
+
+// Options say how a book is kept.
+type Options struct {
+	Log *zap.Logger
+	// Lookup finds the addresses of a name and how long they are good. It waits for as long as it takes, on a goroutine.
+	Lookup Lookup
+	// None says of an error of Lookup that somebody who knows has said that there is no such host.
+	None func(error) bool
+	// Changed is called when an address is gone that a name has had. On any goroutine.
+	Changed func()
+}
+
+// Policy is how long answers are kept.
+type Policy struct {
+	MaxTTL  time.Duration // of an answer, whatever it says itself; a second at least
+	NoneTTL time.Duration // of there being no such host
+}
+
+// Book knows hosts. Any thread may use it.
+type Book struct {
+	o    Options
+	ctx  context.Context // ends with the book
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	policy  Policy
+	names   map[string]*name
+	servers map[string]*Server
+}
+
+// New makes an empty book.
+func New(o Options) *Book {
+	b := &Book{o: o, names: map[string]*name{}, servers: map[string]*Server{}}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b
+}
+
+// Close ends the questions.
+func (b *Book) Close() {
+	b.stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range b.names {
+		n.forget()
+	}
+}
+
+// Use says how long answers are kept from now on.
+func (b *Book) Use(p Policy) {
+	b.mu.Lock()
+	b.policy = p
+	all := slices.Collect(maps.Values(b.names))
+	b.mu.Unlock()
+	for _, n := range all {
+		n.shorten(p)
+	}
+}
+
+// Retain forgets all servers but these, and the names that none of them has.
+func (b *Book) Retain(servers map[*Server]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	used := map[*name]bool{}
+	for k, s := range b.servers {
+		if !servers[s] {
+			delete(b.servers, k)
+			continue
+		}
+		for _, p := range s.places {
+			used[p.name] = true
+		}
+	}
+	for k, n := range b.names {
+		if !used[n] {
+			n.forget()
+			delete(b.names, k)
+		}
+	}
+}
+
+func (b *Book) keeps() Policy {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.policy
+}
+
+// Server returns the server at hosts, the same one for the same hosts.
+func (b *Book) Server(list []resource.Host) *Server {
+	key := keyOf(list)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.servers[key]; s != nil {
+		return s
+	}
+	s := newServer(key, list, b.name)
+	b.servers[key] = s
+	return s
+}
+
+// name returns what is known of a name. The book is locked.
+func (b *Book) name(text string) *name {
+	n := b.names[text]
+	if n == nil {
+		n = &name{book: b, text: text}
+		b.names[text] = n
+	}
+	return n
+}
+
+// Known is what is known of a name.
+type Known struct {
+	Name      string
+	TTL       time.Duration // for how long still; not below 0
+	Addresses []string
+}
+
+// Known returns the names that were asked for, in order.
+func (b *Book) Known() []Known {
+	b.mu.Lock()
+	all := slices.Collect(maps.Values(b.names))
+	b.mu.Unlock()
+	var ks []Known
+	for _, n := range all {
+		if k, ok := n.known(); ok {
+			ks = append(ks, k)
+		}
+	}
+	slices.SortFunc(ks, func(a, b Known) int { return cmp.Compare(a.Name, b.Name) })
+	return ks
+}
+
+// Pending is how many names are being looked up.
+func (b *Book) Pending() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, x := range b.names {
+		if x.busy() {
+			n++
+		}
+	}
+	return n
+}
+
+var errNoBook = errors.New("there is nobody to ask for the addresses of names")

@@ -1,0 +1,149 @@
+package hosts
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
+)
+
+// Route is a way to a server.
+type Route struct {
+	Host    string         // as the configuration has it: a name, an IP address, or the directory of a unix socket
+	Port    int            //
+	IP      netip.AddrPort // not valid where it is a directory
+	Address *Address       // of the name; nil: there is none
+}
+
+// Server is one or several hosts, of which one at a time is connected to.
+type Server struct {
+	key    string
+	places []place
+	last   atomic.Pointer[Route] // answered last; nil: none did
+}
+
+// place is a host of a server.
+type place struct {
+	host string
+	port int
+	ip   netip.Addr // valid where the host is one
+	name *name      // where it is a name
+}
+
+// Fixed is the server at hosts that are no names.
+func Fixed(list []resource.Host) *Server {
+	return newServer(keyOf(list), list, func(string) *name { return nil })
+}
+
+func newServer(key string, list []resource.Host, find func(string) *name) *Server {
+	s := &Server{key: key}
+	for _, h := range list {
+		p := place{host: h.Name, port: h.Port}
+		if ip, err := netip.ParseAddr(h.Name); err == nil {
+			p.ip = ip
+		} else if !strings.HasPrefix(h.Name, "/") {
+			p.name = find(h.Name)
+		}
+		s.places = append(s.places, p)
+	}
+	return s
+}
+
+func keyOf(list []resource.Host) string {
+	all := make([]string, len(list))
+	for i, h := range list {
+		all[i] = h.String()
+	}
+	return strings.Join(all, ",")
+}
+
+// String is HOST:PORT, or several with commas between.
+func (s *Server) String() string { return s.key }
+
+// Routes are the ways to the server in the order in which they are to be tried: that which has answered last, and then the others in
+// turn. known is false where a name has to be asked for first: see Ask. The error is why there is no way.
+func (s *Server) Routes() (routes []Route, known bool, err error) {
+	for _, p := range s.places {
+		switch {
+		case p.ip.IsValid():
+			routes = append(routes, Route{Host: p.host, Port: p.port, IP: netip.AddrPortFrom(p.ip, uint16(p.port))})
+		case p.name != nil:
+			a := p.name.fresh()
+			if a == nil {
+				return nil, false, nil
+			}
+			err = both(err, a.err)
+			for _, x := range a.addrs {
+				routes = append(routes, Route{p.host, p.port, netip.AddrPortFrom(x.IP, uint16(p.port)), x})
+			}
+		case strings.HasPrefix(p.host, "/"):
+			routes = append(routes, Route{Host: p.host, Port: p.port})
+		default:
+			err = both(err, fmt.Errorf("look up host %s: %w", p.host, errNoBook))
+		}
+	}
+	if len(routes) == 0 {
+		return nil, true, err
+	}
+	if last := s.last.Load(); last != nil {
+		if i := slices.Index(routes, *last); i > 0 {
+			routes = slices.Concat(routes[i:], routes[:i])
+		}
+	}
+	return routes, true, nil
+}
+
+// both is two errors in one line.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+// Ask waits until each name of the server was asked for, or ctx ends. It is for goroutines.
+func (s *Server) Ask(ctx context.Context) {
+	for _, p := range s.places {
+		if p.name != nil && p.name.fresh() == nil {
+			p.name.ask(ctx)
+		}
+	}
+}
+
+// Named says whether Renew may change anything.
+func (s *Server) Named() bool {
+	return slices.ContainsFunc(s.places, func(p place) bool { return p.name != nil })
+}
+
+// Renew asks for all names anew, as no way that was known at since has led there, and waits for the answers, or for the end of ctx. What was
+// answered meanwhile is new enough. It is for goroutines.
+func (s *Server) Renew(ctx context.Context, since time.Time) {
+	for _, p := range s.places {
+		if p.name != nil {
+			p.name.renew(ctx, since)
+		}
+	}
+}
+
+// Answered says that a route has led to the server.
+func (s *Server) Answered(r Route) {
+	if len(s.places) == 1 && r.Address == nil {
+		return // there is no other
+	}
+	if last := s.last.Load(); last == nil || *last != r {
+		s.last.Store(&r)
+	}
+}
+
+// Text is HOST:PORT, for people.
+func (r Route) Text() string { return net.JoinHostPort(r.Host, strconv.Itoa(r.Port)) }
