@@ -100,9 +100,9 @@ func TestPgbench(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mode := range []string{"simple", "extended", "prepared"} {
-		t.Log(pgbench(t, addr, "-n", "-c", "20", "-t", "20", "-M", mode))
+		t.Log(pgbench(t, addr, "-n", "-c", "20", "-t", "8", "-M", mode))
 		if mode != "simple" {
-			t.Log(pgbench(t, addr, "-n", "-c", "20", "-t", "20", "-M", mode, "-f", script))
+			t.Log(pgbench(t, addr, "-n", "-c", "20", "-t", "8", "-M", mode, "-f", script))
 		}
 	}
 }

@@ -95,7 +95,7 @@ func TestTakenOver(t *testing.T) {
 func TestTakenOverLate(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
-	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 3*time.Second)
+	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 2*time.Second)
 	pinned := connect(t, s.addr, "postgres")
 	want(t, pinned, "CREATE TEMP TABLE mine (a int)", "")
 	s.next(t)
