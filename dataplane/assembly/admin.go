@@ -26,7 +26,6 @@ func (p *Proxy) startAdmin() (*localadmin.Server, error) {
 	}
 	return localadmin.Start(localadmin.Options{
 		Address: p.o.AdminAddress, Token: p.o.AdminToken, Ready: p, Metrics: h, Log: p.o.Log,
-		Users: p.hub.Users, Keys: p.hub.Ring,
 	})
 }
 

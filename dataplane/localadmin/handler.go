@@ -23,19 +23,17 @@ func Handler(o Options) http.Handler {
 		answer(w, status, map[string]any{"ready": ok, "message": reason})
 	})
 	mux.Handle("/metrics", guard(o.Token, o.Metrics))
-	mux.Handle(cachePath, guard(o.Token, cache{o}))
 	mux.Handle("/", guard(o.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
 	})))
 	return readOnly(mux)
 }
 
-// readOnly refuses every method that asks for a change, but where there is one to ask for.
+// readOnly refuses every method that asks for a change.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		forgets := r.Method == http.MethodDelete && r.URL.Path == cachePath
-		if r.Method != http.MethodGet && r.Method != http.MethodHead && !forgets {
-			w.Header().Set("Allow", map[bool]string{true: "GET, HEAD, DELETE", false: "GET, HEAD"}[r.URL.Path == cachePath])
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
 			fail(w, http.StatusMethodNotAllowed, r.Method+" is not allowed")
 			return
 		}

@@ -1,4 +1,4 @@
-// Package localadmin is the HTTP server of one proxy: is it alive, is it ready, what did it count, whom does it know. It never changes more of the proxy than that it forgets somebody, and never waits for anything but its client.
+// Package localadmin is the HTTP server of one proxy: is it alive, is it ready, what did it count. It never changes anything of the proxy, and never waits for anything but its client.
 package localadmin
 
 import (
@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 )
 
 const (
@@ -31,8 +28,6 @@ type Options struct {
 	Token   string // what everything but /livez and /readyz asks for; empty: nothing
 	Ready   Readiness
 	Metrics http.Handler
-	Users   *users.Book   // what databases have said of their users
-	Keys    *keyring.Ring // what users have proved to have
 	Log     *zap.Logger
 }
 

@@ -11,9 +11,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 )
 
 // readiness is the reason for not being ready, if any.
@@ -30,7 +27,6 @@ func options(token string, r Readiness) Options {
 	return Options{
 		Address: "127.0.0.1:0", Token: token, Ready: r, Log: zap.NewNop(),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") }),
-		Users:   users.NewBook(9), Keys: keyring.New(9),
 	}
 }
 
