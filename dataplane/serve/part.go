@@ -93,12 +93,12 @@ func Take(h *Hub, ep *reactor.Endpoint, peer reactor.Address, door *Door, s *hel
 	c.name, c.named, c.asked = s.GetUser(), s.GetConfigured(), snapshot.Asked{Database: s.GetDatabase(), Server: s.GetServerName()}
 	c.snap = h.Current()
 	c.phase, c.fate = serving, h.Fate()
-	r, ok := c.snap.Route(c.asked, c.name)
+	r, _ := c.snap.Route(c.asked, c.name)
 	c.at = r.Counts.Resource
 	_ = h.Clients.Enter(&c.place, c.address(), admission.Bounds{}) // it was in already
 	_ = h.Clients.Admit(&c.place, r.Counts, c.name, admission.Bounds{})
-	if !ok {
-		c.end(pgerr.New(pgerr.Removed, "database "+c.asked.Database))
+	if err := c.Removed(c.snap); err != nil {
+		c.end(err)
 		return
 	}
 	c.pool = h.Pools.Get(r.Alias, r.Target, r.Profile)

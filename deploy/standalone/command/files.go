@@ -61,7 +61,7 @@ func pidfile(path string) (release func(), err error) {
 			if err = errors.Join(err, f.Close()); err != nil {
 				return nil, fmt.Errorf("pidfile: %w", err)
 			}
-			return func() { _ = os.Remove(path) }, nil
+			return func() { leave(path) }, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("pidfile: %w", err)
@@ -76,6 +76,29 @@ func pidfile(path string) (release func(), err error) {
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("pidfile: %w", err)
 		}
+	}
+}
+
+// succeed writes the process's number to a file in which that of the process stands whose place it takes.
+func succeed(path string) (release func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	next := path + ".new"
+	err = os.WriteFile(next, fmt.Appendln(nil, os.Getpid()), 0o644)
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pidfile: %w", err)
+	}
+	return func() { leave(path) }, nil
+}
+
+// leave removes the file, unless another process has its number there by now.
+func leave(path string) {
+	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
+		_ = os.Remove(path)
 	}
 }
 

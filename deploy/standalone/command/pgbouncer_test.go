@@ -205,3 +205,22 @@ func TestPidfile(t *testing.T) {
 		t.Errorf("a log that cannot be written: got %d, %s", code, err)
 	}
 }
+
+// TestPidfileOfSuccessor: a process that takes another one's place puts its number in place of that one's, which leaves it alone at its end.
+func TestPidfileOfSuccessor(t *testing.T) {
+	bouncer(t, ini+"pidfile = pid\n")
+	write(t, "pid", "1\n") // a process that lives
+	x := start(newPlane(), "--pgbouncer-ini", "p.ini", "--takeover", "--state-dir", t.TempDir())
+	x.err.wait("heliosproxy ready")
+	if text, err := os.ReadFile("pid"); string(text) != fmt.Sprintln(os.Getpid()) || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	write(t, "pid", "1\n") // the next one
+	x.signals <- syscall.SIGQUIT
+	if code := <-x.exit; code != 0 {
+		t.Errorf("exit %d: %s", code, x.err.String())
+	}
+	if text, err := os.ReadFile("pid"); string(text) != "1\n" || err != nil {
+		t.Errorf("the successor's number: %q, %v", text, err)
+	}
+}

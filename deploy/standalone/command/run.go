@@ -51,11 +51,13 @@ func (p Program) run(f flags) error {
 	if err := out.open(logfile); err != nil {
 		return failed{err}
 	}
-	release, err := pidfile(pid)
-	if err != nil {
-		return failed{err}
+	release := func() {}
+	if !f.takeover {
+		if release, err = pidfile(pid); err != nil {
+			return failed{err}
+		}
 	}
-	defer release()
+	defer func() { release() }()
 	o := r.options()
 	if o.Inherited, err = p.handed(); err != nil {
 		return err
@@ -67,6 +69,12 @@ func (p Program) run(f flags) error {
 		return failed{errors.Join(fmt.Errorf("apply %s: %w", f.name(), err), r.plane.Close())}
 	}
 	r.plane.Meet(r.file.Bootstrap.Peers)
+	if f.takeover {
+		if release, err = succeed(pid); err != nil {
+			log.Error("the number of this process is not where it belongs", zap.Error(err))
+			release = func() {}
+		}
+	}
 	if f.ini != "" && r.Notify != nil {
 		r.Notify(syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	}
