@@ -39,6 +39,15 @@ func TestTakeover(t *testing.T) {
 			}
 			start(old)
 			pgbench(t, old, "-i", "-q", "-s", "1")
+			var idle []*client
+			for range full(5000, 500) {
+				conn, err := arrive(old.Addr(), "postgres")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				idle = append(idle, conn)
+			}
 			most := WatchConnections(t, server)
 			load := exec.Command(postgresProgram(t, "pgbench"), "-n", "-M", "prepared", "-c", "64", "-j", "2", "-T", full("30", "6"))
 			load.Env = append(old.Env(), "PGSSLMODE="+c.sslmode)
@@ -69,6 +78,11 @@ func TestTakeover(t *testing.T) {
 			err := load.Wait()
 			if text := out.String(); err != nil || regexp.MustCompile(`(?i)error|abort|fatal`).MatchString(text) || !strings.Contains(text, "tps") {
 				t.Errorf("pgbench: %v\n%s", err, text)
+			}
+			for _, conn := range idle {
+				if err := conn.ask("SELECT 1"); err != nil {
+					t.Fatalf("a client that did nothing meanwhile: %v", err)
+				}
 			}
 			if c.sslmode != "disable" {
 				old.Leave(t)
