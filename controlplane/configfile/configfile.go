@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/document"
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile/environ"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -56,10 +57,10 @@ func Load(path string) (*File, Findings, error) {
 func Parse(name string, data []byte, env func(string) (string, bool)) (*File, Findings) {
 	r := &reader{report: report{file: name}, schema: newSchema()}
 	text := environ.Fill(data, env, r.variable)
-	root, err := parseDocument(text)
-	var syntax *syntaxError
+	root, err := document.Parse(text)
+	var syntax *document.SyntaxError
 	if errors.As(err, &syntax) {
-		r.fail(syntax.line, "toml", "%s%s", syntax.message, text.Hint(syntax.line))
+		r.fail(syntax.Line, "toml", "%s%s", syntax.Message, text.Hint(syntax.Line))
 	}
 	if err == nil {
 		r.read(root)

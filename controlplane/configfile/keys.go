@@ -13,6 +13,7 @@ const (
 	integer
 	boolean
 	texts // a list of them
+	pairs // a table of them
 )
 
 // key is a key that has an effect. A dotted name whose first part is a list (nodes, databases, users) is
@@ -363,6 +364,10 @@ func databaseKeys() []key {
 		{
 			name: "databases.server_name",
 			doc:  "The database's name at the server. The client's name for it unless set.",
+		},
+		{
+			name: "databases.parameters", kind: pairs,
+			doc: "Run-time parameters for clients that do not ask for other values themselves when they log in, as `ALTER DATABASE … SET` has them: `{ timezone = \"UTC\", \"app.tenant\" = \"shop\" }`. `RESET` goes back to them. A value that the server refuses ends every log-in with what it says. They count for sessions that begin from then on, and not for replication.",
 		},
 		{
 			name: "databases.max_clients", kind: integer, min: 1, max: maxCount,

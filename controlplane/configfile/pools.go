@@ -143,9 +143,10 @@ func (r *reader) buildDatabases() {
 			r.buildPool(profile, s, "databases.pool.")
 		}
 		names, _ := s.get("databases.server_names").([]string)
+		parameters, _ := s.get("databases.parameters").(map[string]string)
 		r.set.Databases[name] = &heliosv1.Database{
 			Name: name, Cluster: s.text("databases.cluster"), ServerName: s.text("databases.server_name"), PoolProfile: profile,
-			KnownAs: s.text("databases.known_as"), ServerNames: names,
+			KnownAs: s.text("databases.known_as"), ServerNames: names, Parameters: parameters,
 			AuthQuery: r.authQuery(s, "databases."), MaxClients: uint32(s.int("databases.max_clients")),
 			ServerUser: s.text("databases.user"), MaxServerConnections: uint32(s.int("databases.max_server_connections")),
 		}
@@ -156,7 +157,7 @@ func (r *reader) buildDatabases() {
 		r.from(resource.KindDatabase, name, s, "databases.", map[string]string{
 			"name": "name", "cluster": "cluster", "known_as": "known_as", "server_names": "server_names",
 			"server_name": "server_name", "pool_profile": "pool", "server_user": "user", "server_password": "password",
-			"max_server_connections": "max_server_connections",
+			"max_server_connections": "max_server_connections", "parameters": "parameters",
 		})
 	}
 	if len(r.lists["databases"]) == 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/document"
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile/later"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
@@ -15,7 +16,7 @@ import (
 type reader struct {
 	report
 	schema    *schema
-	root      *node
+	root      *document.Node
 	settings  *section
 	lists     map[string][]*section
 	set       *resource.Set
@@ -43,7 +44,7 @@ type place struct {
 }
 
 // read does everything from the document on.
-func (r *reader) read(root *node) {
+func (r *reader) read(root *document.Node) {
 	r.root = root
 	r.settings = r.section(1)
 	r.lists = map[string][]*section{}
@@ -61,93 +62,77 @@ func (r *reader) section(line int) *section {
 func (r *reader) checkAliases() {
 	for _, alias := range slices.Sorted(maps.Keys(r.schema.aliases)) {
 		own := r.schema.aliases[alias]
-		a, b := r.root.find(alias), r.root.find(own)
-		if a == nil || b == nil || reflect.DeepEqual(a.value, b.value) {
+		a, b := r.root.Find(alias), r.root.Find(own)
+		if a == nil || b == nil || reflect.DeepEqual(a.Value, b.Value) {
 			continue
 		}
-		if a.line < b.line {
+		if a.Line < b.Line {
 			a, b, alias, own = b, a, own, alias
 		}
-		r.fail(a.line, alias, "differs from %s in line %d, which is the same setting", own, b.line)
+		r.fail(a.Line, alias, "differs from %s in line %d, which is the same setting", own, b.Line)
 	}
-}
-
-// find returns the node at a dotted key of tables, or nil.
-func (n *node) find(name string) *node {
-	for part := range strings.SplitSeq(name, ".") {
-		if n = n.table[part]; n == nil {
-			return nil
-		}
-	}
-	return n
 }
 
 // table reads the keys of one table into a section.
-func (r *reader) table(t *node, at string, into *section) {
-	for _, part := range slices.Sorted(maps.Keys(t.table)) {
-		r.key(t.table[part], below(at, part), into)
+func (r *reader) table(t *document.Node, at string, into *section) {
+	for _, part := range slices.Sorted(maps.Keys(t.Table)) {
+		r.key(t.Table[part], document.Below(at, part), into)
 	}
 }
 
 // key reads one key: a later.Door, a table, a list of tables, a later feature's, ours, or unknown.
-func (r *reader) key(n *node, name string, into *section) {
+func (r *reader) key(n *document.Node, name string, into *section) {
 	if d, ok := r.schema.doors[name]; ok && !r.switchedOff(d, n) {
 		advice := "remove it"
 		if d.Off != "" {
 			advice += " or set " + d.Off + " = false"
 		}
-		r.fail(n.line, name, "not in this release, %s; %s", d.Instead, advice)
+		r.fail(n.Line, name, "not in this release, %s; %s", d.Instead, advice)
 		return
 	}
 	own := r.schema.canonical(name)
 	if instead, ok := r.schema.instead(own); ok {
-		r.warn(n.line, name, "not in this release, %s", instead)
+		r.warn(n.Line, name, "not in this release, %s", instead)
 		return
 	}
 	isList := slices.Contains(r.schema.lists, name)
 	k, isKey := r.schema.keys[own]
 	switch {
-	case isList && n.list != nil:
-		for _, element := range n.list {
-			s := r.section(element.line)
+	case isList && n.List != nil:
+		for _, element := range n.List {
+			s := r.section(element.Line)
 			r.table(element, name, s)
 			r.lists[name] = append(r.lists[name], s)
 		}
-	case isList && isEmpty(n):
+	case isList && n.IsEmpty():
 	case isList:
-		r.fail(n.line, name, "is a list of tables: write [[%s]]", name)
-	case r.schema.tables[name] && n.table != nil:
+		r.fail(n.Line, name, "is a list of tables: write [[%s]]", name)
+	case r.schema.tables[name] && n.Table != nil:
 		r.table(n, name, into)
 	case isKey:
-		into.values[own] = setting{place{n.line, name}, r.value(k, n, name)}
+		into.values[own] = setting{place{n.Line, name}, r.value(k, n, name)}
 	case r.schema.tables[name]:
-		r.fail(n.line, name, "is a table: write [%s]", name)
+		r.fail(n.Line, name, "is a table: write [%s]", name)
 	default:
-		r.fail(n.line, name, "unknown key; the nearest known one is %s", r.schema.nearest(name))
+		r.fail(n.Line, name, "unknown key; the nearest known one is %s", r.schema.nearest(name))
 	}
 }
 
-// isEmpty says whether a node is a list with nothing in it.
-func isEmpty(n *node) bool {
-	list, ok := n.value.([]any)
-	return ok && len(list) == 0
-}
-
 // switchedOff says whether a later.Door asks for nothing.
-func (r *reader) switchedOff(d later.Door, n *node) bool {
-	off := r.root.find(d.Off)
-	return off != nil && off.value == false
+func (r *reader) switchedOff(d later.Door, n *document.Node) bool {
+	off := r.root.Find(d.Off)
+	return off != nil && off.Value == false
 }
 
 // value checks one value against its key and returns it, or nil after a report.
-func (r *reader) value(k key, n *node, name string) any {
-	switch v := n.value.(type) {
+func (r *reader) value(k key, n *document.Node, name string) any {
+	switch v := n.Value.(type) {
 	case string:
 		if k.kind != text {
 			break
 		}
 		if k.words != nil && !slices.Contains(k.words, v) {
-			r.fail(n.line, name, "%s", r.wrongWord(k, v))
+			r.fail(n.Line, name, "%s", r.wrongWord(k, v))
 			return nil
 		}
 		return v
@@ -156,7 +141,7 @@ func (r *reader) value(k key, n *node, name string) any {
 			break
 		}
 		if v < k.min || v > k.max {
-			r.fail(n.line, name, "%d is not between %d and %d", v, k.min, k.max)
+			r.fail(n.Line, name, "%d is not between %d and %d", v, k.min, k.max)
 			return nil
 		}
 		return v
@@ -168,9 +153,30 @@ func (r *reader) value(k key, n *node, name string) any {
 		if all, ok := textsOf(v); ok && k.kind == texts {
 			return all
 		}
+	case nil:
+		if k.kind == pairs && n.Table != nil {
+			all := map[string]string{}
+			r.pairs(n, name, "", all)
+			return all
+		}
 	}
-	r.fail(n.line, name, "want %s", [...]string{"a text in quotes", "a whole number", "true or false", "a list of texts in quotes"}[k.kind])
+	r.fail(n.Line, name, "want %s", [...]string{"a text in quotes", "a whole number", "true or false", "a list of texts in quotes", "a table of texts in quotes"}[k.kind])
 	return nil
+}
+
+// pairs reads a table of texts; one within it has names with a dot.
+func (r *reader) pairs(n *document.Node, at, prefix string, into map[string]string) {
+	for _, part := range slices.Sorted(maps.Keys(n.Table)) {
+		v, at := n.Table[part], document.Below(at, part)
+		switch text, ok := v.Value.(string); {
+		case ok:
+			into[prefix+part] = text
+		case v.Table != nil:
+			r.pairs(v, at, prefix+part+".", into)
+		default:
+			r.fail(v.Line, at, "want a text in quotes")
+		}
+	}
 }
 
 // textsOf returns a list as texts; ok is false where one is none.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/document"
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile/later"
 )
 
@@ -63,7 +64,7 @@ func reference() string {
 	for _, l := range later.Keys() {
 		var names []string
 		for name := range strings.FieldsSeq(l.Keys) {
-			names = append(names, "`"+join(l.Table, name)+"`")
+			names = append(names, "`"+document.Join(l.Table, name)+"`")
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(names, ", "), l.Instead)
 	}
@@ -102,6 +103,8 @@ func facts(k key) string {
 		f = append(f, "`true` or `false`.")
 	case texts:
 		f = append(f, "A list of texts.")
+	case pairs:
+		f = append(f, "A table of texts.")
 	default:
 		if k.words == nil {
 			f = append(f, "A text.")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/controlplane/configfile/document"
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile/later"
 )
 
@@ -32,7 +33,7 @@ func newSchema() *schema {
 	}
 	for _, l := range later.Keys() {
 		for name := range strings.FieldsSeq(l.Keys) {
-			s.laters[join(l.Table, name)] = l.Instead
+			s.laters[document.Join(l.Table, name)] = l.Instead
 		}
 	}
 	for _, d := range later.Doors() {
@@ -113,6 +114,7 @@ const (
 	Number  Form = "a whole number"
 	Boolean Form = "true or false"
 	Texts   Form = "a list of texts"
+	Pairs   Form = "a table of texts"
 )
 
 // Takes is what a key takes. Min and Max bound a Number.
@@ -126,7 +128,7 @@ type Takes struct {
 func Key(name string) (Takes, bool) {
 	for _, k := range keys() {
 		if k.name == name {
-			return Takes{[...]Form{Text, Number, Boolean, Texts}[k.kind], k.min, k.max}, true
+			return Takes{[...]Form{Text, Number, Boolean, Texts, Pairs}[k.kind], k.min, k.max}, true
 		}
 	}
 	return Takes{}, false

@@ -144,8 +144,18 @@ func (t *translator) writeDatabases() {
 				t.one(s, in, "databases")
 			}
 		}
+		for _, name := range parameters() {
+			if s, ok := d.pairs[name]; ok {
+				e.set(s.from, "parameters."+name, s.value)
+			}
+		}
 		t.authDatabase(d, e)
 	}
+}
+
+// parameters are the keys of a database that are run-time parameters for clients that say nothing else.
+func parameters() []string {
+	return []string{"client_encoding", "datestyle", "timezone", "application_name"}
 }
 
 // authDatabase says which database is asked for users.

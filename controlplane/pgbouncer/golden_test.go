@@ -50,8 +50,8 @@ func TestGolden(t *testing.T) {
 				t.Errorf("the name says good: %v, got\n%s", good, render(c.Findings))
 			}
 			shown := string(c.TOML)
-			if c.Pidfile+c.Logfile != "" {
-				shown += fmt.Sprintf("\n# beside it: pidfile %q, logfile %q\n", c.Pidfile, c.Logfile)
+			if c.Pidfile+c.Logfile != "" || c.Verbose {
+				shown += fmt.Sprintf("\n# beside it: pidfile %q, logfile %q, verbose %v\n", c.Pidfile, c.Logfile, c.Verbose)
 			}
 			compare(t, archive, "toml", strings.ReplaceAll(shown, dir, "DIR"))
 			compare(t, archive, "report", strings.ReplaceAll(render(c.Findings), dir, "DIR"))

@@ -111,7 +111,7 @@ func generalKeys() []key {
 		{section: g, name: "log_disconnections", form: onOff, def: "1", lack: "what the log tells is a matter of --log-level", level: note},
 		{section: g, name: "log_pooler_errors", form: onOff, def: "1", lack: "what the log tells is a matter of --log-level", level: note},
 		{section: g, name: "log_stats", form: onOff, def: "1", lack: "metrics are served over HTTP (proxy.admin_address), not logged", level: note},
-		{section: g, name: "verbose", form: number, def: "0", lack: "--log-level debug tells more", level: note},
+		{section: g, name: "verbose", form: number, def: "0", how: (*translator).wordy, doc: "more than 0 is `--log-level debug` unless that flag is given, at the start and with `--pgbouncer-ini`; the console's `SET verbose` changes it while the proxy runs", lack: "--log-level debug tells more", level: note},
 		{section: g, name: "admin_users", to: one("console.admin_users"), lack: "there is no console", level: warning},
 		{section: g, name: "stats_users", to: one("console.stats_users"), lack: "there is no console", level: warning},
 		{section: g, name: "server_reset_query", def: "DISCARD ALL", lack: "DISCARD ALL resets a server connection after a session", level: warning},
@@ -201,10 +201,10 @@ func databaseKeys() []key {
 		{section: d, name: "server_lifetime", form: number, zero: zeroNone, to: inPool("max_lifetime_secs"), lack: "a server connection is closed when it is idle, not when it is old", level: warning},
 		{section: d, name: "query_wait_timeout", form: number, zero: zeroNever, to: inPool("acquire_timeout_secs"), later: true},
 		{section: d, name: "target_session_attrs", form: word, words: []string{"any", "read-write", "read-only", "primary", "standby"}, def: "any", lack: "connections go to the host that is named, whatever it is", level: warning, later: true},
-		{section: d, name: "client_encoding", lack: "a session has the server's default: ALTER DATABASE … SET client_encoding", level: warning},
-		{section: d, name: "datestyle", lack: "a session has the server's default: ALTER DATABASE … SET datestyle", level: warning},
-		{section: d, name: "timezone", lack: "a session has the server's default: ALTER DATABASE … SET timezone", level: warning},
-		{section: d, name: "application_name", lack: "the application's name is what the client says", level: warning},
+		{section: d, name: "client_encoding", how: (*translator).done, to: one("databases.parameters"), doc: "`databases.parameters`, for clients that do not say it themselves"},
+		{section: d, name: "datestyle", how: (*translator).done, to: one("databases.parameters"), doc: "`databases.parameters`, for clients that do not say it themselves"},
+		{section: d, name: "timezone", how: (*translator).done, to: one("databases.parameters"), doc: "`databases.parameters`, for clients that do not say it themselves"},
+		{section: d, name: "application_name", how: (*translator).done, to: one("databases.parameters"), doc: "`databases.parameters`, for clients that do not say it themselves"},
 	}
 }
 

@@ -45,6 +45,8 @@ type Config struct {
 	Findings configfile.Findings
 	// Logfile and Pidfile are absolute paths, and empty where the ini has none. They are no part of proxy.toml.
 	Logfile, Pidfile string
+	// Verbose says that the log tells more from the start on. It is no part of proxy.toml either.
+	Verbose bool
 }
 
 // Load reads the ini at path, what it includes and the files that it names. TOML has what could be carried over even after an error; nobody
@@ -57,7 +59,7 @@ func Load(path string, o Options) *Config {
 	}
 	t.gather(reader.entries)
 	t.translate()
-	c := &Config{Logfile: t.log, Pidfile: t.pid}
+	c := &Config{Logfile: t.log, Pidfile: t.pid, Verbose: t.verbose}
 	all := t.out.lines()
 	c.TOML = append(c.TOML, header(path)...)
 	for _, l := range all {

@@ -22,6 +22,7 @@ type translator struct {
 	users     []*item
 	peers     []*item
 	log, pid  string
+	verbose   bool
 	known     map[string]bool // the users of auth_file
 }
 
@@ -326,6 +327,13 @@ func (t *translator) done(setting) {}
 
 // logfile notes where the log goes, too.
 func (t *translator) logfile(s setting) { t.log = t.path(s.value) }
+
+// wordy notes whether the log tells more.
+func (t *translator) wordy(s setting) {
+	if value, ok := t.value(s); ok {
+		t.verbose = value.(int64) > 0
+	}
+}
 
 // pidfile notes where the process's number goes.
 func (t *translator) pidfile(s setting) { t.pid = t.path(s.value) }

@@ -32,6 +32,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
+	"github.com/heliosproxy/heliosproxy/pkg/logx"
 	"github.com/heliosproxy/heliosproxy/pkg/passwords"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -39,8 +40,10 @@ import (
 
 // Options are what a data plane is made with: what belongs to the machine and is not in a snapshot.
 type Options struct {
-	Log    *zap.Logger
-	NodeID string
+	Log *zap.Logger
+	// LogLevel is the logger's, which the console changes; nil: it cannot.
+	LogLevel *logx.Level
+	NodeID   string
 	// Loops is the number of event loops; 0 is half the processors, at least 1.
 	Loops int
 	// AdminAddress is where the local HTTP server listens; empty is nowhere.
@@ -196,7 +199,7 @@ func New(o Options) (*Proxy, error) {
 	p.secrets = newSecrets(o.Log, o.FilesPeriod)
 	p.passwords, p.programs = passwords.New(), judge.New()
 	p.desk = desk.New(desk.Options{
-		Log: o.Log, Group: g, Hub: p.hub, Started: p.started, Names: p.resolver.Book, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
+		Log: o.Log, LogLevel: o.LogLevel, Group: g, Hub: p.hub, Started: p.started, Names: p.resolver.Book, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
 	})
 	p.succession = newSuccession(p)
 	p.hub.Successor, p.hub.CancelBefore = p.succession, func(uint32, []byte) {}

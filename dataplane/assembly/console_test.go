@@ -210,6 +210,7 @@ func TestConsoleRefusals(t *testing.T) {
 		"KILL_CLIENT 1000":           "42704 there is no client 1000",
 		"SET moon = 1":               "22023 cannot set moon: SHOW CONFIG lists what can be set here; the rest is said by the configuration",
 		"SET query_wait_timeout = 0": `22023 cannot set query_wait_timeout: "0" is not a number from 1 on`,
+		"SET log_level = debug":      "22023 cannot set log_level: the log is another program's",
 		"RELOAD":                     "0A000 RELOAD is not for this proxy to do: a control plane sends it what is new",
 		"SHUTDOWN":                   "0A000 SHUTDOWN is not for this proxy to do: it is part of another program",
 	} {

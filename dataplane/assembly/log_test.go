@@ -1,14 +1,17 @@
 package assembly
 
 import (
+	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/heliosproxy/heliosproxy/pkg/logx"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -53,4 +56,68 @@ func TestLogOfSessions(t *testing.T) {
 			}
 		}
 	}
+}
+
+// written is what a log has; several goroutines may write and read.
+type written struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *written) has(s string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.b.String(), s)
+}
+
+// TestLogLevel changes what the log tells while the proxy runs. A configuration that comes in force leaves it.
+func TestLogLevel(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	var out written
+	log, level, err := logx.New(&out, "warn", "console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	p, addr := start(t, set, func(o *Options) { o.Log, o.LogLevel = log, level })
+	c := consoleAt(t, addr)
+	shown := func() string {
+		for _, r := range rows(t, c, "SHOW CONFIG") {
+			if r["key"] == "log_level" {
+				return r["value"] + " " + r["default"] + " " + r["changeable"]
+			}
+		}
+		return "nothing"
+	}
+	for _, tt := range []struct{ sql, refusal, shown string }{
+		{"SHOW STATE", "", "warn warn yes"},
+		{"SET log_level = 'info'", "", "info warn yes"},
+		{"SET verbose = 2", "", "debug warn yes"},
+		{"SET verbose = 0", "", "warn warn yes"},
+		{"SET log_level = loud", `22023 cannot set log_level: "loud" is not one of debug, info, warn, error`, "warn warn yes"},
+		{"SET verbose = -1", `22023 cannot set verbose: "-1" is not a number from 0 on`, "warn warn yes"},
+		{"SET log_level TO error", "", "error warn yes"},
+	} {
+		if got := tell(c, tt.sql); got != tt.refusal || shown() != tt.shown {
+			t.Errorf("%s: %q, then %s", tt.sql, got, shown())
+		}
+	}
+	if !out.has("SET log_level = info") || out.has("client connected") {
+		t.Error("the log has not who has set it, or what is below the level")
+	}
+	if got := tell(c, "SET log_level = info"); got != "" {
+		t.Fatal(got)
+	}
+	if _, err := p.Apply(set, nil); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, addr, "postgres", "application_name", "x")
+	eventually(t, 15*time.Second, "the line is written", func() bool { return out.has("client connected") })
 }

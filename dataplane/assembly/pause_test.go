@@ -124,11 +124,12 @@ func TestConsoleStorm(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := patient(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), 2*time.Second)
-	var p *Proxy
-	p, addr := start(t, set, func(o *Options) {
+	var p atomic.Pointer[Proxy]
+	made, addr := start(t, set, func(o *Options) {
 		o.Loops = 2
-		o.Reload = func(context.Context) error { _, err := p.Apply(set, nil); return err }
+		o.Reload = func(context.Context) error { _, err := p.Load().Apply(set, nil); return err }
 	})
+	p.Store(made)
 	done := make(chan struct{})
 	var load, admins sync.WaitGroup
 	var killed atomic.Int64

@@ -46,6 +46,7 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 		return pgerr.New(pgerr.TooManyClients, full)
 	}
 	start.Ignore(r.Ignore)
+	start.Fill(r.Parameters)
 	if r.AddHost {
 		start.AddHost(c.peer.IP)
 	}

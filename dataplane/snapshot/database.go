@@ -12,6 +12,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/scram"
@@ -43,6 +44,7 @@ type database struct {
 	secret                *backend.Secret // of forced; nil: that of the user with that name
 	times                 Times
 	ignore                []string
+	parameters            []settings.Pair
 	addHost               bool
 	onConnect             string // SQL
 	most                  int    // server connections, of all pools; 0: what is said for all
@@ -69,9 +71,10 @@ type Route struct {
 	Listens bool
 	Lost    string
 	Times   Times
-	// Ignore are the names of parameters that are dropped at log-in. AddHost says that the client's address is in its application_name.
-	Ignore  []string
-	AddHost bool
+	// Ignore are the names of parameters that are dropped at log-in, and Parameters are those that a client has who asks for no others. AddHost says that the client's address is in its application_name.
+	Ignore     []string
+	Parameters []settings.Pair
+	AddHost    bool
 }
 
 // Times are how long sessions may take for what they do. 0 is no bound.
@@ -147,6 +150,9 @@ func (s *Snapshot) compileDatabase(name string, d *heliosv1.Database, set *resou
 			Query: prof.GetQueryTimeout().AsDuration(), Transaction: prof.GetTransactionTimeout().AsDuration(),
 			IdleTransaction: prof.GetIdleTransactionTimeout().AsDuration(), ClientIdle: prof.GetClientIdleTimeout().AsDuration(),
 		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.GetParameters())) {
+		c.parameters = append(c.parameters, settings.Pair{Name: name, Value: d.GetParameters()[name]})
 	}
 	if p := d.GetServerPassword().GetValue(); p != "" {
 		c.secret = backend.NewSecret(c.forced, p)
@@ -236,7 +242,7 @@ func (s *Snapshot) Route(asked Asked, name string) (r Route, ok bool) {
 	return Route{
 		Alias: pool.Alias{Database: db, Server: server, User: name}, Counts: admission.Database{Resource: d.name, Name: db},
 		Target: t, Profile: &prof, Keeps: m.keeps, Policy: &m.policy, Safe: d.safe, Listens: m.listens, Lost: d.lost, Times: times,
-		Ignore: d.ignore, AddHost: d.addHost,
+		Ignore: d.ignore, Parameters: d.parameters, AddHost: d.addHost,
 	}, true
 }
 

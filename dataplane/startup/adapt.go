@@ -22,6 +22,13 @@ func (s *Start) Ignore(names []string) {
 	s.Parameters = slices.DeleteFunc(s.Parameters, func(p pgwire.Parameter) bool { return ignored(p.Name) })
 }
 
+// Fill sets parameters that the client does not ask for itself, in whatever case their names are.
+func (s *Start) Fill(unless []settings.Pair) {
+	if len(unless) > 0 && !s.Replication {
+		s.Settings = append(slices.Clone(unless), s.Settings...) // the last counts
+	}
+}
+
 // AddHost puts the client's address behind its application_name; an address that is not valid is that of a unix socket.
 func (s *Start) AddHost(peer netip.AddrPort) {
 	if s.Replication {

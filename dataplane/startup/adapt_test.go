@@ -29,6 +29,20 @@ func TestNamed(t *testing.T) {
 	}
 }
 
+// TestFill sets what the client does not, and nothing for replication.
+func TestFill(t *testing.T) {
+	unless := []settings.Pair{{Name: "timezone", Value: "UTC"}, {Name: "work_mem", Value: "1MB"}}
+	start := &Start{Settings: []settings.Pair{{Name: "TimeZone", Value: "Asia/Tokyo"}}}
+	start.Fill(unless)
+	if got, want := settings.Of(start.Settings...), settings.Of(settings.Pair{Name: "timezone", Value: "Asia/Tokyo"}, settings.Pair{Name: "work_mem", Value: "1MB"}); got != want {
+		t.Errorf("asked for is %v", start.Settings)
+	}
+	start = &Start{Replication: true}
+	if start.Fill(unless); start.Settings != nil {
+		t.Errorf("replication asks for %v", start.Settings)
+	}
+}
+
 // TestAdapt drops what is ignored, in whatever case, and names who has no name.
 func TestAdapt(t *testing.T) {
 	start := &Start{Settings: []settings.Pair{{Name: "Extra_Float_Digits", Value: "3"}, {Name: "work_mem", Value: "5MB"}}}

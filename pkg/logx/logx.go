@@ -4,7 +4,6 @@ package logx
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -15,21 +14,18 @@ import (
 func Levels() []string  { return []string{"debug", "info", "warn", "error"} }
 func Formats() []string { return []string{"console", "json"} }
 
-// New returns a logger that writes one line an entry to w, from level on, in the given format.
+// New returns a logger that writes one line an entry to w, from level on, in the given format, and its level.
 // Writes to w are serialised. An error names the setting and what it may be.
-func New(w io.Writer, level, format string) (*zap.Logger, error) {
-	if !slices.Contains(Levels(), level) {
-		return nil, fmt.Errorf("log level %q is not one of %s", level, strings.Join(Levels(), ", "))
-	}
-	at, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("log level: %w", err)
+func New(w io.Writer, level, format string) (*zap.Logger, *Level, error) {
+	l := &Level{at: zap.NewAtomicLevel()}
+	if err := l.Begin(level); err != nil {
+		return nil, nil, err
 	}
 	enc, err := encoder(format)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(w)), at)), nil
+	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(w)), l.at)), l, nil
 }
 
 func encoder(format string) (zapcore.Encoder, error) {

@@ -14,7 +14,7 @@ import (
 
 func TestJSON(t *testing.T) {
 	var out bytes.Buffer
-	log, err := logx.New(&out, "info", "json")
+	log, _, err := logx.New(&out, "info", "json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestJSON(t *testing.T) {
 
 func TestConsole(t *testing.T) {
 	var out bytes.Buffer
-	log, err := logx.New(&out, "warn", "console")
+	log, _, err := logx.New(&out, "warn", "console")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +53,40 @@ func TestRefused(t *testing.T) {
 		{"fatal", "json", `log level "fatal" is not one of debug, info, warn, error`},
 		{"info", "xml", `log format "xml" is not one of console, json`},
 	} {
-		if _, err := logx.New(nil, tt.level, tt.format); err == nil || err.Error() != tt.want {
+		if _, _, err := logx.New(nil, tt.level, tt.format); err == nil || err.Error() != tt.want {
 			t.Errorf("New(%q, %q): %v, want %s", tt.level, tt.format, err, tt.want)
 		}
+	}
+}
+
+// TestLevel changes the level of a logger and of one that was made of it.
+func TestLevel(t *testing.T) {
+	var out bytes.Buffer
+	log, level, err := logx.New(&out, "info", "console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := log.With(zap.Int("n", 1))
+	for _, tt := range []struct {
+		level string
+		lines int
+	}{{"debug", 4}, {"error", 0}, {"info", 2}} {
+		if err := level.Set(tt.level); err != nil {
+			t.Fatal(err)
+		}
+		out.Reset()
+		for _, l := range []*zap.Logger{log, child} {
+			l.Debug("a")
+			l.Info("b")
+		}
+		if got := strings.Count(out.String(), "\n"); got != tt.lines || level.String() != tt.level || level.Begun() != "info" {
+			t.Errorf("%s: %d lines, it is %s and began as %s", tt.level, got, level, level.Begun())
+		}
+	}
+	if err := level.Set("loud"); err == nil || level.String() != "info" {
+		t.Errorf("%v, it is %s", err, level)
+	}
+	if err := level.Begin("warn"); err != nil || level.String() != "warn" || level.Begun() != "warn" {
+		t.Errorf("%v, it is %s and began as %s", err, level, level.Begun())
 	}
 }

@@ -211,6 +211,7 @@ func (c *checker) database(d *heliosv1.Database) {
 	refers(c, "pool_profile", KindPoolProfile, d.GetPoolProfile(), c.set.PoolProfiles)
 	c.noNUL("server_name", d.GetServerName())
 	c.serverNames(d)
+	c.parameters("parameters", d.GetParameters())
 	c.noNUL("server_user", d.GetServerUser())
 	c.opens("server_password", d.GetServerPassword())
 	if hasSecret(d.GetServerPassword()) && d.GetServerUser() == "" {

@@ -133,6 +133,21 @@ func TestValidate(t *testing.T) {
 		{`PoolProfile "p": listen_lost: "a\tb" is not a payload: at most 7999 printable ASCII characters`, func(s *resource.Set) { s.PoolProfiles["p"].ListenLost = "a\tb" }},
 		{`PoolProfile "p": listen_lost: "` + strings.Repeat("x", 8000) + `" is not a payload: at most 7999 printable ASCII characters`, func(s *resource.Set) { s.PoolProfiles["p"].ListenLost = strings.Repeat("x", 8000) }},
 		{`Database "*": pool_profile: there is no PoolProfile "q"`, func(s *resource.Set) { s.Databases["*"].PoolProfile = "q" }},
+		{`Database "*": parameters: "a-b" is not NAME or PREFIX.NAME`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"a-b": "1"} }},
+		{`Database "*": parameters: "" is not NAME or PREFIX.NAME`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"": "1"} }},
+		{`Database "*": parameters: "a..b" is not NAME or PREFIX.NAME`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"a..b": "1"} }},
+		{`Database "*": parameters: "1a" is not NAME or PREFIX.NAME`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"1a": "1"} }},
+		{`Database "*": parameters: "TimeZone" and "timezone" are one parameter`, func(s *resource.Set) {
+			s.Databases["*"].Parameters = map[string]string{"TimeZone": "UTC", "timezone": "UTC"}
+		}},
+		{`Database "*": parameters: "User" is no run-time parameter, but what a client asks for`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"User": "x"} }},
+		{`Database "*": parameters: "role" decides who a client is: server_user says that`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"role": "x"} }},
+		{`Database "*": parameters: "transaction_isolation" is a transaction's: set default_transaction_isolation`, func(s *resource.Set) {
+			s.Databases["*"].Parameters = map[string]string{"transaction_isolation": "serializable"}
+		}},
+		{`Database "*": parameters: "is_superuser" is the server's to say`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"is_superuser": "on"} }},
+		{`Database "*": parameters: "_pq_.x" is an extension of the protocol`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"_pq_.x": "1"} }},
+		{`Database "*": parameters: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].Parameters = map[string]string{"work_mem": "1\x00"} }},
 		{`Database "*": server_name: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].ServerName = "a\x00" }},
 		{`Database "*": known_as: has a NUL byte, which PostgreSQL takes for the end`, func(s *resource.Set) { s.Databases["*"].KnownAs = "a\x00" }},
 		{`Database "*": server_names: "10.0.0.1" is an address, and clients tell names only`, func(s *resource.Set) { s.Databases["*"].ServerNames = []string{"10.0.0.1"} }},

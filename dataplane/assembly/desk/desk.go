@@ -20,16 +20,19 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
+	"github.com/heliosproxy/heliosproxy/pkg/logx"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
 )
 
 // Options are what a desk is made with.
 type Options struct {
-	Log     *zap.Logger
-	Group   *reactor.Group
-	Hub     *serve.Hub
-	Started time.Time
+	Log *zap.Logger
+	// LogLevel is the logger's, for SET; nil: it stays as it is.
+	LogLevel *logx.Level
+	Group    *reactor.Group
+	Hub      *serve.Hub
+	Started  time.Time
 	// Names are the hosts that were looked up.
 	Names *hosts.Book
 	// Configuration is what SHOW CONFIG shows and SET changes.

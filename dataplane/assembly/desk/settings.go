@@ -96,6 +96,7 @@ func (d *Desk) Settings() []console.Setting {
 	for _, s := range settings() {
 		all = append(all, console.Setting{Key: s.key, Value: s.get(set.Limits[resource.LimitsName], usual(set)), Default: s.def, Changeable: true})
 	}
+	all = append(all, d.levels()...)
 	p := usual(set)
 	for key, v := range map[string]string{
 		"pool_mode": modeName(p.GetMode()), "console_wait_timeout": fmt.Sprint(int(set.Consoles[resource.ConsoleName].GetWaitTimeout().AsDuration() / time.Second)),
@@ -130,6 +131,9 @@ func usual(set *resource.Set) *heliosv1.PoolProfile {
 
 // Set implements [console.Desk].
 func (d *Desk) Set(key, value string) error {
+	if key == logLevel || key == verbose {
+		return d.setLevel(key, value)
+	}
 	s, n, err := read(key, value)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
+	"github.com/heliosproxy/heliosproxy/pkg/logx"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/systemd"
 	"github.com/heliosproxy/heliosproxy/pkg/version"
@@ -47,6 +48,7 @@ type Program struct {
 // Options are what a data plane starts with.
 type Options struct {
 	Log            *zap.Logger
+	LogLevel       *logx.Level
 	Config         string // the file, for who asks where resources come from
 	NodeID         string
 	Loops          int // 0 lets it choose

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/heliosproxy/heliosproxy/pkg/logx"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -29,7 +30,13 @@ type flags struct {
 }
 
 // logging are the flags of a program that logs.
-type logging struct{ level, format string }
+type logging struct {
+	level, format string
+
+	levelSet bool // set by check
+}
+
+func (l *logging) check(fs *pflag.FlagSet) { l.levelSet = fs.Changed("log-level") }
 
 func (l *logging) register(c *cobra.Command) {
 	c.Flags().StringVar(&l.level, "log-level", "info", strings.Join(logx.Levels(), ", "))
@@ -78,6 +85,7 @@ func stateHome() (string, error) {
 // check reads what flags say. Its errors are usage errors.
 func (f *flags) check(c *cobra.Command) error {
 	f.loopsSet = c.Flags().Changed("loops")
+	f.logging.check(c.Flags())
 	if err := f.parting.check(c.Flags()); err != nil {
 		return err
 	}

@@ -107,11 +107,11 @@ func advertised(s string) error {
 
 // join serves until a signal ends it.
 func (p Program) join(f flags, o Options, m Membership) error {
-	log, err := logx.New(p.Err, f.level, f.format)
+	log, level, err := logx.New(p.Err, f.level, f.format)
 	if err != nil {
 		return err
 	}
-	o.Log = log
+	o.Log, o.LogLevel = log, level
 	w := newWishes()
 	o.Shutdown = w.end
 	if o.Inherited, err = p.handed(); err != nil {
@@ -193,7 +193,7 @@ admin.token for helioctl, node.token for proxies.`,
 
 // control runs a control plane until a signal ends it.
 func (p Program) control(l logging, o ControlOptions) error {
-	log, err := logx.New(p.Err, l.level, l.format)
+	log, _, err := logx.New(p.Err, l.level, l.format)
 	if err != nil {
 		return err
 	}

@@ -115,6 +115,18 @@ func (r *runner) signalAsPgBouncer(s os.Signal) (end func() error) {
 	return func() error { return r.leave(r.plane.Drain) }
 }
 
+// endingAsPgBouncer ends as an administrator wants it, as the signals with the same meaning do.
+func (r *runner) endingAsPgBouncer(how Ending) error {
+	r.log.Info("ending on an administrator's behalf", zap.Int("how", int(how)))
+	switch how {
+	case AfterTransactions:
+		return r.leave(r.plane.Drain)
+	case AfterClients:
+		return r.leave(r.plane.Leave)
+	}
+	return r.close()
+}
+
 // pause holds all clients, as PAUSE does.
 func (r *runner) pause() {
 	if err := r.plane.Pause(context.Background()); err != nil {

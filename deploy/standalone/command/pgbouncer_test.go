@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
+	"github.com/heliosproxy/heliosproxy/deploy/standalone/command"
 )
 
 const (
@@ -222,5 +223,65 @@ func TestPidfileOfSuccessor(t *testing.T) {
 	}
 	if text, err := os.ReadFile("pid"); string(text) != "1\n" || err != nil {
 		t.Errorf("the successor's number: %q, %v", text, err)
+	}
+}
+
+// TestIniVerbose: verbose goes where --log-level is not given, and a reload does not change it.
+func TestIniVerbose(t *testing.T) {
+	for _, tt := range []struct {
+		content, want string
+		args          []string
+	}{
+		{ini, "info", nil},
+		{ini + "verbose = 0\n", "info", nil},
+		{ini + "verbose = 1\n", "debug", nil},
+		{ini + "verbose = 1\n", "info", []string{"--log-level", "info"}},
+		{ini, "warn", []string{"--log-level", "warn"}},
+	} {
+		bouncer(t, tt.content)
+		p := newPlane()
+		x := start(p, append([]string{"--pgbouncer-ini", "p.ini"}, tt.args...)...)
+		<-p.applied
+		<-p.met
+		level := p.options.LogLevel
+		if level.String() != tt.want || level.Begun() != tt.want {
+			t.Errorf("%q %v: %s", tt.content, tt.args, level)
+		}
+		if tt.want == "debug" {
+			_ = level.Set("warn")
+			write(t, "p.ini", ini)
+			x.signals <- syscall.SIGHUP
+			x.err.wait(`this setting is read at start only	{"key": "verbose"}`)
+			if level.String() != "warn" {
+				t.Errorf("after a reload it is %s", level)
+			}
+		}
+		close(x.signals)
+		if code := <-x.exit; code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+}
+
+// TestIniWishes: an administrator ends the program as the signal of the same meaning does: without a bound, and a further signal is no failure.
+func TestIniWishes(t *testing.T) {
+	for _, how := range []command.Ending{command.AtOnce, command.AfterTransactions, command.AfterClients} {
+		for _, patient := range []bool{true, false} {
+			bouncer(t, ini)
+			x := start(newPlane(), "--pgbouncer-ini", "p.ini")
+			x.err.wait("heliosproxy ready")
+			x.options.Shutdown(how)
+			if how != command.AtOnce {
+				<-x.draining
+				if patient {
+					close(x.drained)
+				} else {
+					x.signals <- syscall.SIGTERM
+				}
+			}
+			if code := <-x.exit; code != 0 {
+				t.Errorf("%d: exit code %d\n%s", how, code, x.err.String())
+			}
+		}
 	}
 }

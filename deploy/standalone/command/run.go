@@ -26,6 +26,7 @@ type runner struct {
 	Program
 	flags flags
 	log   *zap.Logger
+	level *logx.Level
 	out   *tee
 	file  *configfile.File // in force, and
 	// bootstrap is the same for other goroutines.
@@ -37,13 +38,16 @@ type runner struct {
 // run serves until a signal ends it.
 func (p Program) run(f flags) error {
 	out := &tee{out: p.Err}
-	log, err := logx.New(out, f.level, f.format)
+	log, level, err := logx.New(out, f.level, f.format)
 	if err != nil {
 		return err
 	}
-	r := &runner{Program: p, flags: f, log: log, out: out, wishes: newWishes()}
+	r := &runner{Program: p, flags: f, log: log, level: level, out: out, wishes: newWishes()}
 	l, err := r.load()
 	if err != nil {
+		return err
+	}
+	if err := level.Begin(r.beginsAt(l)); err != nil {
 		return err
 	}
 	r.file = l.file
@@ -102,10 +106,18 @@ func (r *runner) load() (loaded, error) {
 	return l, nil
 }
 
+// beginsAt is the level that the log has at the start: what a pgbouncer.ini says goes unless --log-level is given.
+func (r *runner) beginsAt(l loaded) string {
+	if l.verbose() && !r.flags.levelSet {
+		return "debug"
+	}
+	return r.flags.level
+}
+
 func (r *runner) options() Options {
 	b := r.file.Bootstrap
 	o := Options{
-		Log: r.log, Config: r.flags.name(), NodeID: r.flags.nodeID, Loops: b.Loops,
+		Log: r.log, LogLevel: r.level, Config: r.flags.name(), NodeID: r.flags.nodeID, Loops: b.Loops,
 		AdminAddress: b.AdminAddress, AdminOptional: b.AdminOptional, AdminToken: string(b.AdminToken), Listen: r.flags.addresses,
 		StateDir: r.flags.stateDir, MaxConfigBytes: r.flags.maxConfigBytes,
 		Reload: r.wishes.reload, Shutdown: r.wishes.end, Takeover: r.flags.takeover,
@@ -148,18 +160,18 @@ func (r *runner) warnOfTrust() {
 
 // serve obeys signals and administrators until the end.
 func (r *runner) serve() error {
-	obeys := r.signal
+	obeys, ends := r.signal, r.ending
 	if r.flags.ini != "" {
-		obeys = r.signalAsPgBouncer
+		obeys, ends = r.signalAsPgBouncer, r.endingAsPgBouncer
 	}
-	end := r.obey(obeys)
+	end := r.obey(obeys, ends)
 	r.stopping(r.log, "waiting for clients")
 	close(r.over)
 	return end()
 }
 
 // obey returns how to end.
-func (r *runner) obey(signal func(os.Signal) (end func() error)) (end func() error) {
+func (r *runner) obey(signal func(os.Signal) (end func() error), ending func(Ending) error) (end func() error) {
 	for end == nil {
 		select {
 		case s, ok := <-r.Signals:
@@ -170,11 +182,14 @@ func (r *runner) obey(signal func(os.Signal) (end func() error)) (end func() err
 		case done := <-r.reloads:
 			done <- r.again()
 		case how := <-r.endings:
-			end = func() error { return r.finish(r.log, r.plane, how, r.drainTimeout()) }
+			end = func() error { return ending(how) }
 		}
 	}
 	return end
 }
+
+// ending ends as an administrator wants it.
+func (r *runner) ending(how Ending) error { return r.finish(r.log, r.plane, how, r.drainTimeout()) }
 
 // signal obeys a signal. It returns how to end, if that is what it says.
 func (r *runner) signal(s os.Signal) (end func() error) {
@@ -216,7 +231,7 @@ func (r *runner) reread() error {
 		return err
 	}
 	r.plane.Meet(l.file.Bootstrap.Peers)
-	r.warnOfRestart(l.file.Bootstrap)
+	r.warnOfRestart(l)
 	r.file = l.file
 	r.bootstrap.Store(l.file)
 	r.warnOfTrust()
@@ -225,12 +240,13 @@ func (r *runner) reread() error {
 }
 
 // warnOfRestart names the settings that are read at start only and now differ.
-func (r *runner) warnOfRestart(b configfile.Bootstrap) {
-	old := r.file.Bootstrap
+func (r *runner) warnOfRestart(l loaded) {
+	old, b := r.file.Bootstrap, l.file.Bootstrap
 	for key, changed := range map[string]bool{
 		"proxy.admin_address": b.AdminAddress != old.AdminAddress,
 		"proxy.admin_token":   b.AdminToken != old.AdminToken,
 		"proxy.loops":         b.Loops != old.Loops && !r.flags.loopsSet,
+		"verbose":             r.beginsAt(l) != r.level.Begun(),
 	} {
 		if changed {
 			r.log.Warn("this setting is read at start only", zap.String("key", key))

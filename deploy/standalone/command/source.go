@@ -66,6 +66,9 @@ func (l loaded) files() (log, pid string) {
 	return l.ini.Logfile, l.ini.Pidfile
 }
 
+// verbose says that the log is to begin with debug, of which only a pgbouncer.ini says anything.
+func (l loaded) verbose() bool { return l.ini != nil && l.ini.Verbose }
+
 func printFindings(w io.Writer, findings configfile.Findings) {
 	for _, f := range findings {
 		fmt.Fprintln(w, f)

@@ -66,7 +66,7 @@ func Standalone(o command.Options) (command.DataPlane, error) {
 func newProxy(o command.Options) (*data.Proxy, error) {
 	_ = os.MkdirAll(o.StateDir, 0o700) // what needs it says so
 	return data.New(data.Options{
-		Log: o.Log, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
+		Log: o.Log, LogLevel: o.LogLevel, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
 		StateDir: o.StateDir, Takeover: o.Takeover, TakeoverWindow: o.TakeoverWindow, DrainRate: o.DrainRate, AdminOptional: o.AdminOptional,
 		Reload: o.Reload, Shutdown: func(how data.Shutdown) { o.Shutdown(endings()[how]) },
 		Inherited: o.Inherited,

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/command"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -107,7 +108,13 @@ func consoles() map[string][]*heliosv1.RunCommandResponse {
 			shown("two", known, "SHOW", "main|shop|nobody|nobody|2026-03-01 11:00:00 UTC|-|no"),
 		},
 		`SHOW AUTH_CACHE "x" @one`: {shown("one", known, "SHOW")},
-		`FORGET "ann"`:             {shown("one", "answers:i keys:i", "FORGET", "2|1"), shown("two", "answers:i keys:i", "FORGET", "0|0")},
+		"SHOW CONFIG": {
+			shown("one", "key value default changeable", "SHOW", "log_level|debug|info|yes", "pool_mode|transaction|transaction|no"),
+			shown("two", "key value default changeable", "SHOW", "log_level|info|info|yes"), shown("old", "key value default changeable", "SHOW", "pool_mode|session|session|no"),
+		},
+		"SHOW CONFIG @one":        {shown("one", "key value default changeable", "SHOW", "log_level|debug|info|yes")},
+		"SET log_level = 'debug'": {done("one", "SET"), refused("old", "22023", "cannot set log_level: it is unknown", "")},
+		`FORGET "ann"`:            {shown("one", "answers:i keys:i", "FORGET", "2|1"), shown("two", "answers:i keys:i", "FORGET", "0|0")},
 	}
 }
 
@@ -121,8 +128,9 @@ func TestConsole(t *testing.T) {
 		"pools", "pools -o wide", "pools -o json", "pools --proxy one", "pools --group web", "pools --group web -o json", "clients", "servers",
 		`pause sh"op`, `pause sh"op -o json`, "resume", "kill", "reconnect --proxy one --proxy two", "reconnect --proxy none",
 		"auth cache", "auth cache -o yaml", "auth cache --user x --proxy one", "auth cache --forget ann",
+		"log-level", "log-level -o json", "log-level --proxy one", "log-level debug", "log-level loud",
 		"pools x", "pools --interval 1ms", "pools --proxy a --group b", "pause a b", "auth cache --forget a --user b",
-		"__complete pause s", "__complete pause shop x", "__complete pools --proxy t",
+		"__complete pause s", "__complete log-level w", "__complete pause shop x", "__complete pools --proxy t",
 	} {
 		var out bytes.Buffer
 		p := command.Program{In: strings.NewReader(""), Out: &out, Err: &out, Env: func(k string) string { return x.env[k] }, Now: noon}
@@ -141,6 +149,43 @@ func TestConsole(t *testing.T) {
 	}
 	if b.String() != string(want) {
 		t.Errorf("%s: got\n%s", path, b.String())
+	}
+}
+
+// TestDrain ends a proxy, and says what has become of it: in how many pictures it is there, with which clients, and when it is gone.
+func TestDrain(t *testing.T) {
+	at := func(started int64, connected bool, clients uint32, file bool) *heliosv1.GetFleetResponse {
+		n := &heliosv1.FleetNode{NodeId: "two", Connected: connected, Clients: clients, Source: heliosv1.Source_SOURCE_CONTROL_PLANE, Started: timestamppb.New(time.Unix(started, 0))}
+		if file {
+			n.Source = heliosv1.Source_SOURCE_FILE
+		}
+		return &heliosv1.GetFleetResponse{Nodes: []*heliosv1.FleetNode{{NodeId: "one", Connected: true}, n}}
+	}
+	lost := unasked("two", `proxy "two" was lost before it had answered`, true)
+	type pictures = []*heliosv1.GetFleetResponse
+	for _, tt := range []struct {
+		what, args string
+		pictures   pictures
+		said       *heliosv1.RunCommandResponse
+		code       int
+		want       string
+	}{
+		{"gone", "--yes", pictures{at(1, true, 3, false), at(1, true, 1, false), at(1, false, 0, false)}, done("two", "SHUTDOWN"), 0, "two: drained\n"},
+		{"before it has answered", "-y", pictures{at(1, true, 3, false), at(1, false, 0, false)}, lost, 0, "two: drained\n"},
+		{"again", "-y", pictures{at(1, true, 3, false), at(2, true, 0, false)}, done("two", "SHUTDOWN"), 0, "two: drained; another process runs under its name since\n"},
+		{"JSON", "-y -o json", pictures{at(1, true, 3, false), at(1, false, 3, false)}, done("two", "SHUTDOWN"), 0, "{\n  \"proxy\": \"two\",\n  \"gone\": true,\n  \"started_again\": false,\n  \"clients\": 0\n}\n"},
+		{"still there", "-y --timeout 1s", pictures{at(1, true, 3, false), at(1, true, 2, false)}, done("two", "SHUTDOWN"), 5, "helioctl: proxy \"two\" is still draining, of its clients 2 were there when it was last heard of\n"},
+		{"refused", "-y", pictures{at(1, true, 3, false)}, refused("two", "0A000", "SHUTDOWN is not for this proxy to do", ""), 1, "helioctl: proxy \"two\": SHUTDOWN is not for this proxy to do (SQLSTATE 0A000)\n"},
+		{"not asked", "-y", pictures{at(1, true, 3, false)}, unasked("two", `proxy "two" is not connected`, false), 4, "helioctl: proxy \"two\" is not connected\n"},
+		{"not connected", "-y", pictures{at(1, false, 3, false)}, nil, 4, "helioctl: proxy \"two\" is not connected\n"},
+		{"nobody to ask", "", pictures{at(1, true, 3, false)}, nil, 2, "helioctl: there is no terminal to ask at whether it is meant: --yes says so\nRun 'helioctl drain --help' for usage.\n"},
+	} {
+		x, _ := serve(t, &plane{pictures: tt.pictures, answers: map[string][]*heliosv1.RunCommandResponse{"SHUTDOWN WAIT_FOR_SERVERS @two": {tt.said}}})
+		var out bytes.Buffer
+		p := command.Program{In: strings.NewReader("y\n"), Out: &out, Err: &out, Env: func(k string) string { return x.env[k] }, Now: noon}
+		if code := p.Main(strings.Fields("drain two " + tt.args)); code != tt.code || out.String() != tt.want {
+			t.Errorf("%s: exit code %d, %q", tt.what, code, out.String())
+		}
 	}
 }
 

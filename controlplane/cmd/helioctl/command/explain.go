@@ -106,6 +106,8 @@ func comment(file protoreflect.FileDescriptor, d protoreflect.Descriptor) string
 func typeWords(fd protoreflect.FieldDescriptor) string {
 	w := fd.Kind().String()
 	switch {
+	case fd.IsMap():
+		return "mapping of names to " + typeWords(fd.MapValue())
 	case fd.Enum() != nil:
 		w = strings.Join(manifest.Words(fd.Enum()), " | ")
 	case fd.Message() != nil:

@@ -47,7 +47,7 @@ func (s *session) consoles() []*cobra.Command { return console.Commands(s.consol
 func (s *session) console() console.World {
 	return console.World{
 		Dial: s.dial, Timeout: func() time.Duration { return s.flags.timeout }, List: plane{s}.List, CompleteProxy: s.proxies().Complete,
-		Out: s.Out, Err: s.Err, Now: s.Now, Terminal: s.terminal,
+		In: s.In, Out: s.Out, Err: s.Err, Now: s.Now, Terminal: s.terminal,
 	}
 }
 

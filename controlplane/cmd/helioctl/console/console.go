@@ -28,6 +28,7 @@ type World struct {
 	// List reads resources, and CompleteProxy completes the names of proxies.
 	List          func(c *cobra.Command, kind string, names ...string) ([]*heliosv1.Resource, error)
 	CompleteProxy cobra.CompletionFunc
+	In            io.Reader
 	Out, Err      io.Writer
 	Now           func() time.Time
 	// Terminal says whether somebody looks at Out.
@@ -46,7 +47,7 @@ func Commands(w World) []*cobra.Command {
 	for _, a := range acts() {
 		all = append(all, w.actCommand(a))
 	}
-	return all
+	return append(all, w.drainCommand(), w.levelCommand())
 }
 
 // Target is the flags that say which proxies are meant.
@@ -122,17 +123,7 @@ func (w World) actCommand(a act) *cobra.Command {
 				}
 				text += " " + Quoted(given[0])
 			}
-			all, lost := w.Run(c, t, text)
-			if lost != nil && !all.begun {
-				return lost
-			}
-			if err := w.acted(all, a, o); err != nil {
-				return err
-			}
-			if lost != nil {
-				return w.cut(lost)
-			}
-			return all.exit()
+			return w.act(c, t, text, a.done, o)
 		},
 	}
 	t.Register(c, w.CompleteProxy)
@@ -140,20 +131,35 @@ func (w World) actCommand(a act) *cobra.Command {
 	return c
 }
 
+// act has proxies carry out a command that changes something, and says what has come of it; done is what those are that have done it.
+func (w World) act(c *cobra.Command, t Target, text, done string, o output.Format) error {
+	all, lost := w.Run(c, t, text)
+	if lost != nil && !all.begun {
+		return lost
+	}
+	if err := w.acted(all, done, o); err != nil {
+		return err
+	}
+	if lost != nil {
+		return w.cut(lost)
+	}
+	return all.exit()
+}
+
 // acted says which proxies have done it, and which have not.
-func (w World) acted(all *Answers, a act, o output.Format) error {
+func (w World) acted(all *Answers, done string, o output.Format) error {
 	if o.Word != "" {
-		var done []any
+		var objects []any
 		for _, p := range all.proxies {
 			if p.tag != "" {
-				done = append(done, output.Object("proxy", p.node, "command", p.tag))
+				objects = append(objects, output.Object("proxy", p.node, "command", p.tag))
 			}
 		}
-		return o.Print(w.Out, output.Object("proxies", orEmpty(done), "errors", all.Errors()))
+		return o.Print(w.Out, output.Object("proxies", orEmpty(objects), "errors", all.Errors()))
 	}
 	for _, p := range all.proxies {
 		if p.tag != "" {
-			fmt.Fprintf(w.Out, "%s: %s\n", table.Plain(p.node), a.done)
+			fmt.Fprintf(w.Out, "%s: %s\n", table.Plain(p.node), done)
 		}
 	}
 	return all.PrintErrors(w.Err)

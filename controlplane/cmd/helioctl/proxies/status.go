@@ -54,6 +54,19 @@ func pictures(ctx context.Context, client heliosv1.AdminServiceClient, r *helios
 	}
 }
 
+// Watch yields proxies, one or all, as the control plane sees them: once, or whenever something has changed until the stream ends or yield
+// returns an error. One that the control plane does not know is not yielded.
+func Watch(ctx context.Context, client heliosv1.AdminServiceClient, r *heliosv1.GetFleetRequest, yield func(*heliosv1.FleetNode) error) error {
+	return pictures(ctx, client, r, func(p picture) error {
+		for _, n := range p.nodes {
+			if err := yield(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // StatusCommand is `helioctl fleet status`.
 func (w World) StatusCommand() *cobra.Command {
 	var o output.Format

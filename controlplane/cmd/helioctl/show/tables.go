@@ -101,6 +101,8 @@ func cell(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
 	switch {
 	case fd.IsList():
 		return fmt.Sprintf("%d", v.List().Len())
+	case fd.IsMap():
+		return fmt.Sprintf("%d", v.Map().Len())
 	case fd.Enum() != nil:
 		return manifest.WordOf(fd.Enum(), v.Enum())
 	case fd.Message() != nil:

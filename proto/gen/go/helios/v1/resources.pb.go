@@ -1526,8 +1526,11 @@ type Database struct {
 	ServerPassword *Secret `protobuf:"bytes,11,opt,name=server_password,json=serverPassword,proto3" json:"server_password,omitempty"`
 	// The most connections that all pools have to the database at a server together, in place of what Limits say.
 	MaxServerConnections uint32 `protobuf:"varint,12,opt,name=max_server_connections,json=maxServerConnections,proto3" json:"max_server_connections,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Values of run-time parameters for clients that do not ask for others themselves when they log in, by name: "timezone", "app.tenant". RESET
+	// goes back to them, as after ALTER DATABASE SET. Replication has none. They count for clients that log in from then on.
+	Parameters    map[string]string `protobuf:"bytes,13,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Database) Reset() {
@@ -1635,6 +1638,13 @@ func (x *Database) GetMaxServerConnections() uint32 {
 		return x.MaxServerConnections
 	}
 	return 0
+}
+
+func (x *Database) GetParameters() map[string]string {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
 }
 
 // AuthQuery asks the database who may log in. It is asked for a name that no User has, with the name as its one parameter $1, and
@@ -2432,7 +2442,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"maxVersion\x12\x18\n" +
 	"\aciphers\x18\t \x01(\tR\aciphers\x12\x16\n" +
 	"\x06curves\x18\n" +
-	" \x01(\tR\x06curves\"\xa3\x03\n" +
+	" \x01(\tR\x06curves\"\xa7\x04\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
@@ -2449,7 +2459,13 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	" \x01(\tR\n" +
 	"serverUser\x12:\n" +
 	"\x0fserver_password\x18\v \x01(\v2\x11.helios.v1.SecretR\x0eserverPassword\x124\n" +
-	"\x16max_server_connections\x18\f \x01(\rR\x14maxServerConnections\"\xba\x01\n" +
+	"\x16max_server_connections\x18\f \x01(\rR\x14maxServerConnections\x12C\n" +
+	"\n" +
+	"parameters\x18\r \x03(\v2#.helios.v1.Database.ParametersEntryR\n" +
+	"parameters\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xba\x01\n" +
 	"\tAuthQuery\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12-\n" +
 	"\bpassword\x18\x02 \x01(\v2\x11.helios.v1.SecretR\bpassword\x12\x14\n" +
@@ -2577,7 +2593,7 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_helios_v1_resources_proto_goTypes = []any{
 	(SSLMode)(0),                // 0: helios.v1.SSLMode
 	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
@@ -2603,12 +2619,13 @@ var file_helios_v1_resources_proto_goTypes = []any{
 	(*Limits)(nil),              // 21: helios.v1.Limits
 	(*Console)(nil),             // 22: helios.v1.Console
 	(*Resolver)(nil),            // 23: helios.v1.Resolver
-	(*durationpb.Duration)(nil), // 24: google.protobuf.Duration
+	nil,                         // 24: helios.v1.Database.ParametersEntry
+	(*durationpb.Duration)(nil), // 25: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
 	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
 	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
-	24, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	25, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
 	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
 	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
 	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
@@ -2616,53 +2633,54 @@ var file_helios_v1_resources_proto_depIdxs = []int32{
 	20, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
 	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
 	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	24, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	24, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	24, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	25, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	25, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	25, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
 	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
 	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
 	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
-	24, // 16: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
-	24, // 17: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
-	24, // 18: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
-	24, // 19: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
-	24, // 20: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
-	24, // 21: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
-	24, // 22: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
-	24, // 23: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
+	25, // 16: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
+	25, // 17: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
+	25, // 18: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
+	25, // 19: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
+	25, // 20: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
+	25, // 21: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	25, // 22: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
+	25, // 23: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
 	7,  // 24: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
 	15, // 25: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
 	14, // 26: helios.v1.Listener.program:type_name -> helios.v1.Program
-	24, // 27: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
+	25, // 27: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
 	0,  // 28: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
 	20, // 29: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
 	17, // 30: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
 	20, // 31: helios.v1.Database.server_password:type_name -> helios.v1.Secret
-	20, // 32: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	24, // 33: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
-	20, // 34: helios.v1.User.secret:type_name -> helios.v1.Secret
-	20, // 35: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	9,  // 36: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
-	19, // 37: helios.v1.User.pool:type_name -> helios.v1.PoolOverrides
-	6,  // 38: helios.v1.PoolOverrides.mode:type_name -> helios.v1.PoolMode
-	24, // 39: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
-	24, // 40: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
-	24, // 41: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
-	24, // 42: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
-	24, // 43: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
-	24, // 44: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
-	24, // 45: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
-	24, // 46: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
-	24, // 47: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
-	24, // 48: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
-	24, // 49: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
-	24, // 50: helios.v1.Resolver.max_ttl:type_name -> google.protobuf.Duration
-	24, // 51: helios.v1.Resolver.none_ttl:type_name -> google.protobuf.Duration
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	24, // 32: helios.v1.Database.parameters:type_name -> helios.v1.Database.ParametersEntry
+	20, // 33: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
+	25, // 34: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	20, // 35: helios.v1.User.secret:type_name -> helios.v1.Secret
+	20, // 36: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	9,  // 37: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
+	19, // 38: helios.v1.User.pool:type_name -> helios.v1.PoolOverrides
+	6,  // 39: helios.v1.PoolOverrides.mode:type_name -> helios.v1.PoolMode
+	25, // 40: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
+	25, // 41: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
+	25, // 42: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
+	25, // 43: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
+	25, // 44: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	25, // 45: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
+	25, // 46: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	25, // 47: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	25, // 48: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
+	25, // 49: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
+	25, // 50: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
+	25, // 51: helios.v1.Resolver.max_ttl:type_name -> google.protobuf.Duration
+	25, // 52: helios.v1.Resolver.none_ttl:type_name -> google.protobuf.Duration
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -2678,7 +2696,7 @@ func file_helios_v1_resources_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

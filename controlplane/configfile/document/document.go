@@ -1,4 +1,5 @@
-package configfile
+// Package document reads TOML into a tree whose every value knows its line. It never knows what a key means.
+package document
 
 import (
 	"errors"
@@ -12,36 +13,52 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// node is one value of a document. It is a table, a list of tables, or neither.
-type node struct {
-	line  int
-	value any // as go-toml gives it; nil for tables and lists of tables
-	table map[string]*node
-	list  []*node
+// Node is one value of a document. It is a table, a list of tables, or neither.
+type Node struct {
+	Line  int
+	Value any // as go-toml gives it; nil for tables and lists of tables
+	Table map[string]*Node
+	List  []*Node
 }
 
-// syntaxError is a place that is not TOML.
-type syntaxError struct {
-	line    int
-	message string
+// Find returns the node at a dotted key of tables, or nil.
+func (n *Node) Find(name string) *Node {
+	for part := range strings.SplitSeq(name, ".") {
+		if n = n.Table[part]; n == nil {
+			return nil
+		}
+	}
+	return n
 }
 
-func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.message) }
+// IsEmpty says whether a node is a list with nothing in it.
+func (n *Node) IsEmpty() bool {
+	list, ok := n.Value.([]any)
+	return ok && len(list) == 0
+}
 
-// parseDocument reads the TOML of text. Lines are those of the file. Its error is a [*syntaxError].
-func parseDocument(text *environ.Text) (*node, error) {
+// SyntaxError is a place that is not TOML.
+type SyntaxError struct {
+	Line    int
+	Message string
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Message) }
+
+// Parse reads the TOML of text. Lines are those of the file. Its error is a [*SyntaxError].
+func Parse(text *environ.Text) (*Node, error) {
 	var values map[string]any
 	if err := toml.Unmarshal(text.Data, &values); err != nil {
 		var at *toml.DecodeError
 		if !errors.As(err, &at) {
-			return nil, &syntaxError{1, err.Error()}
+			return nil, &SyntaxError{1, err.Error()}
 		}
 		line, _ := at.Position()
-		return nil, &syntaxError{text.Line(line), strings.TrimPrefix(at.Error(), "toml: ")}
+		return nil, &SyntaxError{text.Line(line), strings.TrimPrefix(at.Error(), "toml: ")}
 	}
 	l := locator{text: text, lines: map[string]int{}, lists: map[string]int{}}
 	if err := l.locate(); err != nil {
-		return nil, &syntaxError{1, err.Error()}
+		return nil, &SyntaxError{1, err.Error()}
 	}
 	return l.tree("", values), nil
 }
@@ -99,7 +116,7 @@ func (l *locator) line(key *unstable.Node) int {
 // enter follows a dotted key from a path, through the last element of lists, and notes lines on the way.
 func (l *locator) enter(at string, key unstable.Iterator) string {
 	for key.Next() {
-		at = below(at, string(key.Node().Data))
+		at = Below(at, string(key.Node().Data))
 		if n := l.lists[at]; n > 0 {
 			at = fmt.Sprintf("%s[%d]", at, n-1)
 		}
@@ -129,44 +146,44 @@ func (l *locator) value(at string, v *unstable.Node) {
 }
 
 // tree joins values and lines.
-func (l *locator) tree(at string, value any) *node {
-	n := &node{line: max(l.lines[at], 1)}
+func (l *locator) tree(at string, value any) *Node {
+	n := &Node{Line: max(l.lines[at], 1)}
 	switch v := value.(type) {
 	case map[string]any:
-		n.table = make(map[string]*node, len(v))
+		n.Table = make(map[string]*Node, len(v))
 		for name, child := range v {
-			n.table[name] = l.tree(below(at, name), child)
+			n.Table[name] = l.tree(Below(at, name), child)
 		}
 	case []any:
 		for i, child := range v {
 			element := l.tree(fmt.Sprintf("%s[%d]", at, i), child)
-			if element.table == nil {
-				return &node{line: n.line, value: value}
+			if element.Table == nil {
+				return &Node{Line: n.Line, Value: value}
 			}
-			n.list = append(n.list, element)
+			n.List = append(n.List, element)
 		}
 		if len(v) == 0 {
-			n.value = value
+			n.Value = value
 		}
 	default:
-		n.value = value
+		n.Value = value
 	}
 	return n
 }
 
-// below is the dotted key of a name in a table. A name that TOML wants in quotes has them, so that even an empty one can be told.
-func below(at, name string) string {
+// Below is the dotted key of a name in a table. A name that TOML wants in quotes has them, so that even an empty one can be told.
+func Below(at, name string) string {
 	bare := func(c rune) bool {
 		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 	}
 	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return !bare(c) }) {
 		name = strconv.Quote(name)
 	}
-	return join(at, name)
+	return Join(at, name)
 }
 
-// join is a dotted key of two.
-func join(at, key string) string {
+// Join is a dotted key of two.
+func Join(at, key string) string {
 	if at == "" {
 		return key
 	}
