@@ -65,7 +65,7 @@ storm: build ## Measure others' queries beside log-ins, 200 and 1,000 a second (
 	python3 deploy/bench/bench.py storm $(ARGS)
 
 .PHONY: verify
-verify: verify-format verify-vet verify-static verify-laws verify-modules ## Check everything that needs no server: format, vet, staticcheck, the laws, go.mod
+verify: verify-format verify-vet verify-macos verify-static verify-laws verify-modules ## Check everything that needs no server: format, vet, macOS, staticcheck, the laws, go.mod
 
 .PHONY: verify-format
 verify-format: ## Check that gofumpt would change nothing
@@ -77,6 +77,14 @@ verify-vet: ## Run go vet
 	go vet ./...
 	cd deploy/e2e && go vet ./...
 	cd deploy/compat && go vet ./...
+
+.PHONY: verify-macos
+verify-macos: export GOOS = darwin
+verify-macos: export GOARCH = arm64
+verify-macos: export CGO_ENABLED = 0
+verify-macos: ## Check that everything compiles for macOS, tests too
+	go build ./deploy/standalone ./controlplane/cmd/helioctl
+	go vet ./...
 
 .PHONY: verify-static
 verify-static: ## Run staticcheck

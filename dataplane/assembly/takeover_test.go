@@ -22,19 +22,19 @@ type succeeded struct {
 	done chan Shutdown
 }
 
-func succeedable(t *testing.T, set *resource.Set, window time.Duration) *succeeded {
+func succeedable(t *testing.T, set *resource.Set, window time.Duration, edit ...func(*Options)) *succeeded {
 	s := &succeeded{set: set, dir: t.TempDir(), done: make(chan Shutdown, 1)}
-	s.old, s.addr = start(t, set, func(o *Options) {
+	s.old, s.addr = start(t, set, append(edit, func(o *Options) {
 		o.StateDir, o.Loops = s.dir, 2
 		o.TakeoverWindow = func() time.Duration { return window }
 		o.Shutdown = func(how Shutdown) { s.done <- how }
-	})
+	})...)
 	return s
 }
 
 // next starts the proxy that takes the place of the first.
-func (s *succeeded) next(t *testing.T) *Proxy {
-	p, _ := start(t, s.set, func(o *Options) { o.StateDir, o.Takeover, o.Loops = s.dir, true, 2 })
+func (s *succeeded) next(t *testing.T, edit ...func(*Options)) *Proxy {
+	p, _ := start(t, s.set, append(edit, func(o *Options) { o.StateDir, o.Takeover, o.Loops = s.dir, true, 2 })...)
 	return p
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // Dial connects to a. It parks t until the connection stands, failed, or t's deadline passed.
@@ -15,22 +17,22 @@ func Dial(t *Task, a Address) (*Endpoint, error) {
 		return e, nil
 	}
 	family, sa := a.sockaddr()
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := sys.Socket(family)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: socket: %w", a, err)
 	}
 	if !a.IsUnix() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		keepAlive(fd)
+		sys.KeepAlive(fd)
 	}
 	err = unix.Connect(fd, sa)
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		closeDescriptor(fd)
+		sys.Close(fd)
 		return nil, fmt.Errorf("dial %s: %w", a, err)
 	}
 	e := &Endpoint{loop: t.loop, fd: int32(fd), task: t, wantOut: errors.Is(err, unix.EINPROGRESS)}
 	if err := t.loop.register(e); err != nil {
-		closeDescriptor(fd)
+		sys.Close(fd)
 		return nil, fmt.Errorf("dial %s: %w", a, err)
 	}
 	for e.wantOut {
@@ -45,6 +47,7 @@ func Dial(t *Task, a Address) (*Endpoint, error) {
 		case done:
 			return e, nil
 		}
+		t.loop.engine.room(e)
 	}
 	return e, nil
 }
@@ -58,10 +61,11 @@ func connected(fd int) (bool, error) {
 	if n != 0 {
 		return false, unix.Errno(n)
 	}
-	if _, err := unix.Getpeername(fd); err != nil {
+	_, err = unix.Getpeername(fd)
+	if errors.Is(err, unix.ENOTCONN) {
 		return false, nil // still under way
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // Offload runs f on a goroutine and parks t until it has returned. It is for what would hold up the

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"syscall"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // Edges that the loop has seen and nobody has used up. They are hints: a wrong one costs one EAGAIN.
@@ -22,7 +23,8 @@ type Endpoint struct {
 	loop    *Loop
 	task    *Task // who is woken
 	mem     *Memory
-	tls     *secure // nil: bytes go as they are
+	tls     *secure  // nil: bytes go as they are
+	watch   *watched // nil but with the engine Goroutines
 	fd      int32
 	gen     uint32 // tells events for this endpoint from those for an earlier one with its descriptor
 	ready   uint8
@@ -70,7 +72,7 @@ func (e *Endpoint) recvRaw() ([]byte, error) {
 		n, errno := e.recv(buf)
 		switch {
 		case errno == syscall.EAGAIN:
-			e.ready &^= readable
+			e.emptied()
 		case errno == syscall.EINTR:
 		case errno != 0:
 			e.ready |= hungUp
@@ -80,7 +82,7 @@ func (e *Endpoint) recvRaw() ([]byte, error) {
 			return nil, io.EOF
 		default:
 			if n < len(buf) && e.ready&hungUp == 0 {
-				e.ready &^= readable // all was read: no probe for EAGAIN
+				e.emptied() // all was read: no probe for EAGAIN
 			}
 			if e.task != nil {
 				e.task.chunks++
@@ -90,6 +92,13 @@ func (e *Endpoint) recvRaw() ([]byte, error) {
 		}
 	}
 	return nil, nil
+}
+
+// emptied notes that nothing is left to read, unless something has come meanwhile.
+func (e *Endpoint) emptied() {
+	if e.watch == nil || e.watch.Emptied() {
+		e.ready &^= readable
+	}
 }
 
 // Recv is TryRecv that parks t until something arrived.
@@ -166,10 +175,8 @@ func (e *Endpoint) Flush(t *Task) error {
 
 // keepRest prepares e for output that has to wait.
 func (e *Endpoint) keepRest() {
-	if !e.wantOut && e.mem == nil {
-		e.wantOut = true
-		e.loop.Calls++
-		e.loop.poll.modify(e)
+	if e.mem == nil {
+		e.loop.engine.room(e)
 	}
 	if n := len(e.loop.spare); e.out == nil && n > 0 {
 		e.out, e.loop.spare = e.loop.spare[n-1], e.loop.spare[:n-1]
@@ -183,10 +190,14 @@ func (e *Endpoint) push() {
 		if errno != syscall.EAGAIN && errno != syscall.EINTR {
 			e.fault = fmt.Errorf("send: %w", errno)
 			e.ready |= readable | hungUp
+			return
 		}
-		return
+		n = 0
 	}
 	if e.outAt += n; e.outAt < len(e.out) {
+		if e.mem == nil {
+			e.loop.engine.room(e)
+		}
 		return
 	}
 	if len(e.loop.spare) < 64 && cap(e.out) <= 2*chunkSize {
@@ -210,7 +221,7 @@ func (e *Endpoint) CloseWrite() {
 		e.mem.shut = true
 		return
 	}
-	shutdownWrite(int(e.fd))
+	sys.ShutdownWrite(int(e.fd))
 }
 
 // Close ends the endpoint and drops what was not sent.
@@ -225,12 +236,13 @@ func (e *Endpoint) Close() {
 		return
 	}
 	e.loop.endpoints[e.fd] = nil
-	closeDescriptor(int(e.fd))
+	e.watch.stop()
+	sys.Close(int(e.fd))
 }
 
 // Detach takes e away from its loop, so that Adopt can give it to another one. Nothing may wait to be sent.
 func (e *Endpoint) Detach() {
-	e.loop.poll.remove(e)
+	e.loop.engine.remove(e)
 	e.loop.endpoints[e.fd] = nil
 	e.loop, e.task = nil, nil
 }
@@ -250,14 +262,23 @@ func (l *Loop) register(e *Endpoint) error {
 	for int(e.fd) >= len(l.endpoints) {
 		l.endpoints = append(l.endpoints, nil)
 	}
-	l.poll.generation++
-	e.gen = l.poll.generation
 	l.endpoints[e.fd] = e
-	if err := l.poll.add(e); err != nil {
+	if err := l.engine.add(e); err != nil {
 		l.endpoints[e.fd] = nil
-		return os.NewSyscallError("epoll_ctl", err)
+		return err
 	}
 	return nil
+}
+
+// note takes down what the engine has seen and wakes whom it concerns.
+func (e *Endpoint) note(what uint8) {
+	e.ready |= what
+	if !e.Drained() {
+		e.push()
+	}
+	if e.task != nil {
+		e.task.Wake()
+	}
 }
 
 func (e *Endpoint) recv(buf []byte) (int, syscall.Errno) {
@@ -265,7 +286,7 @@ func (e *Endpoint) recv(buf []byte) (int, syscall.Errno) {
 		return e.mem.recv(buf)
 	}
 	e.loop.Calls++
-	return sysRecv(int(e.fd), buf)
+	return sys.Recv(int(e.fd), buf)
 }
 
 func (e *Endpoint) send(p []byte) (int, syscall.Errno) {
@@ -273,7 +294,7 @@ func (e *Endpoint) send(p []byte) (int, syscall.Errno) {
 		return e.mem.send(p)
 	}
 	e.loop.Calls++
-	return sysSend(int(e.fd), p)
+	return sys.Send(int(e.fd), p)
 }
 
 // Fault returns what sending has failed with, or nil.

@@ -1,5 +1,7 @@
 package reactor
 
+import "github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
+
 // Plain says whether the bytes go over the endpoint's descriptor as they are: it can be given to another process.
 func (e *Endpoint) Plain() bool { return e.tls == nil && e.mem == nil }
 
@@ -7,7 +9,7 @@ func (e *Endpoint) Plain() bool { return e.tls == nil && e.mem == nil }
 func (e *Endpoint) Discard() {
 	if !e.closed {
 		e.closed = true
-		closeDescriptor(int(e.fd))
+		sys.Close(int(e.fd))
 	}
 }
 
@@ -18,7 +20,7 @@ func (g *Group) Take(fd int, taken func(*Endpoint), refused func(error)) {
 	l.Post(func() {
 		e := &Endpoint{fd: int32(fd)}
 		if err := l.Adopt(e); err != nil {
-			closeDescriptor(fd)
+			sys.Close(fd)
 			refused(err)
 			return
 		}

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // Inherit makes a listener of a descriptor that somebody else has bound and listens at, and has handed over. It is the listener's from
@@ -21,7 +22,7 @@ func Inherit(fd int) (*Listener, error) {
 		err = unix.SetNonblock(fd, true)
 	}
 	if err != nil {
-		closeDescriptor(fd)
+		sys.Close(fd)
 		return nil, fmt.Errorf("inherit descriptor %d: %w", fd, err)
 	}
 	if !a.IsUnix() {
@@ -38,6 +39,9 @@ func listening(fd int) (Address, error) {
 		return Address{}, err
 	}
 	listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		listens, err = 1, nil // macOS does not say: accept will
+	}
 	if err != nil {
 		return Address{}, err
 	}
@@ -72,11 +76,4 @@ func (ls *Listener) Serves(a Address) bool {
 	}
 	only, err := unix.GetsockoptInt(ls.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
 	return err == nil && only == 0
-}
-
-// Monotonic is the kernel's CLOCK_MONOTONIC, for who speaks of times with other processes.
-func Monotonic() time.Duration {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // Linux has this clock
-	return time.Duration(t.Nano())
 }

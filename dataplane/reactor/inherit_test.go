@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // handed is a descriptor of a listener as somebody else makes it: it waits, and children get it.
@@ -35,7 +37,9 @@ func handed(t *testing.T, network, address string) int {
 }
 
 // TestInherit: a listener of a descriptor takes clients in where that is bound, and leaves a socket's file alone.
-func TestInherit(t *testing.T) {
+func TestInherit(t *testing.T) { conform(t, testInherit) }
+
+func testInherit(t *testing.T, o Options) {
 	path := filepath.Join(t.TempDir(), "s")
 	for _, at := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"tcp", "[::1]:0"}, {"unix", path}} {
 		fd := handed(t, at.network, at.address)
@@ -46,25 +50,20 @@ func TestInherit(t *testing.T) {
 		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); flags&unix.FD_CLOEXEC == 0 {
 			t.Errorf("%s: children inherit it", at.address)
 		}
-		l := still(t, Options{})
+		l := still(t, o)
 		came := 0
 		if err := ls.Accept(l, func(e *Endpoint, _ Address) { came++; e.Close() }, func(err error) { t.Error(err) }); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, errno := sysAccept(fd); errno != unix.EAGAIN {
+		if _, _, errno := sys.Accept(fd); errno != unix.EAGAIN {
 			t.Errorf("%s: accept does not return at once: %v", at.address, errno)
 		}
 		c, err := net.Dial(at.network, strings.TrimPrefix(ls.Address().String(), "unix:"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 5 {
-			l.Step()
-		}
+		until(t, l, "the client has come to "+at.address, func() bool { return came == 1 })
 		c.Close()
-		if came != 1 {
-			t.Errorf("%s: %d clients came", at.address, came)
-		}
 		ls.Close()
 	}
 	if _, err := os.Stat(path); err != nil {

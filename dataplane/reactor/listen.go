@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // Listener is a socket that clients connect to. One loop watches it; who comes goes to the loop with
@@ -14,6 +16,7 @@ type Listener struct {
 	fd      int
 	spare   int // a descriptor held back, to turn somebody away with when there is no other
 	loop    *Loop
+	watch   *watched // nil but with the engine Goroutines
 	addr    Address
 	owns    bool // the file of the socket is removed at the end
 	accepts func(*Endpoint, Address)
@@ -41,13 +44,13 @@ func ListenShared(a Address) (*Listener, error) {
 
 func open(a Address, shared bool) (*Listener, error) {
 	family, sa := a.sockaddr()
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := sys.Socket(family)
 	if err != nil {
 		return nil, fmt.Errorf("listen at %s: socket: %w", a, err)
 	}
 	if a.IsUnix() {
 		if err := clearSocketFile(a); err != nil {
-			closeDescriptor(fd)
+			sys.Close(fd)
 			return nil, err
 		}
 	} else {
@@ -56,21 +59,21 @@ func open(a Address, shared bool) (*Listener, error) {
 	}
 	if shared {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-			closeDescriptor(fd)
+			sys.Close(fd)
 			return nil, fmt.Errorf("listen at %s: SO_REUSEPORT: %w", a, err)
 		}
 	}
 	if err := unix.Bind(fd, sa); err != nil {
-		closeDescriptor(fd)
+		sys.Close(fd)
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
-		closeDescriptor(fd)
+		sys.Close(fd)
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
 	if a.IsUnix() {
 		if err := os.Chmod(a.Path, 0o777); err != nil {
-			closeDescriptor(fd)
+			sys.Close(fd)
 			return nil, fmt.Errorf("listen at %s: %w", a, err)
 		}
 	} else if got, err := unix.Getsockname(fd); err == nil {
@@ -84,7 +87,7 @@ func open(a Address, shared bool) (*Listener, error) {
 func inheritable(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
-	keepAlive(fd)
+	sys.KeepAlive(fd)
 }
 
 // clearSocketFile removes a socket file that no process listens at.
@@ -100,11 +103,12 @@ func clearSocketFile(a Address) error {
 		return fmt.Errorf("listen at %s: there is a file which is not a socket", a)
 	}
 	family, sa := a.sockaddr()
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := sys.Socket(family)
 	if err != nil {
 		return fmt.Errorf("listen at %s: socket: %w", a, err)
 	}
-	defer closeDescriptor(fd)
+	defer sys.Close(fd)
+	_ = unix.SetNonblock(fd, false)
 	if unix.Connect(fd, sa) == nil {
 		return fmt.Errorf("listen at %s: %w", a, unix.EADDRINUSE)
 	}
@@ -125,8 +129,7 @@ func (ls *Listener) Accept(l *Loop, accepts func(*Endpoint, Address), refused fu
 		l.accepting = append(l.accepting, nil)
 	}
 	l.accepting[ls.fd] = ls
-	// Level-triggered: who is left waiting is told again in the next turn, without a probe for EAGAIN.
-	if err := l.poll.ctl(unix.EPOLL_CTL_ADD, ls.fd, unix.EPOLLIN, 0); err != nil {
+	if err := l.engine.listen(ls); err != nil {
 		return fmt.Errorf("listen at %s: %w", ls.addr, err)
 	}
 	return nil
@@ -140,9 +143,10 @@ func (ls *Listener) Close() {
 	if ls.loop != nil {
 		ls.loop.accepting[ls.fd] = nil
 	}
-	closeDescriptor(ls.fd)
+	ls.watch.stop()
+	sys.Close(ls.fd)
 	if ls.spare >= 0 {
-		closeDescriptor(ls.spare)
+		sys.Close(ls.spare)
 	}
 	if ls.owns {
 		_ = os.Remove(ls.addr.Path)
@@ -150,34 +154,39 @@ func (ls *Listener) Close() {
 	ls.fd = -1
 }
 
-// accept takes in one client.
-func (ls *Listener) accept() {
-	fd, peer, errno := sysAccept(ls.fd)
+// accept takes in one client. It says whether there may be another one.
+func (ls *Listener) accept() bool {
+	fd, from, errno := sys.Accept(ls.fd)
 	switch errno {
 	case 0:
 	case unix.EMFILE, unix.ENFILE:
-		ls.turnAway()
+		if !ls.turnAway() {
+			return false
+		}
 		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, errno))
-		return
-	case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
-		return
+		return true
+	case unix.EINTR, unix.ECONNABORTED:
+		return true
+	case unix.EAGAIN:
+		return false
 	default:
 		ls.refused(fmt.Errorf("accept at %s: %w", ls.addr, errno))
-		return
+		return true
 	}
-	e := &Endpoint{fd: int32(fd)}
+	e, peer := &Endpoint{fd: int32(fd)}, Address{IP: from}
 	to := ls.loop.group.LeastLoaded()
 	if to == ls.loop {
 		ls.take(to, e, peer)
-		return
+		return true
 	}
 	to.Post(func() { ls.take(to, e, peer) })
+	return true
 }
 
 func (ls *Listener) take(l *Loop, e *Endpoint, peer Address) {
 	e.loop = l
 	if err := l.register(e); err != nil {
-		closeDescriptor(int(e.fd))
+		sys.Close(int(e.fd))
 		ls.refused(err)
 		return
 	}
@@ -185,14 +194,16 @@ func (ls *Listener) take(l *Loop, e *Endpoint, peer Address) {
 }
 
 // turnAway closes the connection that waits longest when there is no descriptor left for it: it would
-// be reported for ever, and its client would wait for ever.
-func (ls *Listener) turnAway() {
+// be reported for ever, and its client would wait for ever. It is false where nobody waits, of which accept knows nothing then.
+func (ls *Listener) turnAway() bool {
 	if ls.spare < 0 {
-		return
+		return true
 	}
-	closeDescriptor(ls.spare)
-	if fd, _, err := unix.Accept4(ls.fd, unix.SOCK_CLOEXEC); err == nil {
-		closeDescriptor(fd)
+	sys.Close(ls.spare)
+	fd, _, errno := sys.Accept(ls.fd)
+	if errno == 0 {
+		sys.Close(fd)
 	}
 	ls.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return errno != unix.EAGAIN
 }

@@ -28,6 +28,27 @@ func task(l *Loop, f func(t *Task)) *body {
 	return b
 }
 
+// engines are those of this platform.
+func engines() []Engine {
+	if Native.resolve() == Epoll {
+		return []Engine{Epoll, Goroutines}
+	}
+	return []Engine{Goroutines}
+}
+
+// conform runs a test of what every engine has to do, with each of them.
+func conform(t *testing.T, test func(t *testing.T, o Options)) {
+	for _, e := range engines() {
+		t.Run(e.String(), func(t *testing.T) { test(t, Options{Engine: e}) })
+	}
+}
+
+// until steps l until ok: with goroutines, what the kernel knows already reaches the loop a little later.
+func until(t testing.TB, l *Loop, what string, ok func() bool) {
+	t.Helper()
+	eventually(t, what, func() bool { l.Step(); return ok() })
+}
+
 // group runs n loops for the length of a test.
 func group(t testing.TB, n int, o Options) *Group {
 	t.Helper()
@@ -47,7 +68,12 @@ func still(t testing.TB, o Options) *Loop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g.Loops()[0]
+	l := g.Loops()[0]
+	t.Cleanup(func() {
+		l.unwind()
+		l.engine.close()
+	})
+	return l
 }
 
 // listen accepts at a free port of l's group and gives each endpoint to f.
@@ -109,8 +135,11 @@ func echo(e *Endpoint) {
 
 // TestEcho moves 20 MB both ways through one endpoint, the client writing before it reads: a send that
 // waited would stand still for ever.
-func TestEcho(t *testing.T) {
-	g := group(t, 1, Options{Poison: true})
+func TestEcho(t *testing.T) { conform(t, testEcho) }
+
+func testEcho(t *testing.T, o Options) {
+	o.Poison = true
+	g := group(t, 1, o)
 	c := dial(t, listen(t, g.Loops()[0], echo))
 	want := bytes.Repeat([]byte("0123456789abcdef"), 20<<20/16)
 	go func() {
@@ -170,32 +199,11 @@ func TestWakeOnce(t *testing.T) {
 	}
 }
 
-// TestStaleEvent gives a descriptor to another endpoint: an event for the first does not reach the second.
-func TestStaleEvent(t *testing.T) {
-	l := still(t, Options{})
-	woken := 0
-	b := task(l, func(*Task) { woken++ })
-	old := &Endpoint{loop: l, fd: int32(l.poll.wake)} // any descriptor will do
-	l.endpoints = make([]*Endpoint, l.poll.wake+1)
-	fresh := &Endpoint{loop: l, fd: old.fd, gen: 8, task: &b.Task}
-	l.endpoints[old.fd] = fresh
-	ev := readEvent(old.fd, 7)
-	l.event(&ev)
-	l.resumeAll()
-	if woken != 0 || fresh.Readable() {
-		t.Error("an event for an earlier endpoint reached the one that has its descriptor now")
-	}
-	ev = readEvent(old.fd, 8)
-	l.event(&ev)
-	l.resumeAll()
-	if woken != 1 {
-		t.Error("its own event did not reach it")
-	}
-}
-
 // TestHalfAndClose has clients that send a little and close while the loop is busy: each end is noticed.
-func TestHalfAndClose(t *testing.T) {
-	g := group(t, 1, Options{})
+func TestHalfAndClose(t *testing.T) { conform(t, testHalfAndClose) }
+
+func testHalfAndClose(t *testing.T, o Options) {
+	g := group(t, 1, o)
 	l := g.Loops()[0]
 	var ended atomic.Int32
 	addr := listen(t, l, func(e *Endpoint) {
@@ -248,8 +256,10 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 // TestFairness has a client that never stops sending: another one is served all the same.
-func TestFairness(t *testing.T) {
-	g := group(t, 1, Options{})
+func TestFairness(t *testing.T) { conform(t, testFairness) }
+
+func testFairness(t *testing.T, o Options) {
+	g := group(t, 1, o)
 	addr := listen(t, g.Loops()[0], echo)
 	greedy := dial(t, addr)
 	_ = greedy.SetDeadline(time.Now().Add(5 * time.Second))

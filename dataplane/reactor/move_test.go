@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // TestMoveTask takes tasks to another loop that are queued on theirs, or are about to return from Serve: each
@@ -99,8 +101,10 @@ func TestLateOutcome(t *testing.T) {
 
 // TestNoDescriptor lets a client come when there is no descriptor for it: it is turned away instead of being
 // reported for ever, and the next one is taken in when there are descriptors again.
-func TestNoDescriptor(t *testing.T) {
-	l := still(t, Options{})
+func TestNoDescriptor(t *testing.T) { conform(t, testNoDescriptor) }
+
+func testNoDescriptor(t *testing.T, o Options) {
+	l := still(t, o)
 	a, err := ParseAddress("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -133,11 +137,12 @@ func TestNoDescriptor(t *testing.T) {
 		if next, err = unix.Dup(0); err != nil {
 			t.Fatal(err)
 		}
-		defer closeDescriptor(next)
+		defer sys.Close(next)
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + 1), Max: was.Max}); err != nil {
 		t.Fatal(err)
 	}
+	until(t, l, "the client is refused", func() bool { return refused > 0 || taken > 0 })
 	for range 5 {
 		l.Step()
 	}
@@ -149,7 +154,7 @@ func TestNoDescriptor(t *testing.T) {
 		t.Errorf("the client reads %v, want its end", err)
 	}
 	dial(t, ls.Address().String())
-	l.Step()
+	until(t, l, "the next client is taken in", func() bool { return taken > 0 })
 	if taken != 1 || refused != 1 {
 		t.Errorf("afterwards %d are taken in, %d refused; want 1 and 1", taken, refused)
 	}

@@ -1,11 +1,5 @@
 package reactor
 
-import (
-	"os"
-
-	"golang.org/x/sys/unix"
-)
-
 // Pause takes nobody in at the listener until Resume: those who come wait, or are taken in by another process that has the socket. On
 // the loop's thread, as Resume and Abandon are.
 func (ls *Listener) Pause() {
@@ -13,13 +7,13 @@ func (ls *Listener) Pause() {
 		return
 	}
 	ls.loop.accepting[ls.fd] = nil
-	_ = ls.loop.poll.ctl(unix.EPOLL_CTL_DEL, ls.fd, 0, 0)
+	ls.loop.engine.ignore(ls)
 }
 
 // Resume takes clients in again.
 func (ls *Listener) Resume() error {
 	ls.loop.accepting[ls.fd] = ls
-	return os.NewSyscallError("epoll_ctl", ls.loop.poll.ctl(unix.EPOLL_CTL_ADD, ls.fd, unix.EPOLLIN, 0))
+	return ls.loop.engine.listen(ls)
 }
 
 // Abandon closes the listener, whose socket another process has: the file of a unix socket stays.

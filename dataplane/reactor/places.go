@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 )
 
 // places is how many goroutines may compute at once. Where the machine has not processors enough and loops serve somebody, a place
@@ -33,12 +35,12 @@ func (p *places) enter() turn {
 func (p *places) again() turn {
 	p.free <- struct{}{}
 	runtime.LockOSThread() // whose time is taken
-	return turn{wall: clock(unix.CLOCK_MONOTONIC), cpu: clock(unix.CLOCK_THREAD_CPUTIME_ID)}
+	return turn{wall: sys.Clock(unix.CLOCK_MONOTONIC), cpu: sys.Clock(unix.CLOCK_THREAD_CPUTIME_ID)}
 }
 
 // leave gives the place back.
 func (p *places) leave(t turn) {
-	rest := rest(clock(unix.CLOCK_MONOTONIC)-t.wall, clock(unix.CLOCK_THREAD_CPUTIME_ID)-t.cpu, time.Duration(p.late.Load()))
+	rest := rest(sys.Clock(unix.CLOCK_MONOTONIC)-t.wall, sys.Clock(unix.CLOCK_THREAD_CPUTIME_ID)-t.cpu, time.Duration(p.late.Load()))
 	runtime.UnlockOSThread()
 	if rest > 0 && p.guards() {
 		time.AfterFunc(rest, p.release)
@@ -71,14 +73,8 @@ func rest(wall, cpu, late time.Duration) time.Duration {
 
 // did notes that a loop has done what it was posted at. What it took before fades.
 func (p *places) did(posted time.Duration) {
-	took := int64(clock(unix.CLOCK_MONOTONIC) - posted)
+	took := int64(sys.Clock(unix.CLOCK_MONOTONIC) - posted)
 	p.late.Store(max(took, p.late.Load()*7/8))
-}
-
-func clock(which int32) time.Duration {
-	var t unix.Timespec
-	_ = unix.ClockGettime(which, &t)
-	return time.Duration(t.Nano())
 }
 
 // Compute runs f in one of the places, for a goroutine that is no loop's.

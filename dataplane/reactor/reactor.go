@@ -1,6 +1,6 @@
 // Package reactor runs event loops: descriptors, endpoints, timers, coroutines and the buffers that bytes arrive in. It knows nothing of PostgreSQL.
 //
-// A Loop is one operating system thread that owns its endpoints, tasks and buffers. Nothing in it is
+// A Loop is one goroutine, with the epoll engine on an operating system thread of its own, that owns its endpoints, tasks and buffers. Nothing in it is
 // locked, because nobody else touches it: other threads reach a loop through Post alone.
 //
 // What a loop runs is a Task. At rest a task is data; when something happens to one of its endpoints
@@ -9,8 +9,8 @@
 //
 // The interface is that of completions with a buffer: an endpoint is asked for the bytes that arrived
 // for it and gives a chunk which stays valid until the next park, and what is handed to Send is either
-// taken at once or kept. The epoll engine receives when it is asked; an engine of the io_uring kind
-// would hand out chunks that have arrived before.
+// taken at once or kept. Engines differ in how a loop learns that there is something to receive, or room to send
+// (Engine); receiving and sending is the loop's. An engine of the io_uring kind would hand out chunks that have arrived before.
 package reactor
 
 import (
@@ -38,7 +38,9 @@ const (
 type Options struct {
 	// Poison overwrites the receive buffer at each park, so that bytes used after their end are seen. For tests.
 	Poison bool
-	// NoRawWait makes every wait a proper system call, as on a machine with fewer processors than loops.
+	// Engine is how the loops learn what happens at their descriptors.
+	Engine Engine
+	// NoRawWait makes every wait a proper system call, as on a machine with fewer processors than loops. Goroutines wait in no other way.
 	NoRawWait bool
 	// Blocking is how many goroutines may work for all loops at once; 0 is 16.
 	Blocking int
@@ -74,7 +76,7 @@ func NewGroup(n int, o Options) (*Group, error) {
 	return g, nil
 }
 
-// Start lets the loops run, each on a thread of its own. It sees to it that the scheduler has a
+// Start lets the loops run side by side. It sees to it that the scheduler has a
 // processor besides those that waiting loops keep and goroutines compute on: a loop that wakes up finds its own.
 func (g *Group) Start() {
 	if n := len(g.loops) + cap(g.computing.free) + 1; runtime.GOMAXPROCS(0) < n {
@@ -112,7 +114,8 @@ type Loop struct {
 	ID    int
 	group *Group
 
-	poll      poller
+	engine    engine
+	locks     bool         // it keeps a thread for itself
 	endpoints []*Endpoint  // by descriptor
 	accepting []*Listener  // by descriptor
 	buf       []byte       // what was received last
@@ -157,11 +160,14 @@ func newLoop(id int, g *Group, o Options) (*Loop, error) {
 		l.poison = bytes.Repeat([]byte{0xDB}, chunkSize)
 	}
 	l.now = monotonic()
-	if err := l.poll.open(); err != nil {
-		return nil, err
+	var err error
+	if o.Engine.resolve() == Goroutines {
+		l.engine = newGoroutines()
+	} else {
+		l.locks = true
+		l.engine, err = newEpoll(l, !o.NoRawWait)
 	}
-	l.poll.raw = !o.NoRawWait
-	return l, nil
+	return l, err
 }
 
 // Now returns the time of this turn, in nanoseconds of a monotonic clock.
@@ -183,7 +189,7 @@ func (l *Loop) Post(f func()) {
 	l.posted.Store(true)
 	l.inbox.Unlock()
 	if l.asleep.Load() {
-		l.poll.wakeUp()
+		l.engine.wakeUp()
 	}
 }
 
@@ -199,13 +205,15 @@ func (l *Loop) PostWait(f func()) {
 
 // run is the loop: wait, note what happened, resume whom it concerns.
 func (l *Loop) run() {
-	runtime.LockOSThread() // before the first coroutine is made: coroutines belong to the thread of their birth
-	defer runtime.UnlockOSThread()
+	if l.locks {
+		runtime.LockOSThread() // before the first coroutine is made: coroutines belong to the thread of their birth
+		defer runtime.UnlockOSThread()
+	}
 	for !l.stopping {
 		l.turn()
 	}
 	l.unwind()
-	l.poll.close()
+	l.engine.close()
 	close(l.ended)
 }
 
@@ -232,13 +240,10 @@ func (l *Loop) turn() {
 			timeout = 0
 		}
 	}
-	l.Calls++
-	events := l.poll.wait(timeout)
+	l.engine.wait(timeout)
 	l.asleep.Store(false)
 	l.now = monotonic()
-	for i := range events {
-		l.event(&events[i])
-	}
+	l.engine.deliver()
 	if l.posted.Load() {
 		for _, f := range l.takePosts() {
 			f()

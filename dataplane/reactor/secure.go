@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/reactor/sys"
 	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
@@ -126,7 +127,7 @@ func (h *handshake) read(p []byte, s *secure) (int, error) {
 
 // write is for the goroutine.
 func (h *handshake) write(p []byte) {
-	own, posted := bytes.Clone(p), clock(unix.CLOCK_MONOTONIC)
+	own, posted := bytes.Clone(p), sys.Clock(unix.CLOCK_MONOTONIC)
 	h.loop.Post(func() {
 		h.places.did(posted)
 		_ = h.e.put(own) // a fault shows when the peer is read from

@@ -59,10 +59,13 @@ func answer(e *Endpoint, c *tls.Config, failed chan<- error) {
 }
 
 // TestSecure talks with a server that speaks TLS, in both versions: little, much, in pieces; and closes.
-func TestSecure(t *testing.T) {
+func TestSecure(t *testing.T) { conform(t, testSecure) }
+
+func testSecure(t *testing.T, o Options) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server, client := configs(t, version)
-		l := group(t, 1, Options{Poison: true}).Loops()[0]
+		o.Poison = true
+		l := group(t, 1, o).Loops()[0]
 		failed := make(chan error, 1)
 		raw := dial(t, listen(t, l, func(e *Endpoint) { answer(e, server, failed) }))
 		c := tls.Client(raw, client)
@@ -90,9 +93,11 @@ func TestSecure(t *testing.T) {
 }
 
 // TestSecureEarly sends data in the packet that ends the handshake, and so much of it that it does not fit the loop's buffer.
-func TestSecureEarly(t *testing.T) {
+func TestSecureEarly(t *testing.T) { conform(t, testSecureEarly) }
+
+func testSecureEarly(t *testing.T, o Options) {
 	server, client := configs(t, tls.VersionTLS13)
-	l := group(t, 1, Options{}).Loops()[0]
+	l := group(t, 1, o).Loops()[0]
 	failed := make(chan error, 1)
 	raw := dial(t, listen(t, l, func(e *Endpoint) { answer(e, server, failed) }))
 	held := &holder{Conn: raw}
@@ -139,7 +144,9 @@ func (h *holder) release(t *testing.T) {
 }
 
 // TestSecureRefused ends handshakes that cannot succeed, with an error at each side.
-func TestSecureRefused(t *testing.T) {
+func TestSecureRefused(t *testing.T) { conform(t, testSecureRefused) }
+
+func testSecureRefused(t *testing.T, o Options) {
 	server, client := configs(t, tls.VersionTLS13)
 	for _, c := range []struct {
 		name string
@@ -160,7 +167,7 @@ func TestSecureRefused(t *testing.T) {
 			raw.Write(make([]byte, 1<<20))
 		}, ""},
 	} {
-		l := group(t, 1, Options{}).Loops()[0]
+		l := group(t, 1, o).Loops()[0]
 		failed := make(chan error, 1)
 		raw := dial(t, listen(t, l, func(e *Endpoint) { answer(e, server, failed) }))
 		c.send(raw)

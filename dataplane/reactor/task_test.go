@@ -153,8 +153,10 @@ func TestAwaitWhile(t *testing.T) {
 }
 
 // TestPostWakes posts to loops that sleep.
-func TestPostWakes(t *testing.T) {
-	for _, o := range []Options{{}, {NoRawWait: true}} {
+func TestPostWakes(t *testing.T) { conform(t, testPostWakes) }
+
+func testPostWakes(t *testing.T, o Options) {
+	for _, o.NoRawWait = range []bool{false, true} {
 		g := group(t, 2, o)
 		for range 200 {
 			for _, l := range g.Loops() {
@@ -181,8 +183,10 @@ func TestLeastLoaded(t *testing.T) {
 }
 
 // TestMove takes an endpoint from loop to loop while its client talks.
-func TestMove(t *testing.T) {
-	g := group(t, 2, Options{})
+func TestMove(t *testing.T) { conform(t, testMove) }
+
+func testMove(t *testing.T, o Options) {
+	g := group(t, 2, o)
 	a, b := g.Loops()[0], g.Loops()[1]
 	arrived := make(chan *Endpoint, 1)
 	a.AddLoad(0)
@@ -228,9 +232,11 @@ func TestMove(t *testing.T) {
 }
 
 // TestStop ends loops with tasks parked in them, and leaves no goroutine.
-func TestStop(t *testing.T) {
+func TestStop(t *testing.T) { conform(t, testStop) }
+
+func testStop(t *testing.T, o Options) {
 	before := runtime.NumGoroutine()
-	g, err := NewGroup(2, Options{})
+	g, err := NewGroup(2, o)
 	if err != nil {
 		t.Fatal(err)
 	}

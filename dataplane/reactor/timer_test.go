@@ -3,13 +3,7 @@ package reactor
 import (
 	"math/rand/v2"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
-
-func readEvent(fd int32, gen uint32) unix.EpollEvent {
-	return unix.EpollEvent{Events: unix.EPOLLIN, Fd: fd, Pad: int32(gen)}
-}
 
 type rung struct{ fired *[]int64 }
 

@@ -164,7 +164,8 @@ func (s *server) start(bin string) {
 	dir, err := os.MkdirTemp("", "hba-")
 	s.must(err)
 	s.t.Cleanup(func() { os.RemoveAll(dir) })
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	attr := &syscall.SysProcAttr{}
+	pgcluster.DieWithParent(attr)
 	if os.Geteuid() == 0 {
 		u, err := user.Lookup("postgres")
 		s.must(err)

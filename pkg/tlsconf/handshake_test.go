@@ -45,7 +45,7 @@ func handshake(t *testing.T, server, client *tls.Config) outcome {
 // connect returns both ends of a connection that buffers, as a handshake that fails needs: both sides then write.
 func connect(t *testing.T) (a, b net.Conn) {
 	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	must(t, err)
 	end := func(fd int) net.Conn {
 		f := os.NewFile(uintptr(fd), "socketpair")

@@ -28,7 +28,7 @@ func startProcess(cmd *exec.Cmd, log string) (*process, error) {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	DieWithParent(cmd.SysProcAttr)
 	cmd.SysProcAttr.Setpgid = true // Ctrl-C at a terminal is for the test, which then stops us in order
 	p := &process{exited: make(chan struct{})}
 	started := make(chan error)

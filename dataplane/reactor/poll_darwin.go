@@ -1,0 +1,5 @@
+package reactor
+
+import "errors"
+
+func newEpoll(*Loop, bool) (engine, error) { return nil, errors.New("epoll is Linux's") }
