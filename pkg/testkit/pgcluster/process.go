@@ -70,6 +70,15 @@ func (p *process) signalTree(sig syscall.Signal) {
 	}
 }
 
+// freeze stops the postmaster and returns when it has stopped, so that whoever lists its children has all of them.
+func (p *process) freeze() {
+	p.signal(syscall.SIGSTOP)
+	_ = poll(stopTimeout, func() (bool, error) { // one that cannot be stopped has ended
+		state, _ := stat("/proc/" + strconv.Itoa(p.pid) + "/stat")
+		return state == "T" || state == "" || state == "Z", nil
+	})
+}
+
 // thaw undoes a Pause that a test left.
 func (p *process) thaw() { p.signalTree(syscall.SIGCONT) }
 

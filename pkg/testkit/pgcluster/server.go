@@ -130,6 +130,7 @@ func (s *Server) Kill(t testing.TB) {
 	var kids []int
 	s.mu.Lock()
 	if s.proc != nil {
+		s.proc.freeze()
 		kids = s.proc.children()
 		s.proc.signalTree(syscall.SIGKILL)
 	}
