@@ -327,10 +327,9 @@ func TestConsoleKill(t *testing.T) {
 	if got := <-next; got != "7" {
 		t.Errorf("who has come next: %s", got)
 	}
-	for _, x := range rows(t, c, "SHOW CLIENTS") {
-		if got := tell(c, "KILL_CLIENT "+x["id"]); got != "" {
-			t.Error(got)
-		}
+	eventually(t, 15*time.Second, "that one has left", func() bool { return len(rows(t, c, "SHOW CLIENTS")) == 1 })
+	if got := tell(c, "KILL_CLIENT "+rows(t, c, "SHOW CLIENTS")[0]["id"]); got != "" {
+		t.Error(got)
 	}
 	if got := ask(other, "SELECT 1"); got != ended {
 		t.Errorf("KILL_CLIENT: %s", got)
