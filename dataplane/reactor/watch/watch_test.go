@@ -90,10 +90,13 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestBehind sends just behind the last receive, when that has not been said yet: it is not forgotten.
+// TestBehind sends just behind the last receive, when that has not been said yet: it is not forgotten. What is said of it in vain is
+// no more than there were looks at the socket: one at first and one for each edge.
 func TestBehind(t *testing.T) {
+	const rounds = 100
 	near, far, w, events := pair(t)
-	for range 100 {
+	vain := 0
+	for range rounds {
 		write(t, far)
 		next(t, events)
 		drain(near)
@@ -107,9 +110,12 @@ func TestBehind(t *testing.T) {
 			t.Fatal("there is something to receive, and nobody is told")
 		}
 		drain(near)
-		if !w.Emptied() || len(events) > 0 {
-			t.Fatal("nothing is there, and it is told all the same")
+		for !w.Emptied() { // a look from before, of which is told only now
+			vain++
 		}
+	}
+	if vain += len(events); vain > 2*rounds+1 {
+		t.Errorf("%d writes, told %d times in vain", 2*rounds, vain)
 	}
 }
 
