@@ -292,9 +292,11 @@ func (*FromPredecessor_Done) isFromPredecessor_Message() {}
 
 // SuccessorHello is the first message.
 type SuccessorHello struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Pid           int64                  `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Pid     int64                  `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	// How much of a session it understands: 0 is settings and statements, 1 also server connections, what is listened to, and effects.
+	Understands   uint32 `protobuf:"varint,3,opt,name=understands,proto3" json:"understands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -339,6 +341,13 @@ func (x *SuccessorHello) GetVersion() string {
 func (x *SuccessorHello) GetPid() int64 {
 	if x != nil {
 		return x.Pid
+	}
+	return 0
+}
+
+func (x *SuccessorHello) GetUnderstands() uint32 {
+	if x != nil {
+		return x.Understands
 	}
 	return 0
 }
@@ -765,7 +774,8 @@ func (x *CancelKey) GetSecret() []byte {
 	return nil
 }
 
-// CarriedSession is a client's session at rest. The descriptor that comes with it is the client's.
+// CarriedSession is a client's session at rest. The descriptor that comes with it is the client's; behind it comes that of the server
+// connection, if the session keeps one.
 type CarriedSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -783,7 +793,15 @@ type CarriedSession struct {
 	Statements []*CarriedStatement `protobuf:"bytes,11,rep,name=statements,proto3" json:"statements,omitempty"`
 	Unnamed    *CarriedStatement   `protobuf:"bytes,12,opt,name=unnamed,proto3" json:"unnamed,omitempty"`
 	// When the client came, in milliseconds before now.
-	AgeMs         int64 `protobuf:"varint,13,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	AgeMs  int64          `protobuf:"varint,13,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	Server *CarriedServer `protobuf:"bytes,14,opt,name=server,proto3" json:"server,omitempty"`
+	// Why it keeps that: bits of pin.Set. Pool mode session needs no reason.
+	Pins uint32 `protobuf:"varint,15,opt,name=pins,proto3" json:"pins,omitempty"`
+	// How often it may have used sequences.
+	Sequences uint64 `protobuf:"varint,16,opt,name=sequences,proto3" json:"sequences,omitempty"`
+	// Prepared statements that are the server connection's own, as far as executing them does something to the session.
+	Own           []*OwnStatement   `protobuf:"bytes,17,rep,name=own,proto3" json:"own,omitempty"`
+	Listening     *CarriedListening `protobuf:"bytes,18,opt,name=listening,proto3" json:"listening,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +927,476 @@ func (x *CarriedSession) GetAgeMs() int64 {
 	return 0
 }
 
+func (x *CarriedSession) GetServer() *CarriedServer {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *CarriedSession) GetPins() uint32 {
+	if x != nil {
+		return x.Pins
+	}
+	return 0
+}
+
+func (x *CarriedSession) GetSequences() uint64 {
+	if x != nil {
+		return x.Sequences
+	}
+	return 0
+}
+
+func (x *CarriedSession) GetOwn() []*OwnStatement {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *CarriedSession) GetListening() *CarriedListening {
+	if x != nil {
+		return x.Listening
+	}
+	return nil
+}
+
+// CarriedServer is a server connection that does nothing and goes with its session. It has a place of its pool, which the new process
+// gives back when it closes the connection.
+type CarriedServer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pool  *PoolName              `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Pool mode session: it is the session's for as long as that lasts.
+	ForGood bool `protobuf:"varint,2,opt,name=for_good,json=forGood,proto3" json:"for_good,omitempty"`
+	// What a cancel needs: the server's key, and the way that the connection leads by. No address is that of a unix socket in a directory.
+	Key     *CancelKey `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Host    string     `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Port    int32      `protobuf:"varint,5,opt,name=port,proto3" json:"port,omitempty"`
+	Address string     `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	// What is set on it, and what the server reports of its parameters, in the order of its first report.
+	Settings   []*CarriedSetting `protobuf:"bytes,7,rep,name=settings,proto3" json:"settings,omitempty"`
+	Parameters []*CarriedSetting `protobuf:"bytes,8,rep,name=parameters,proto3" json:"parameters,omitempty"`
+	// As serverstate.Server has them; foreign are bits of settings.Foreign.
+	Tainted   bool   `protobuf:"varint,9,opt,name=tainted,proto3" json:"tainted,omitempty"`
+	Spoiled   bool   `protobuf:"varint,10,opt,name=spoiled,proto3" json:"spoiled,omitempty"`
+	Foreign   uint32 `protobuf:"varint,11,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Sequences uint64 `protobuf:"varint,12,opt,name=sequences,proto3" json:"sequences,omitempty"`
+	// Prepared statements of the old process that nobody uses any more: to be closed.
+	Stale []string `protobuf:"bytes,13,rep,name=stale,proto3" json:"stale,omitempty"`
+	// The proxy's own statement that looks the connection through is prepared.
+	Looks bool `protobuf:"varint,14,opt,name=looks,proto3" json:"looks,omitempty"`
+	// The connection listens to what the session listens to.
+	Hears bool `protobuf:"varint,15,opt,name=hears,proto3" json:"hears,omitempty"`
+	// When it was dialled, and when it was logged in, in milliseconds before now.
+	BornMs        int64 `protobuf:"varint,16,opt,name=born_ms,json=bornMs,proto3" json:"born_ms,omitempty"`
+	ReadyMs       int64 `protobuf:"varint,17,opt,name=ready_ms,json=readyMs,proto3" json:"ready_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedServer) Reset() {
+	*x = CarriedServer{}
+	mi := &file_helios_v1_handover_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedServer) ProtoMessage() {}
+
+func (x *CarriedServer) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_handover_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedServer.ProtoReflect.Descriptor instead.
+func (*CarriedServer) Descriptor() ([]byte, []int) {
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CarriedServer) GetPool() *PoolName {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *CarriedServer) GetForGood() bool {
+	if x != nil {
+		return x.ForGood
+	}
+	return false
+}
+
+func (x *CarriedServer) GetKey() *CancelKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *CarriedServer) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *CarriedServer) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *CarriedServer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *CarriedServer) GetSettings() []*CarriedSetting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *CarriedServer) GetParameters() []*CarriedSetting {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *CarriedServer) GetTainted() bool {
+	if x != nil {
+		return x.Tainted
+	}
+	return false
+}
+
+func (x *CarriedServer) GetSpoiled() bool {
+	if x != nil {
+		return x.Spoiled
+	}
+	return false
+}
+
+func (x *CarriedServer) GetForeign() uint32 {
+	if x != nil {
+		return x.Foreign
+	}
+	return 0
+}
+
+func (x *CarriedServer) GetSequences() uint64 {
+	if x != nil {
+		return x.Sequences
+	}
+	return 0
+}
+
+func (x *CarriedServer) GetStale() []string {
+	if x != nil {
+		return x.Stale
+	}
+	return nil
+}
+
+func (x *CarriedServer) GetLooks() bool {
+	if x != nil {
+		return x.Looks
+	}
+	return false
+}
+
+func (x *CarriedServer) GetHears() bool {
+	if x != nil {
+		return x.Hears
+	}
+	return false
+}
+
+func (x *CarriedServer) GetBornMs() int64 {
+	if x != nil {
+		return x.BornMs
+	}
+	return 0
+}
+
+func (x *CarriedServer) GetReadyMs() int64 {
+	if x != nil {
+		return x.ReadyMs
+	}
+	return 0
+}
+
+// CarriedListening is what a session listens to by the connection that listens for all.
+type CarriedListening struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Channels []string               `protobuf:"bytes,1,rep,name=channels,proto3" json:"channels,omitempty"`
+	// The encoding of that connection.
+	Encoding      string `protobuf:"bytes,2,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedListening) Reset() {
+	*x = CarriedListening{}
+	mi := &file_helios_v1_handover_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedListening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedListening) ProtoMessage() {}
+
+func (x *CarriedListening) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_handover_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedListening.ProtoReflect.Descriptor instead.
+func (*CarriedListening) Descriptor() ([]byte, []int) {
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CarriedListening) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *CarriedListening) GetEncoding() string {
+	if x != nil {
+		return x.Encoding
+	}
+	return ""
+}
+
+// OwnStatement is a prepared statement that a client has given its name itself.
+type OwnStatement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Effects       *CarriedEffects        `protobuf:"bytes,2,opt,name=effects,proto3" json:"effects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnStatement) Reset() {
+	*x = OwnStatement{}
+	mi := &file_helios_v1_handover_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnStatement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnStatement) ProtoMessage() {}
+
+func (x *OwnStatement) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_handover_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnStatement.ProtoReflect.Descriptor instead.
+func (*OwnStatement) Descriptor() ([]byte, []int) {
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *OwnStatement) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OwnStatement) GetEffects() *CarriedEffects {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+// CarriedEffects is what executing a statement does to the session, as statement.Effects has it; leaves are bits of pin.Set.
+type CarriedEffects struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sets          []string               `protobuf:"bytes,1,rep,name=sets,proto3" json:"sets,omitempty"`
+	SetsAll       bool                   `protobuf:"varint,2,opt,name=sets_all,json=setsAll,proto3" json:"sets_all,omitempty"`
+	Suspect       bool                   `protobuf:"varint,3,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	Leaves        uint32                 `protobuf:"varint,4,opt,name=leaves,proto3" json:"leaves,omitempty"`
+	Steps         []*CarriedStep         `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedEffects) Reset() {
+	*x = CarriedEffects{}
+	mi := &file_helios_v1_handover_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedEffects) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedEffects) ProtoMessage() {}
+
+func (x *CarriedEffects) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_handover_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedEffects.ProtoReflect.Descriptor instead.
+func (*CarriedEffects) Descriptor() ([]byte, []int) {
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CarriedEffects) GetSets() []string {
+	if x != nil {
+		return x.Sets
+	}
+	return nil
+}
+
+func (x *CarriedEffects) GetSetsAll() bool {
+	if x != nil {
+		return x.SetsAll
+	}
+	return false
+}
+
+func (x *CarriedEffects) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
+func (x *CarriedEffects) GetLeaves() uint32 {
+	if x != nil {
+		return x.Leaves
+	}
+	return 0
+}
+
+func (x *CarriedEffects) GetSteps() []*CarriedStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// CarriedStep is what one statement of a text does when it has succeeded, as statement.Step has it.
+type CarriedStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ordinal       int32                  `protobuf:"varint,1,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	Tag           string                 `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
+	Does          uint32                 `protobuf:"varint,3,opt,name=does,proto3" json:"does,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedStep) Reset() {
+	*x = CarriedStep{}
+	mi := &file_helios_v1_handover_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedStep) ProtoMessage() {}
+
+func (x *CarriedStep) ProtoReflect() protoreflect.Message {
+	mi := &file_helios_v1_handover_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedStep.ProtoReflect.Descriptor instead.
+func (*CarriedStep) Descriptor() ([]byte, []int) {
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CarriedStep) GetOrdinal() int32 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
+}
+
+func (x *CarriedStep) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *CarriedStep) GetDoes() uint32 {
+	if x != nil {
+		return x.Does
+	}
+	return 0
+}
+
+func (x *CarriedStep) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // CarriedSetting is a run-time parameter.
 type CarriedSetting struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -920,7 +1408,7 @@ type CarriedSetting struct {
 
 func (x *CarriedSetting) Reset() {
 	*x = CarriedSetting{}
-	mi := &file_helios_v1_handover_proto_msgTypes[11]
+	mi := &file_helios_v1_handover_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1420,7 @@ func (x *CarriedSetting) String() string {
 func (*CarriedSetting) ProtoMessage() {}
 
 func (x *CarriedSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_handover_proto_msgTypes[11]
+	mi := &file_helios_v1_handover_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1433,7 @@ func (x *CarriedSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarriedSetting.ProtoReflect.Descriptor instead.
 func (*CarriedSetting) Descriptor() ([]byte, []int) {
-	return file_helios_v1_handover_proto_rawDescGZIP(), []int{11}
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CarriedSetting) GetName() string {
@@ -976,15 +1464,22 @@ type CarriedStatement struct {
 	// Nobody else has it.
 	Private bool `protobuf:"varint,6,opt,name=private,proto3" json:"private,omitempty"`
 	// The shape has changed since.
-	Stale         bool `protobuf:"varint,7,opt,name=stale,proto3" json:"stale,omitempty"`
-	Accepted      bool `protobuf:"varint,8,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Stale    bool `protobuf:"varint,7,opt,name=stale,proto3" json:"stale,omitempty"`
+	Accepted bool `protobuf:"varint,8,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// What executing it does, where its text does not say that, as the proxy has put another one in place of the client's.
+	Effects *CarriedEffects `protobuf:"bytes,9,opt,name=effects,proto3" json:"effects,omitempty"`
+	// Where the server connection has to be kept for its sake: what it is called there, why, as bits of pin.Set, and the shape of its
+	// result there.
+	AtServer      string `protobuf:"bytes,10,opt,name=at_server,json=atServer,proto3" json:"at_server,omitempty"`
+	Pins          uint32 `protobuf:"varint,11,opt,name=pins,proto3" json:"pins,omitempty"`
+	ServerShape   uint64 `protobuf:"varint,12,opt,name=server_shape,json=serverShape,proto3" json:"server_shape,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CarriedStatement) Reset() {
 	*x = CarriedStatement{}
-	mi := &file_helios_v1_handover_proto_msgTypes[12]
+	mi := &file_helios_v1_handover_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1491,7 @@ func (x *CarriedStatement) String() string {
 func (*CarriedStatement) ProtoMessage() {}
 
 func (x *CarriedStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_helios_v1_handover_proto_msgTypes[12]
+	mi := &file_helios_v1_handover_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1504,7 @@ func (x *CarriedStatement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarriedStatement.ProtoReflect.Descriptor instead.
 func (*CarriedStatement) Descriptor() ([]byte, []int) {
-	return file_helios_v1_handover_proto_rawDescGZIP(), []int{12}
+	return file_helios_v1_handover_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CarriedStatement) GetName() string {
@@ -1068,6 +1563,34 @@ func (x *CarriedStatement) GetAccepted() bool {
 	return false
 }
 
+func (x *CarriedStatement) GetEffects() *CarriedEffects {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *CarriedStatement) GetAtServer() string {
+	if x != nil {
+		return x.AtServer
+	}
+	return ""
+}
+
+func (x *CarriedStatement) GetPins() uint32 {
+	if x != nil {
+		return x.Pins
+	}
+	return 0
+}
+
+func (x *CarriedStatement) GetServerShape() uint64 {
+	if x != nil {
+		return x.ServerShape
+	}
+	return 0
+}
+
 var File_helios_v1_handover_proto protoreflect.FileDescriptor
 
 const file_helios_v1_handover_proto_rawDesc = "" +
@@ -1086,10 +1609,11 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\asession\x18\x02 \x01(\v2\x19.helios.v1.CarriedSessionH\x00R\asession\x12%\n" +
 	"\rplace_granted\x18\x03 \x01(\x04H\x00R\fplaceGranted\x12\x14\n" +
 	"\x04done\x18\x04 \x01(\bH\x00R\x04doneB\t\n" +
-	"\amessage\"<\n" +
+	"\amessage\"^\n" +
 	"\x0eSuccessorHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
-	"\x03pid\x18\x02 \x01(\x03R\x03pid\"\x10\n" +
+	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12 \n" +
+	"\vunderstands\x18\x03 \x01(\rR\vunderstands\"\x10\n" +
 	"\x0eSuccessorReady\"\xae\x01\n" +
 	"\x06Estate\x12\x18\n" +
 	"\arefusal\x18\x05 \x01(\tR\arefusal\x12\x18\n" +
@@ -1121,7 +1645,7 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\x04user\x18\x03 \x01(\tR\x04user\"5\n" +
 	"\tCancelKey\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\fR\x06secret\"\xe0\x03\n" +
+	"\x06secret\x18\x02 \x01(\fR\x06secret\"\xaa\x05\n" +
 	"\x0eCarriedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\blistener\x18\x02 \x01(\tR\blistener\x12\x12\n" +
@@ -1141,10 +1665,53 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"statements\x18\v \x03(\v2\x1b.helios.v1.CarriedStatementR\n" +
 	"statements\x125\n" +
 	"\aunnamed\x18\f \x01(\v2\x1b.helios.v1.CarriedStatementR\aunnamed\x12\x15\n" +
-	"\x06age_ms\x18\r \x01(\x03R\x05ageMs\":\n" +
+	"\x06age_ms\x18\r \x01(\x03R\x05ageMs\x120\n" +
+	"\x06server\x18\x0e \x01(\v2\x18.helios.v1.CarriedServerR\x06server\x12\x12\n" +
+	"\x04pins\x18\x0f \x01(\rR\x04pins\x12\x1c\n" +
+	"\tsequences\x18\x10 \x01(\x04R\tsequences\x12)\n" +
+	"\x03own\x18\x11 \x03(\v2\x17.helios.v1.OwnStatementR\x03own\x129\n" +
+	"\tlistening\x18\x12 \x01(\v2\x1b.helios.v1.CarriedListeningR\tlistening\"\x91\x04\n" +
+	"\rCarriedServer\x12'\n" +
+	"\x04pool\x18\x01 \x01(\v2\x13.helios.v1.PoolNameR\x04pool\x12\x19\n" +
+	"\bfor_good\x18\x02 \x01(\bR\aforGood\x12&\n" +
+	"\x03key\x18\x03 \x01(\v2\x14.helios.v1.CancelKeyR\x03key\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x05 \x01(\x05R\x04port\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\x125\n" +
+	"\bsettings\x18\a \x03(\v2\x19.helios.v1.CarriedSettingR\bsettings\x129\n" +
+	"\n" +
+	"parameters\x18\b \x03(\v2\x19.helios.v1.CarriedSettingR\n" +
+	"parameters\x12\x18\n" +
+	"\atainted\x18\t \x01(\bR\atainted\x12\x18\n" +
+	"\aspoiled\x18\n" +
+	" \x01(\bR\aspoiled\x12\x18\n" +
+	"\aforeign\x18\v \x01(\rR\aforeign\x12\x1c\n" +
+	"\tsequences\x18\f \x01(\x04R\tsequences\x12\x14\n" +
+	"\x05stale\x18\r \x03(\tR\x05stale\x12\x14\n" +
+	"\x05looks\x18\x0e \x01(\bR\x05looks\x12\x14\n" +
+	"\x05hears\x18\x0f \x01(\bR\x05hears\x12\x17\n" +
+	"\aborn_ms\x18\x10 \x01(\x03R\x06bornMs\x12\x19\n" +
+	"\bready_ms\x18\x11 \x01(\x03R\areadyMs\"J\n" +
+	"\x10CarriedListening\x12\x1a\n" +
+	"\bchannels\x18\x01 \x03(\tR\bchannels\x12\x1a\n" +
+	"\bencoding\x18\x02 \x01(\tR\bencoding\"W\n" +
+	"\fOwnStatement\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
+	"\aeffects\x18\x02 \x01(\v2\x19.helios.v1.CarriedEffectsR\aeffects\"\x9f\x01\n" +
+	"\x0eCarriedEffects\x12\x12\n" +
+	"\x04sets\x18\x01 \x03(\tR\x04sets\x12\x19\n" +
+	"\bsets_all\x18\x02 \x01(\bR\asetsAll\x12\x18\n" +
+	"\asuspect\x18\x03 \x01(\bR\asuspect\x12\x16\n" +
+	"\x06leaves\x18\x04 \x01(\rR\x06leaves\x12,\n" +
+	"\x05steps\x18\x05 \x03(\v2\x16.helios.v1.CarriedStepR\x05steps\"a\n" +
+	"\vCarriedStep\x12\x18\n" +
+	"\aordinal\x18\x01 \x01(\x05R\aordinal\x12\x10\n" +
+	"\x03tag\x18\x02 \x01(\tR\x03tag\x12\x12\n" +
+	"\x04does\x18\x03 \x01(\rR\x04does\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\":\n" +
 	"\x0eCarriedSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xe5\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xee\x02\n" +
 	"\x10CarriedStatement\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x123\n" +
@@ -1153,7 +1720,12 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\x04told\x18\x05 \x01(\bR\x04told\x12\x18\n" +
 	"\aprivate\x18\x06 \x01(\bR\aprivate\x12\x14\n" +
 	"\x05stale\x18\a \x01(\bR\x05stale\x12\x1a\n" +
-	"\baccepted\x18\b \x01(\bR\bacceptedBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
+	"\baccepted\x18\b \x01(\bR\baccepted\x123\n" +
+	"\aeffects\x18\t \x01(\v2\x19.helios.v1.CarriedEffectsR\aeffects\x12\x1b\n" +
+	"\tat_server\x18\n" +
+	" \x01(\tR\batServer\x12\x12\n" +
+	"\x04pins\x18\v \x01(\rR\x04pins\x12!\n" +
+	"\fserver_shape\x18\f \x01(\x04R\vserverShapeBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
 
 var (
 	file_helios_v1_handover_proto_rawDescOnce sync.Once
@@ -1167,7 +1739,7 @@ func file_helios_v1_handover_proto_rawDescGZIP() []byte {
 	return file_helios_v1_handover_proto_rawDescData
 }
 
-var file_helios_v1_handover_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_helios_v1_handover_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_helios_v1_handover_proto_goTypes = []any{
 	(*FromSuccessor)(nil),    // 0: helios.v1.FromSuccessor
 	(*FromPredecessor)(nil),  // 1: helios.v1.FromPredecessor
@@ -1180,8 +1752,13 @@ var file_helios_v1_handover_proto_goTypes = []any{
 	(*PoolName)(nil),         // 8: helios.v1.PoolName
 	(*CancelKey)(nil),        // 9: helios.v1.CancelKey
 	(*CarriedSession)(nil),   // 10: helios.v1.CarriedSession
-	(*CarriedSetting)(nil),   // 11: helios.v1.CarriedSetting
-	(*CarriedStatement)(nil), // 12: helios.v1.CarriedStatement
+	(*CarriedServer)(nil),    // 11: helios.v1.CarriedServer
+	(*CarriedListening)(nil), // 12: helios.v1.CarriedListening
+	(*OwnStatement)(nil),     // 13: helios.v1.OwnStatement
+	(*CarriedEffects)(nil),   // 14: helios.v1.CarriedEffects
+	(*CarriedStep)(nil),      // 15: helios.v1.CarriedStep
+	(*CarriedSetting)(nil),   // 16: helios.v1.CarriedSetting
+	(*CarriedStatement)(nil), // 17: helios.v1.CarriedStatement
 }
 var file_helios_v1_handover_proto_depIdxs = []int32{
 	2,  // 0: helios.v1.FromSuccessor.hello:type_name -> helios.v1.SuccessorHello
@@ -1195,16 +1772,26 @@ var file_helios_v1_handover_proto_depIdxs = []int32{
 	6,  // 8: helios.v1.Estate.keys:type_name -> helios.v1.ProvedKey
 	8,  // 9: helios.v1.PlaceWanted.pool:type_name -> helios.v1.PoolName
 	9,  // 10: helios.v1.CarriedSession.key:type_name -> helios.v1.CancelKey
-	11, // 11: helios.v1.CarriedSession.startup:type_name -> helios.v1.CarriedSetting
-	11, // 12: helios.v1.CarriedSession.settings:type_name -> helios.v1.CarriedSetting
-	12, // 13: helios.v1.CarriedSession.statements:type_name -> helios.v1.CarriedStatement
-	12, // 14: helios.v1.CarriedSession.unnamed:type_name -> helios.v1.CarriedStatement
-	11, // 15: helios.v1.CarriedStatement.planner:type_name -> helios.v1.CarriedSetting
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	16, // 11: helios.v1.CarriedSession.startup:type_name -> helios.v1.CarriedSetting
+	16, // 12: helios.v1.CarriedSession.settings:type_name -> helios.v1.CarriedSetting
+	17, // 13: helios.v1.CarriedSession.statements:type_name -> helios.v1.CarriedStatement
+	17, // 14: helios.v1.CarriedSession.unnamed:type_name -> helios.v1.CarriedStatement
+	11, // 15: helios.v1.CarriedSession.server:type_name -> helios.v1.CarriedServer
+	13, // 16: helios.v1.CarriedSession.own:type_name -> helios.v1.OwnStatement
+	12, // 17: helios.v1.CarriedSession.listening:type_name -> helios.v1.CarriedListening
+	8,  // 18: helios.v1.CarriedServer.pool:type_name -> helios.v1.PoolName
+	9,  // 19: helios.v1.CarriedServer.key:type_name -> helios.v1.CancelKey
+	16, // 20: helios.v1.CarriedServer.settings:type_name -> helios.v1.CarriedSetting
+	16, // 21: helios.v1.CarriedServer.parameters:type_name -> helios.v1.CarriedSetting
+	14, // 22: helios.v1.OwnStatement.effects:type_name -> helios.v1.CarriedEffects
+	15, // 23: helios.v1.CarriedEffects.steps:type_name -> helios.v1.CarriedStep
+	16, // 24: helios.v1.CarriedStatement.planner:type_name -> helios.v1.CarriedSetting
+	14, // 25: helios.v1.CarriedStatement.effects:type_name -> helios.v1.CarriedEffects
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_handover_proto_init() }
@@ -1232,7 +1819,7 @@ func file_helios_v1_handover_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_handover_proto_rawDesc), len(file_helios_v1_handover_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
