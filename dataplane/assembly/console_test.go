@@ -141,7 +141,11 @@ func TestConsoleShows(t *testing.T) {
 	if time.Since(at) > time.Minute {
 		t.Errorf("it is connected since %s", client["connect_time"])
 	}
-	pools := rows(t, c, "SHOW POOLS")
+	var pools []map[string]string
+	eventually(t, 15*time.Second, "a connection that was opened at log-in, for who had found another one meanwhile, is there", func() bool {
+		pools = rows(t, c, "SHOW POOLS")
+		return len(pools) == 1 && pools[0]["sv_login"] == "0"
+	})
 	n := pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]
 	if len(pools) != 1 || pools[0]["cl_active"] != "2" || pools[0]["sv_active"] != "1" || fmt.Sprint(len(rows(t, c, "SHOW SERVERS"))) != n {
 		t.Errorf("%s connections, pools %v", n, pools)

@@ -159,12 +159,25 @@ func TestQueueOrder(t *testing.T) {
 	}
 }
 
+// lend lends a connection to somebody on a loop who does nothing with it.
+func lend(t *testing.T, l *reactor.Loop, p *Pool) (c *backend.Conn) {
+	t.Helper()
+	<-begin(t, l, func(task *reactor.Task) {
+		var err error
+		if c, err = p.Acquire(task, &Waiter{}); err != nil {
+			t.Error(err)
+		}
+	}).done
+	return c
+}
+
 // TestTimeout waits too long: the wait ends with words, and the connection goes to the next.
 func TestTimeout(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
-	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Acquire: 50 * time.Millisecond})
-	var c *backend.Conn
-	<-begin(t, ls[0], func(task *reactor.Task) { c, _ = p.Acquire(task, &Waiter{}) }).done
+	reg, at := NewRegistry(ls), target(t, srv.Addr())
+	p := reg.Get(Alias{}, at, &Profile{Max: 1, Acquire: 20 * time.Second})
+	c := lend(t, ls[0], p)
+	reg.Get(Alias{}, at, &Profile{Max: 1, Acquire: 50 * time.Millisecond})
 	<-begin(t, ls[0], func(task *reactor.Task) {
 		if _, err := p.Acquire(task, &Waiter{}); !isError(err, pgerr.QueueTimeout) {
 			t.Errorf("%v, want a queue timeout", err)

@@ -3,11 +3,14 @@
 package freeport
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // The range that ports are taken from: above the well-known services, below the kernel's ephemeral ports (32768).
@@ -38,15 +41,23 @@ func Take() (*Port, error) {
 		if p.claim, err = net.Listen("unix", fmt.Sprintf("@heliosproxy/freeport/%d", p.Number)); err != nil {
 			continue // another test has it
 		}
-		probe, err := net.Listen("tcp", p.Addr())
-		if err != nil {
+		if answers(p.Addr()) {
 			p.Release()
 			continue // somebody who does not ask us has it
 		}
-		probe.Close()
 		return p, nil
 	}
 	return nil, fmt.Errorf("no free port between %d and %d after %d attempts", lowest, highest, attempts)
+}
+
+// answers says whether somebody listens at an address. It is dialled, as a listener that tries it would live on, for a moment, in every
+// program that another goroutine is just about to start.
+func answers(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err == nil {
+		c.Close()
+	}
+	return !errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // For reserves a port for the length of a test and returns its number.

@@ -19,6 +19,20 @@ func TestTakeStaysBelowEphemeralPortsAndIsUnique(t *testing.T) {
 	}
 }
 
+func TestAnswers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !answers(l.Addr().String()) {
+		t.Error("a port that somebody listens at is taken for free")
+	}
+	l.Close()
+	if answers(l.Addr().String()) {
+		t.Error("a port that nobody listens at any more is not")
+	}
+}
+
 func TestTakenPortCanBeListenedOn(t *testing.T) {
 	p, err := Take()
 	if err != nil {
