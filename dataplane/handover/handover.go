@@ -10,41 +10,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"syscall"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/pkg/ownersock"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // Listen opens the socket at which a process can be succeeded, in place of the one that another process listens at if that is being
 // succeeded itself. Who may open the file may take everything over: it has mode 0600.
 func Listen(path string, succeeds bool) (*net.UnixListener, error) {
-	if !succeeds && answers(path) {
+	l, err := ownersock.Listen(path, succeeds)
+	switch {
+	case errors.Is(err, ownersock.ErrAnswers):
 		return nil, fmt.Errorf("another process answers at %s: take its place, or give this one a state directory of its own", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case err != nil:
 		return nil, fmt.Errorf("take-over socket: %w", err)
 	}
-	before := syscall.Umask(0o177) // the mode has to be right from the first moment on
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	syscall.Umask(before)
-	if err != nil {
-		return nil, fmt.Errorf("take-over socket: %w", err)
-	}
-	l.SetUnlinkOnClose(false) // by then the file may be a successor's
 	return l, nil
-}
-
-func answers(path string) bool {
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		return false
-	}
-	_ = c.Close()
-	return true
 }
 
 // House is the proxy whose place is taken. Its methods are called by one goroutine and do not wait.

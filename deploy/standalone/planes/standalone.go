@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +16,7 @@ import (
 	control "github.com/heliosproxy/heliosproxy/controlplane/assembly"
 	data "github.com/heliosproxy/heliosproxy/dataplane/assembly"
 	"github.com/heliosproxy/heliosproxy/deploy/standalone/command"
+	"github.com/heliosproxy/heliosproxy/pkg/ownersock"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -105,30 +104,14 @@ func adminSocket(o command.Options) (control.Door, error) {
 		return control.Door{}, fmt.Errorf("state directory: %w", err)
 	}
 	path := filepath.Join(o.StateDir, "admin.sock")
-	if !o.Takeover && answers(path) {
+	l, err := ownersock.Listen(path, o.Takeover)
+	switch {
+	case errors.Is(err, ownersock.ErrAnswers):
 		return control.Door{}, fmt.Errorf("another process answers at %s: give this one a --state-dir of its own", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case err != nil:
 		return control.Door{}, fmt.Errorf("admin socket: %w", err)
 	}
-	before := syscall.Umask(0o177) // the mode has to be right from the first moment on
-	l, err := net.Listen("unix", path)
-	syscall.Umask(before)
-	if err != nil {
-		return control.Door{}, fmt.Errorf("admin socket: %w", err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // by then the file may be another process's
 	return control.Door{Listener: l, Role: "local"}, nil
-}
-
-// answers says whether a process listens at a unix socket.
-func answers(path string) bool {
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
 }
 
 // pipes is a listener inside the process.
