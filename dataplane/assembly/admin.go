@@ -13,6 +13,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -130,7 +131,7 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 				})
 			})
 			s.Counted.Add(&lo.Meter)
-			lo.Accounts(func(k serve.AccountKey, a *meter.Account) {
+			lo.Accounts(func(k ledger.Key, a *meter.Account) {
 				x := metrics.Account{Database: k.Database, User: k.Pool.User, Node: k.Pool.Node}
 				x.Sum(a)
 				s.Accounts = append(s.Accounts, x)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
@@ -16,7 +17,7 @@ import (
 func (p *Proxy) count() (queries, calls uint64) {
 	for _, l := range p.group.Loops() {
 		l.PostWait(func() {
-			l.Local.(*serve.Local).Accounts(func(_ serve.AccountKey, a *meter.Account) { queries += a.Queries })
+			l.Local.(*serve.Local).Accounts(func(_ ledger.Key, a *meter.Account) { queries += a.Queries })
 			calls += l.Calls
 		})
 	}

@@ -1,41 +1,13 @@
 package serve
 
 import (
-	"github.com/heliosproxy/heliosproxy/dataplane/pool"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// AccountKey is whose account it is: the clients of a database who use one pool. Where there are too many, it is that of all others,
-// and has no names.
-type AccountKey struct {
-	Database string // as clients name it
-	Pool     pool.Key
-}
-
-// maxAccounts bounds how many accounts a loop has.
-const maxAccounts = 500
-
-// account returns the account of a database's clients who use a pool.
-func (lo *Local) account(db string, p *pool.Pool) *meter.Account {
-	k := AccountKey{db, p.Key}
-	a := lo.accounts[k]
-	if a != nil {
-		return a
-	}
-	if len(lo.accounts) >= maxAccounts {
-		k = AccountKey{}
-		if a = lo.accounts[k]; a != nil {
-			return a
-		}
-	}
-	a = &meter.Account{}
-	lo.accounts[k] = a
-	return a
-}
-
 // Accounts yields what was counted, by whom, the bytes of connections that are open included. It is called on the loop's thread.
-func (lo *Local) Accounts(yield func(AccountKey, *meter.Account)) {
+func (lo *Local) Accounts(yield func(ledger.Key, *meter.Account)) {
 	for _, c := range lo.conns {
 		c.countBytes()
 	}
@@ -47,7 +19,7 @@ func (lo *Local) Accounts(yield func(AccountKey, *meter.Account)) {
 // open makes the account of the connection's database and pool its own.
 func (c *Conn) open() {
 	c.countBytes()
-	c.account = c.local.account(c.asked.Database, c.pool)
+	c.account = c.local.accounts.Of(c.asked.Database, c.pool.Key)
 	if c.session != nil {
 		c.session.Account = c.account
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/peers"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
@@ -96,7 +97,7 @@ type Local struct {
 	conns    []*Conn
 	Meter    meter.Loop
 	Lag      meter.Histogram // how late the loop came to what was new
-	accounts map[AccountKey]*meter.Account
+	accounts ledger.Ledger
 	bufs     [][]byte // for bytes that outlive a park
 	greeting []byte   // what clients are told at log-in is put together here
 }
@@ -106,7 +107,7 @@ const knownBytes = 8 << 20
 
 // NewLocal makes the Local of l.
 func NewLocal(h *Hub, l *reactor.Loop) *Local {
-	lo := &Local{hub: h, accounts: map[AccountKey]*meter.Account{}}
+	lo := &Local{hub: h, accounts: ledger.Ledger{}}
 	lo.shared = session.Shared{Registry: h.Statements, Account: &meter.Account{}, Known: facts.NewCache(knownBytes), Scratch: &l.Scratch}
 	lo.shared.Known.Spawn, lo.shared.Known.Post = h.Spawn, l.Post
 	l.Local = lo

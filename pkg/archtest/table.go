@@ -33,6 +33,7 @@ func edges() []edge {
 
 		{"dataplane/assembly/...", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
 		{"dataplane/serve", "dataplane/serve/...", "the corridor's own parts"},
+		{"dataplane/serve/ledger", "dataplane/pool " + leaves, "an account is that of a pool's clients"},
 		{"dataplane/serve/clock", leaves + " dataplane/snapshot", "what the configuration says of times"},
 		{"dataplane/serve", rooms + " " + leaves + " dataplane/snapshot", "the corridor walks through every room"},
 		{"dataplane/snapshot", rooms + " " + leaves, "a snapshot is compiled by each room's Compile"},

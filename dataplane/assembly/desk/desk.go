@@ -18,6 +18,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/logx"
@@ -311,7 +312,7 @@ func (d *Desk) Counts() map[string]*meter.Account {
 	sums := map[string]*meter.Account{}
 	for _, l := range d.o.Group.Loops() {
 		l.PostWait(func() {
-			l.Local.(*serve.Local).Accounts(func(k serve.AccountKey, a *meter.Account) {
+			l.Local.(*serve.Local).Accounts(func(k ledger.Key, a *meter.Account) {
 				name := cmp.Or(k.Database, "(others)")
 				if sums[name] == nil {
 					sums[name] = &meter.Account{}
