@@ -55,14 +55,16 @@ func (r ration) Ask(k pool.Key, granted func()) { r.before.Ask(k.Node, k.Databas
 func (r ration) Return(k pool.Key) { r.before.Return(k.Node, k.Database, k.User) }
 
 // Take implements [handover.Heir].
-func (h heir) Take(s *heliosv1.CarriedSession, fd int) {
+func (h heir) Take(s *heliosv1.CarriedSession, fds []int) {
 	p := h.p
 	var peer reactor.Address
 	if a := s.GetPeer(); a != "" {
 		ip, err := netip.ParseAddrPort(a)
 		if err != nil {
 			p.o.Log.Error("a session cannot be taken in", zap.String("peer", a), zap.Error(err))
-			_ = syscall.Close(fd)
+			for _, fd := range fds {
+				_ = syscall.Close(fd)
+			}
 			return
 		}
 		peer.IP = ip
@@ -73,7 +75,13 @@ func (h heir) Take(s *heliosv1.CarriedSession, fd int) {
 		rule = d.rule.Load()
 	}
 	p.mu.Unlock()
-	p.group.Take(fd, func(ep *reactor.Endpoint) { serve.Take(p.hub, ep, peer, rule, s) }, p.turnedAway)
+	p.group.Take(fds, func(eps []*reactor.Endpoint) {
+		server := (*reactor.Endpoint)(nil)
+		if len(eps) > 1 {
+			server = eps[1]
+		}
+		serve.Take(p.hub, eps[0], server, peer, rule, s)
+	}, p.turnedAway)
 }
 
 // Alone implements [handover.Heir].

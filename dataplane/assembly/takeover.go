@@ -28,28 +28,34 @@ type succession struct {
 	p *Proxy
 
 	mu     sync.Mutex
-	to     *handover.Successor    // nil: there is none that is ready
-	given  map[uint64]*serve.Conn // and not taken yet
-	queue  []parcel               // to be sent
-	more   chan struct{}          // the queue is not empty
-	asking map[*wish]struct{}     // for places
-	places map[pool.Key]int       // that the successor has
-	turn   int                    // which successor it is
-	stop   context.CancelFunc     // of what hands over
-	left   bool                   // all is handed over
-	heir   bool                   // this process is taking another one's place itself
-	dir    string                 // where the socket is, and
-	close  func()                 // what closes it; nil: there is none
+	to     *handover.Successor // nil: there is none that is ready
+	given  map[uint64]gift     // and not taken yet
+	queue  []parcel            // to be sent
+	more   chan struct{}       // the queue is not empty
+	asking map[*wish]struct{}  // for places
+	places map[pool.Key]int    // that the successor has
+	turn   int                 // which successor it is
+	stop   context.CancelFunc  // of what hands over
+	left   bool                // all is handed over
+	heir   bool                // this process is taking another one's place itself
+	dir    string              // where the socket is, and
+	close  func()              // what closes it; nil: there is none
 }
 
 // parcel is a session on its way.
 type parcel struct {
-	session    *heliosv1.CarriedSession
-	descriptor int
+	session     *heliosv1.CarriedSession
+	descriptors []int
+}
+
+// gift is who was sent, and of which pool a server connection was sent with it; nil: none was.
+type gift struct {
+	c  *serve.Conn
+	of *pool.Key
 }
 
 func newSuccession(p *Proxy) *succession {
-	return &succession{p: p, given: map[uint64]*serve.Conn{}, more: make(chan struct{}, 1), asking: map[*wish]struct{}{}, places: map[pool.Key]int{}}
+	return &succession{p: p, given: map[uint64]gift{}, more: make(chan struct{}, 1), asking: map[*wish]struct{}{}, places: map[pool.Key]int{}}
 }
 
 // offer lets a process take this one's place, by the socket in the state directory.
@@ -144,7 +150,7 @@ func (s *succession) send(ctx context.Context, to *handover.Successor) {
 		s.queue = nil
 		s.mu.Unlock()
 		for _, x := range all {
-			if err := to.Session(x.session, x.descriptor); err != nil {
+			if err := to.Session(x.session, x.descriptors...); err != nil {
 				return // the link is broken, and whoever reads from it learns that too
 			}
 		}
@@ -182,15 +188,21 @@ func (s *succession) handOver(ctx context.Context, to *handover.Successor) {
 }
 
 // Carry implements [serve.Successor].
-func (s *succession) Carry(c *serve.Conn, state *heliosv1.CarriedSession, descriptor int) {
+func (s *succession) Carry(c *serve.Conn, state *heliosv1.CarriedSession, descriptors ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.to == nil { // it has gone away meanwhile
+	if s.to == nil || !s.to.Understands(state) { // it has gone away meanwhile, or is of an older version
 		c.Loop().Post(c.Return)
 		return
 	}
-	s.given[state.GetId()] = c
-	s.queue = append(s.queue, parcel{state, descriptor})
+	g := gift{c: c}
+	if state.GetServer() != nil {
+		k := pool.KeyOf(state.GetServer().GetPool())
+		g.of = &k
+		s.places[k]++
+	}
+	s.given[state.GetId()] = g
+	s.queue = append(s.queue, parcel{state, descriptors})
 	select {
 	case s.more <- struct{}{}:
 	default:
@@ -200,7 +212,7 @@ func (s *succession) Carry(c *serve.Conn, state *heliosv1.CarriedSession, descri
 // Taken implements [handover.House].
 func (s *succession) Taken(id uint64) {
 	s.mu.Lock()
-	c := s.given[id]
+	c := s.given[id].c
 	delete(s.given, id)
 	s.mu.Unlock()
 	if c != nil {
@@ -213,7 +225,7 @@ func (s *succession) Cancel(pid uint32, secret []byte) { s.p.hub.Cancel(pid, sec
 
 // Place implements [handover.House].
 func (s *succession) Place(name *heliosv1.PoolName, granted func()) {
-	k := pool.Key{Node: name.GetNode(), Database: name.GetDatabase(), User: name.GetUser()}
+	k := pool.KeyOf(name)
 	of := s.p.hub.Pools.At(k)
 	if of == nil { // nobody has a connection there
 		granted()
@@ -247,7 +259,7 @@ func (s *succession) Place(name *heliosv1.PoolName, granted func()) {
 
 // Return implements [handover.House].
 func (s *succession) Return(name *heliosv1.PoolName) {
-	k := pool.Key{Node: name.GetNode(), Database: name.GetDatabase(), User: name.GetUser()}
+	k := pool.KeyOf(name)
 	s.mu.Lock()
 	has := s.places[k] > 0
 	if has {
@@ -269,7 +281,12 @@ func (s *succession) Stay(why error) {
 	}
 	begun := s.to != nil
 	given, places := s.given, s.places
-	s.to, s.given, s.places, s.queue = nil, map[uint64]*serve.Conn{}, map[pool.Key]int{}, nil
+	for _, g := range given {
+		if g.of != nil {
+			places[*g.of]-- // it has the place itself again
+		}
+	}
+	s.to, s.given, s.places, s.queue = nil, map[uint64]gift{}, map[pool.Key]int{}, nil
 	if begun {
 		s.stop()
 	}
@@ -290,8 +307,8 @@ func (s *succession) Stay(why error) {
 			})
 		}
 	}
-	for _, c := range given {
-		c.Loop().Post(c.Return)
+	for _, g := range given {
+		g.c.Loop().Post(g.c.Return)
 	}
 	if begun {
 		p.become(serve.Stays)

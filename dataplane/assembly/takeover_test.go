@@ -2,10 +2,16 @@ package assembly
 
 import (
 	"context"
+	"encoding/binary"
+	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/handover"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -91,26 +97,120 @@ func TestTakenOver(t *testing.T) {
 	want(t, connect(t, s.addr, "postgres"), "SELECT 3", "3")
 }
 
+// TestTakenOverKept goes on in another proxy with the server connection that a session keeps: in pool mode session, and for what it has
+// there. The connection is the same one, and nobody else gets it before it is clean.
+func TestTakenOverKept(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	pg.Exec(t, "CREATE SEQUENCE numbers", "CREATE TABLE things (a int)", "INSERT INTO things VALUES (1)")
+	const left = "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') + (SELECT count(*) FROM pg_class WHERE relname = 'mine')"
+	for _, mode := range []heliosv1.PoolMode{heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION} {
+		s := succeedable(t, config(pg, mode, 3), time.Minute)
+		c, idle := connect(t, s.addr, "postgres", "work_mem", "3MB"), connect(t, s.addr, "postgres")
+		prepare(t, c, "things", "SELECT * FROM things")
+		prepare(t, c, "moment", "SELECT 'now'::timestamptz::text")
+		prepare(t, c, "resets", "RESET work_mem")
+		for _, sql := range []string{
+			"SET application_name = 'before'", "SET work_mem = '5MB'", "CREATE TEMP TABLE mine AS SELECT 7 AS a", "PREPARE own AS SELECT 8", "LISTEN news",
+			"BEGIN; DECLARE cur CURSOR WITH HOLD FOR SELECT 9; COMMIT",
+		} {
+			want(t, c, sql, "")
+		}
+		want(t, c, "SELECT count(pg_advisory_lock(7))", "1")
+		want(t, c, "SELECT nextval('numbers') > 0", "t")
+		pid, moment := ask(c, "SELECT pg_backend_pid()"), execute(t, c, "moment")
+		want(t, idle, "SELECT 1", "1")
+		next := s.next(t)
+		s.gone(t)
+
+		want(t, c, "SELECT pg_backend_pid()", pid)
+		want(t, c, "SELECT a FROM mine", "7")
+		want(t, c, "EXECUTE own", "8")
+		want(t, c, "FETCH cur", "9")
+		want(t, c, "SELECT currval('numbers') > 0", "t")
+		want(t, c, "SELECT current_setting('application_name') || current_setting('work_mem')", "before5MB")
+		want(t, c, "SELECT pg_listening_channels()", "news")
+		if got := execute(t, c, "moment"); got != moment {
+			t.Errorf("%v: a statement was parsed again: at %s, first at %s", mode, got, moment)
+		}
+		if got := execute(t, c, "things"); got != "1" {
+			t.Errorf("%v: %s", mode, got)
+		}
+		if r := c.ExecPrepared(t.Context(), "resets", nil, nil, nil).Read(); r.Err != nil {
+			t.Error(r.Err)
+		}
+		want(t, c, "SHOW work_mem", "3MB")
+		want(t, idle, "SELECT 2", "2")
+		answer := make(chan string, 1)
+		go func() { answer <- ask(c, "SELECT pg_sleep(60)") }()
+		eventually(t, 15*time.Second, "the statement is cancelled", func() bool {
+			_ = c.CancelRequest(context.Background())
+			return len(answer) == 1
+		})
+		if got := <-answer; got != "57014 canceling statement due to user request" {
+			t.Errorf("%v: cancelled by the key of before: %s", mode, got)
+		}
+		c.Close(t.Context())
+		eventually(t, 15*time.Second, "what the session has had is gone", func() bool { return pg.Query(t, left)[0][0] == "0" })
+		if err := next.Close(); err != nil {
+			t.Error(err)
+		}
+		eventually(t, 15*time.Second, "all connections are closed", func() bool {
+			return pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_port > 0")[0][0] == "0"
+		})
+	}
+}
+
+// TestTakenOverListening goes on listening in another proxy, and is told that it may have missed something.
+func TestTakenOverListening(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	s := succeedable(t, sharing(pg, 2), time.Minute)
+	e := newEar(t, s.addr)
+	want(t, e.PgConn, "LISTEN news", "")
+	want(t, e.PgConn, "LISTEN more", "")
+	pg.Exec(t, "NOTIFY news, 'one'")
+	e.until(t, "news:one")
+	s.next(t)
+	s.gone(t)
+	eventually(t, 20*time.Second, "the new proxy listens", func() bool { return len(pg.Query(t, listens)) == 1 })
+	pg.Exec(t, "NOTIFY more, 'two'")
+	if got := e.until(t, "more:two"); got != "01000 more:two" {
+		t.Errorf("heard %s", got)
+	}
+	want(t, e.PgConn, "UNLISTEN news", "")
+	pg.Exec(t, "NOTIFY news, 'three'; NOTIFY more, 'four'")
+	if got := e.until(t, "more:four"); got != "more:four" {
+		t.Errorf("heard %s", got)
+	}
+}
+
 // TestTakenOverLate leaves with the old proxy who cannot move: it serves on, its cancels arrive, and at the end of the window it is told.
 func TestTakenOverLate(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
-	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 2*time.Second)
-	pinned := connect(t, s.addr, "postgres")
-	want(t, pinned, "CREATE TEMP TABLE mine (a int)", "")
+	p := newPKI(t)
+	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_PREFER, CertFile: p.cert, KeyFile: p.key}
+	s := succeedable(t, set, 2*time.Second)
+	secure, err := pgconn.Connect(t.Context(), "postgres://postgres@"+s.addr+"/postgres?sslmode=require")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secure.Close(context.Background())
 	s.next(t)
 	want(t, connect(t, s.addr, "postgres"), "SELECT 1", "1")
 	answer := make(chan string, 1)
-	go func() { answer <- ask(pinned, "SELECT pg_sleep(60) FROM generate_series(1, 1)") }()
+	go func() { answer <- ask(secure, "SELECT pg_sleep(60) FROM generate_series(1, 1)") }()
 	eventually(t, 15*time.Second, "the statement is cancelled", func() bool {
-		_ = pinned.CancelRequest(context.Background())
+		_ = secure.CancelRequest(context.Background())
 		return len(answer) == 1
 	})
 	if got := <-answer; got != "57014 canceling statement due to user request" {
 		t.Errorf("cancelled at the new proxy: %s", got)
 	}
 	s.gone(t)
-	if got := ask(pinned, "SELECT 1"); got != "57P01 terminating connection: the proxy is shutting down" {
+	if got := ask(secure, "SELECT 1"); got != "57P01 terminating connection: the proxy is shutting down" {
 		t.Errorf("behind the window: %s", got)
 	}
 }
@@ -122,49 +222,123 @@ func TestTakeoverFails(t *testing.T) {
 	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1), time.Minute)
 	c := connect(t, s.addr, "postgres")
 	for _, ready := range []bool{false, true} {
-		var heir *handover.Predecessor
-		eventually(t, 10*time.Second, "the socket is there", func() bool {
-			var err error
-			heir, err = handover.Meet(filepath.Join(s.dir, takeoverSocket))
-			return err == nil
-		})
-		granted := make(chan bool, 1)
-		heir.Read(deaf{})
-		heir.Ask("n1", "postgres", "postgres", func() { granted <- true })
-		if ready {
-			<-granted // the only place that there is
-			if err := heir.Ready(); err != nil {
-				t.Fatal(err)
+		s.fail(t, func(m *mute) {
+			m.say(t, &heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_PlaceWanted{PlaceWanted: &heliosv1.PlaceWanted{
+				Id: 1, Pool: &heliosv1.PoolName{Node: "n1", Database: "postgres", User: "postgres"},
+			}}})
+			if ready {
+				eventually(t, 10*time.Second, "it has the only place that there is", func() bool { return s.old.succession.lent() == 1 })
+				m.ready(t, s)
 			}
-			eventually(t, 10*time.Second, "the session is on its way", func() bool { return s.old.succession.underWay() > 0 })
-		}
-		heir.Close()
+		})
 		want(t, c, "SELECT 1", "1")
 		want(t, connect(t, s.addr, "postgres"), "SELECT 2", "2")
 	}
 	if err := s.old.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "a proxy that holds its clients says so", func() bool {
-		_, err := handover.Meet(filepath.Join(s.dir, takeoverSocket))
-		return err != nil && strings.HasSuffix(err.Error(), "RESUME on its console lets them go on")
-	})
+	if _, err := handover.Meet(filepath.Join(s.dir, takeoverSocket)); err == nil || !strings.HasSuffix(err.Error(), "RESUME on its console lets them go on") {
+		t.Errorf("a proxy that holds its clients says %v", err)
+	}
 	s.old.Resume()
 	s.next(t)
 	s.gone(t)
 	want(t, c, "SELECT 3", "3")
 }
 
-// deaf takes nothing in.
-type deaf struct{}
+// TestTakeoverFailsKept has a process go away that was sent a session with its server connection: both go on, and the next one gets both.
+// If it has taken them before, they are lost with it, and the place is free.
+func TestTakeoverFailsKept(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_SESSION, 2), time.Minute)
+	c, busy := connect(t, s.addr, "postgres"), connect(t, s.addr, "postgres")
+	pid := ask(c, "SELECT pg_backend_pid()")
+	want(t, busy, "BEGIN", "")
+	s.fail(t, func(m *mute) { m.ready(t, s) })
+	want(t, c, "SELECT pg_backend_pid()", pid)
 
-func (deaf) Take(*heliosv1.CarriedSession, int) { select {} }
-func (deaf) Alone(error)                        {}
+	s.fail(t, func(m *mute) {
+		m.ready(t, s)
+		var taken []uint64
+		s.old.succession.mu.Lock()
+		for id := range s.old.succession.given {
+			taken = append(taken, id)
+		}
+		s.old.succession.mu.Unlock()
+		m.say(t, &heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Taken{Taken: taken[0]}})
+		eventually(t, 10*time.Second, "the session is the other process's", func() bool { return s.old.clients() == 1 })
+	})
+	if got := ask(c, "SELECT 1"); got == "1" {
+		t.Error("a session that was lost with its process is there")
+	}
+	d := connect(t, s.addr, "postgres")
+	want(t, d, "SELECT pg_backend_pid() <> "+pid, "t")
+	s.next(t)
+	want(t, busy, "COMMIT", "")
+	s.gone(t)
+	want(t, d, "SELECT 3", "3")
+	want(t, busy, "SELECT 4", "4")
+}
+
+// mute is a process that is about to take over, and does not listen.
+type mute struct{ net.Conn }
+
+// fail lets f be such a process, which then goes away, and waits until another one may try.
+func (s *succeeded) fail(t *testing.T, f func(*mute)) {
+	t.Helper()
+	path := filepath.Join(s.dir, takeoverSocket)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mute{c}
+	m.say(t, &heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Hello{Hello: &heliosv1.SuccessorHello{Understands: 1}}})
+	f(m)
+	m.Close()
+	eventually(t, 10*time.Second, "another process may try", func() bool {
+		now, err := os.Stat(path)
+		return err == nil && !os.SameFile(before, now)
+	})
+}
+
+// ready says that sessions may come, and waits until one has.
+func (m *mute) ready(t *testing.T, s *succeeded) {
+	t.Helper()
+	m.say(t, &heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Ready{Ready: &heliosv1.SuccessorReady{}}})
+	eventually(t, 10*time.Second, "a session is on its way", func() bool { return s.old.succession.underWay() > 0 })
+}
+
+// say says something as processes do.
+func (m *mute) say(t *testing.T, what *heliosv1.FromSuccessor) {
+	t.Helper()
+	p, err := proto.Marshal(what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(p))), p...)); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func (s *succession) underWay() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.given)
+}
+
+// lent is how many places the successor has.
+func (s *succession) lent() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.places {
+		n += k
+	}
+	return n
 }
 
 // clients is how many a proxy has.

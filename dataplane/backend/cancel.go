@@ -80,6 +80,8 @@ func (k *canceler) finish(delivered bool) {
 	switch {
 	case c.phase == cleaning:
 		c.Wake()
+	case c.phase == leased:
+		c.EP.Wake() // whoever has the lease may have waited for that
 	case c.phase != held || c.cancels > 0:
 	case delivered:
 		c.phase = free

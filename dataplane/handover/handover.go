@@ -2,8 +2,8 @@
 //
 // The old process listens at a unix socket. The new one says hello and is given the listening sockets; with its configuration in force
 // it says that it is ready. From then on it takes clients in, and the old one gives it each session that is at rest, until none is left
-// or its time is over. Server connections are not given: for each that the new process wants to open it asks for a place, and the old
-// one counts it as one of its own, so that together they never have more than one had.
+// or its time is over. A server connection is given only with a session that keeps it: for each that the new process wants to open it asks
+// for a place. The old one counts both as its own, so that together they never have more than one had.
 package handover
 
 import (
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/pkg/ownersock"
@@ -49,7 +50,13 @@ type House interface {
 }
 
 // Successor is the process that takes the place of this one.
-type Successor struct{ l *link }
+type Successor struct {
+	l           *link
+	understands uint32
+}
+
+// understands is how much of a session this version understands, as SuccessorHello has it.
+const understands = 1
 
 // helloTime is how long a process may take to say hello: others wait meanwhile.
 const helloTime = 5 * time.Second
@@ -79,7 +86,7 @@ func Serve(ctx context.Context, at *net.UnixListener, h House) {
 
 // succeed talks with one process until it goes away. met says that it had the estate, begun that it was ready.
 func succeed(l *link, h House) (met, begun bool, err error) {
-	s := &Successor{l}
+	s := &Successor{l: l}
 	for {
 		var m heliosv1.FromSuccessor
 		if err := l.read(&m); err != nil {
@@ -88,6 +95,7 @@ func succeed(l *link, h House) (met, begun bool, err error) {
 		switch m := m.GetMessage().(type) {
 		case *heliosv1.FromSuccessor_Hello:
 			_ = s.l.c.SetReadDeadline(time.Time{})
+			s.understands = m.Hello.GetUnderstands()
 			e, fds := h.Estate()
 			met = e.GetRefusal() == ""
 			if err := s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Estate{Estate: e}}, fds...); err != nil {
@@ -115,9 +123,18 @@ func succeed(l *link, h House) (met, begun bool, err error) {
 
 func (s *Successor) send(m *heliosv1.FromPredecessor, fds ...int) error { return s.l.write(m, fds...) }
 
-// Session hands a session over, with the descriptor of its client, which stays open here.
-func (s *Successor) Session(c *heliosv1.CarriedSession, fd int) error {
-	return s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Session{Session: c}}, fd)
+// Session hands a session over, with the descriptor of its client, and of its server connection if it keeps one. They stay open here.
+func (s *Successor) Session(c *heliosv1.CarriedSession, fds ...int) error {
+	return s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Session{Session: c}}, fds...)
+}
+
+// Understands says whether the successor can make of a session what it is here: one of an older version may not.
+func (s *Successor) Understands(c *heliosv1.CarriedSession) bool {
+	if s.understands >= understands {
+		return true
+	}
+	told := func(st *heliosv1.CarriedStatement) bool { return st.GetEffects() != nil }
+	return c.GetServer() == nil && c.GetListening() == nil && !told(c.GetUnnamed()) && !slices.ContainsFunc(c.GetStatements(), told)
 }
 
 // Done says that nothing is left here.

@@ -89,8 +89,10 @@ type heir struct {
 	alone chan error
 }
 
-func (h *heir) Take(s *heliosv1.CarriedSession, fd int) {
-	h.taken <- os.NewFile(uintptr(fd), s.GetUser())
+func (h *heir) Take(s *heliosv1.CarriedSession, fds []int) {
+	for _, fd := range fds {
+		h.taken <- os.NewFile(uintptr(fd), s.GetUser())
+	}
 }
 func (h *heir) Alone(why error) { h.alone <- why }
 
@@ -182,6 +184,29 @@ func TestHandover(t *testing.T) {
 		r.Close()
 	}
 	h.until(t, "taken 299")
+
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := &heliosv1.CarriedSession{Id: 300, Server: &heliosv1.CarriedServer{Pool: &heliosv1.PoolName{Node: "n", Database: "d", User: "carried"}}}
+	if !h.to.Understands(with) {
+		t.Error("a process of this version does not understand all")
+	}
+	if err := h.to.Session(with, int(r.Fd()), int(w.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	w.Close()
+	client, server := <-e.taken, <-e.taken
+	fmt.Fprint(server, "in this order")
+	server.Close()
+	if text, err := io.ReadAll(client); string(text) != "in this order" {
+		t.Errorf("of two descriptors the first reads %q, %v", text, err)
+	}
+	client.Close()
+	p.Return("n", "d", "carried") // its place came with it
+	h.until(t, "taken 300, return carried")
 	p.Ask("n", "d", "u", func() { granted <- "second" })
 	if err := h.to.Done(); err != nil {
 		t.Fatal(err)
@@ -197,6 +222,24 @@ func TestHandover(t *testing.T) {
 		t.Error("behind the end somebody waits for a place")
 	}
 	h.until(t, "taken 299")
+}
+
+// TestOlder gives a process of an older version nothing that it would lose.
+func TestOlder(t *testing.T) {
+	effects := &heliosv1.CarriedStatement{Effects: &heliosv1.CarriedEffects{}}
+	for name, c := range map[string]*heliosv1.CarriedSession{
+		"a server connection":     {Server: &heliosv1.CarriedServer{}},
+		"something to listen to":  {Listening: &heliosv1.CarriedListening{}},
+		"a statement in disguise": {Statements: []*heliosv1.CarriedStatement{{}, effects}},
+		"an unnamed one":          {Unnamed: effects},
+	} {
+		if (&Successor{}).Understands(c) || !(&Successor{understands: understands}).Understands(c) {
+			t.Errorf("%s: who understands it is not known", name)
+		}
+	}
+	if !(&Successor{}).Understands(&heliosv1.CarriedSession{Statements: []*heliosv1.CarriedStatement{{}}}) {
+		t.Error("an older version understands nothing")
+	}
 }
 
 // TestGoneAway tells each side that the other has gone, and lets the next one try.

@@ -13,8 +13,8 @@ import (
 
 // Heir is the proxy that takes the place of another one. Its methods are called by one goroutine.
 type Heir interface {
-	// Take takes a session in, and owns the descriptor.
-	Take(s *heliosv1.CarriedSession, fd int)
+	// Take takes a session in, and owns the descriptors: of its client, and of the server connection that it keeps, if it does.
+	Take(s *heliosv1.CarriedSession, fds []int)
 	// Alone is called when the old process has nothing left, or has gone away.
 	Alone(why error)
 }
@@ -44,7 +44,7 @@ func Meet(path string) (*Predecessor, error) {
 		return nil, fmt.Errorf("take the place of a running proxy: %w", err)
 	}
 	p := &Predecessor{l: newLink(c), Sockets: map[int]string{}, wishes: map[uint64]func(){}, places: map[poolName]int{}}
-	hello := &heliosv1.SuccessorHello{Version: version.String(), Pid: int64(os.Getpid())}
+	hello := &heliosv1.SuccessorHello{Version: version.String(), Pid: int64(os.Getpid()), Understands: understands}
 	if err := p.send(&heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Hello{Hello: hello}}); err != nil {
 		p.l.close()
 		return nil, fmt.Errorf("take the place of a running proxy: %w", err)
@@ -91,30 +91,43 @@ func (p *Predecessor) Ready() error {
 
 func (p *Predecessor) read(h Heir) {
 	var why error
-	for {
+	for done := false; why == nil && !done; {
 		var m heliosv1.FromPredecessor
 		if why = p.l.read(&m); why != nil {
 			break
 		}
-		if m.GetDone() {
-			break
-		}
 		switch m := m.GetMessage().(type) {
 		case *heliosv1.FromPredecessor_Session:
-			fds, err := p.l.take(1)
-			if err != nil {
-				why = err
-				break
-			}
-			h.Take(m.Session, fds[0])
-			_ = p.send(&heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Taken{Taken: m.Session.GetId()}})
+			why = p.take(h, m.Session)
 		case *heliosv1.FromPredecessor_PlaceGranted:
 			p.granted(m.PlaceGranted)
+		case *heliosv1.FromPredecessor_Done:
+			done = m.Done
 		}
 	}
 	p.free()
 	p.l.close()
 	h.Alone(why)
+}
+
+// take takes a session in. The old process hears of that first: what it is told of the place of the server connection comes behind it.
+func (p *Predecessor) take(h Heir, s *heliosv1.CarriedSession) error {
+	n := 1
+	if s.GetServer() != nil {
+		n = 2
+	}
+	fds, err := p.l.take(n)
+	if err != nil {
+		return err
+	}
+	if of := s.GetServer().GetPool(); of != nil {
+		p.mu.Lock()
+		p.places[poolName{of.GetNode(), of.GetDatabase(), of.GetUser()}]++
+		p.mu.Unlock()
+	}
+	_ = p.send(&heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Taken{Taken: s.GetId()}})
+	h.Take(s, fds)
+	return nil
 }
 
 // Ask calls granted when there is a place for a server connection in the pool: at once where the old process is gone.

@@ -137,11 +137,7 @@ func (b *books) take(p *Pool, now, since int64) bool {
 	a := &p.account
 	if a.fits() && !b.behind(p) {
 		b.drop(p)
-		a.held++
-		a.last = now
-		for _, l := range a.limits {
-			l.used++
-		}
+		b.count(p, now)
 		return true
 	}
 	if since == 0 {
@@ -156,6 +152,22 @@ func (b *books) take(p *Pool, now, since int64) bool {
 		b.alarm.set(now + int64(urge))
 	}
 	return false
+}
+
+// inherit counts a connection that p has got from another process, whatever the limits are.
+func (b *books) inherit(p *Pool, now int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(p, now)
+}
+
+// count counts a connection. The lock is held.
+func (b *books) count(p *Pool, now int64) {
+	p.account.held++
+	p.account.last = now
+	for _, l := range p.account.limits {
+		l.used++
+	}
 }
 
 // fits says whether no limit is reached.

@@ -1,8 +1,10 @@
 package pool
 
 import (
+	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // Ration says when connections may be opened while another process has some of the places. Any goroutine may use it.
@@ -53,6 +55,40 @@ func (p *Pool) Vacate(here *reactor.Loop) {
 	p.uncount(here)
 	p.open(here)
 	p.books.settle(here)
+}
+
+// Give takes a leased connection out of the pool that goes on in another process: it is counted until Vacate, as one of Place.
+func (p *Pool) Give(c *backend.Conn) {
+	delete(p.locals[c.Loop().ID].all, c)
+	c.Given()
+}
+
+// Inherit makes a connection, leased to task, of one that another process has given with its place.
+func (p *Pool) Inherit(ep *reactor.Endpoint, task *reactor.Task, from *heliosv1.CarriedServer) *backend.Conn {
+	p.total.Add(1)
+	p.books.inherit(p, ep.Loop().Now())
+	c := backend.Inherit(ep, task, p.target.Load(), p, from)
+	p.locals[ep.Loop().ID].all[c] = false
+	return c
+}
+
+// Refuse closes a connection that another process has given and no pool can take, and gives its place back.
+func (r *Registry) Refuse(ep *reactor.Endpoint, from *heliosv1.CarriedServer) {
+	_ = ep.Send([]byte{'X', 0, 0, 0, 4})
+	ep.Close()
+	if by := r.books.ration.Load(); by != nil {
+		(*by).Return(KeyOf(from.GetPool()))
+	}
+}
+
+// KeyOf is the key of a pool that another process names.
+func KeyOf(n *heliosv1.PoolName) Key {
+	return Key{Node: n.GetNode(), Database: n.GetDatabase(), User: n.GetUser()}
+}
+
+// Message is the inverse of KeyOf.
+func (k Key) Message() *heliosv1.PoolName {
+	return &heliosv1.PoolName{Node: k.Node, Database: k.Database, User: k.User}
 }
 
 // placed gives w its place, on its loop.

@@ -3,12 +3,14 @@ package pool
 import (
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // TestPlace counts connections that another process opens as the pool's own: a free one is closed for it, and who waits gets the place
@@ -49,9 +51,10 @@ func TestPlace(t *testing.T) {
 // TestPlaceGivenUp gives a place back that came for somebody who has gone.
 func TestPlaceGivenUp(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
-	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Acquire: 5 * time.Millisecond})
-	var held *backend.Conn
-	<-begin(t, ls[0], func(task *reactor.Task) { held, _ = p.Acquire(task, &Waiter{}) }).done
+	reg, at := NewRegistry(ls), target(t, srv.Addr())
+	p := reg.Get(Alias{}, at, &Profile{Max: 1, Acquire: 20 * time.Second})
+	held := lend(t, ls[0], p)
+	reg.Get(Alias{}, at, &Profile{Max: 1, Acquire: 5 * time.Millisecond})
 	<-begin(t, ls[0], func(task *reactor.Task) {
 		if p.Place(task, &Waiter{}) == nil {
 			t.Error("there are two places")
@@ -132,5 +135,104 @@ func TestRation(t *testing.T) {
 	<-begin(t, ls[0], walk).done
 	if asked, returned := r.counts(); asked != 0 || returned != 3 {
 		t.Errorf("%d asked, %d returned behind the end", asked, returned)
+	}
+}
+
+// TestGiven gives a connection to another process that has a pool of its own, with its place: there it is closed like any other, and only
+// then the place is free here.
+func TestGiven(t *testing.T) {
+	srv := serve(t, nil)
+	g, err := reactor.NewGroup(1, reactor.Options{Poison: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Start()
+	t.Cleanup(g.Stop)
+	l := g.Loops()[0]
+	at, prof := target(t, srv.Addr()), &Profile{Max: 1, Acquire: 10 * time.Second, Limits: Limits{Node: 1}}
+	old := NewRegistry(g.Loops()).Get(Alias{}, at, prof)
+	reg, r := NewRegistry(g.Loops()), &ration{}
+	reg.Ration(r)
+	young := reg.Get(Alias{}, at, prof)
+	hand := func(c *backend.Conn) (fd int, to *heliosv1.CarriedServer) {
+		to = &heliosv1.CarriedServer{Pool: old.Message()}
+		l.PostWait(func() {
+			if !c.Gives() {
+				t.Error("the connection cannot be given")
+			}
+			c.Hand(to)
+			fd, err = syscall.Dup(c.EP.Descriptor())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd, to
+	}
+	take := func(fd int, f func(*reactor.Endpoint)) {
+		done := make(chan struct{})
+		g.Take([]int{fd}, func(eps []*reactor.Endpoint) {
+			defer close(done)
+			f(eps[0])
+		}, func(err error) { t.Error(err) })
+		<-done
+	}
+
+	c := lend(t, l, old)
+	fd, to := hand(c) // and it comes back
+	syscall.Close(fd)
+	<-begin(t, l, func(task *reactor.Task) {
+		if err := c.Keep(task); err != nil {
+			t.Error(err)
+		}
+		if refused, err := c.Exchange(task, "SELECT 1", nil); refused != nil || err != nil {
+			t.Errorf("a connection that came back: %v, %v", refused, err)
+		}
+	}).done
+
+	fd, to = hand(c)
+	var has *backend.Conn
+	take(fd, func(ep *reactor.Endpoint) { has = young.Inherit(ep, nil, to) })
+	l.PostWait(func() { old.Give(c) })
+	here, _ := old.Total()
+	if there, _ := young.Total(); here != 1 || there != 1 || has.Target != at || has.PID != c.PID {
+		t.Errorf("%d here, %d there, of process %d, to %v", here, there, has.PID, has.Target)
+	}
+	waits := begin(t, l, func(task *reactor.Task) {
+		c, err := old.Acquire(task, &Waiter{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		old.Release(c)
+	})
+	eventually(t, "somebody waits for the place", func() bool { _, n := old.Total(); return n == 1 })
+	<-begin(t, l, func(task *reactor.Task) {
+		has.EP.Attach(task)
+		if refused, err := has.Exchange(task, "SELECT 1", nil); refused != nil || err != nil {
+			t.Errorf("in the other process: %v, %v", refused, err)
+		}
+	}).done
+	l.PostWait(func() { has.Retire() })
+	eventually(t, "the place is given back", func() bool { _, n := r.counts(); return n == 1 })
+	l.PostWait(func() { old.Vacate(l) })
+	<-waits.done
+
+	// What leads to a server that is none of the pool's is closed as soon as it is free, and what no pool can have at once.
+	c = lend(t, l, old)
+	fd, to = hand(c)
+	to.Port++
+	take(fd, func(ep *reactor.Endpoint) {
+		has = young.Inherit(ep, nil, to)
+		young.Release(has)
+	})
+	eventually(t, "a connection to another server is closed", func() bool { _, n := r.counts(); return n == 2 })
+	l.PostWait(func() {
+		old.Give(c)
+		old.Vacate(l)
+	})
+	fd, to = hand(lend(t, l, old))
+	take(fd, func(ep *reactor.Endpoint) { reg.Refuse(ep, to) })
+	if _, n := r.counts(); n != 3 {
+		t.Error("the place of a connection that nobody can have is not given back")
 	}
 }

@@ -276,6 +276,11 @@ func (e *Endpoint) note(what uint8) {
 	if !e.Drained() {
 		e.push()
 	}
+	e.Wake()
+}
+
+// Wake wakes whoever events at e wake.
+func (e *Endpoint) Wake() {
 	if e.task != nil {
 		e.task.Wake()
 	}

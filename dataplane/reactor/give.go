@@ -13,17 +13,26 @@ func (e *Endpoint) Discard() {
 	}
 }
 
-// Take makes an endpoint of a connected socket that another process has given, on the loop with the least load, whose thread calls
-// taken. The descriptor is the endpoint's from then on; where there is no memory for it, it is closed, and refused is called.
-func (g *Group) Take(fd int, taken func(*Endpoint), refused func(error)) {
+// Take makes endpoints of connected sockets that another process has given, on the loop with the least load, whose thread calls
+// taken. The descriptors are the endpoints' from then on; where there is no memory for one, all are closed, and refused is called.
+func (g *Group) Take(fds []int, taken func([]*Endpoint), refused func(error)) {
 	l := g.LeastLoaded()
 	l.Post(func() {
-		e := &Endpoint{fd: int32(fd)}
-		if err := l.Adopt(e); err != nil {
-			sys.Close(fd)
-			refused(err)
-			return
+		var es []*Endpoint
+		for i, fd := range fds {
+			e := &Endpoint{fd: int32(fd)}
+			if err := l.Adopt(e); err != nil {
+				for _, e := range es {
+					e.Close()
+				}
+				for _, fd := range fds[i:] {
+					sys.Close(fd)
+				}
+				refused(err)
+				return
+			}
+			es = append(es, e)
 		}
-		taken(e)
+		taken(es)
 	})
 }

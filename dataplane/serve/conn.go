@@ -170,8 +170,10 @@ func (c *Conn) walk(t *reactor.Task) error {
 			continue
 		}
 		if c.session.Quiet() && c.session.Status == pgwire.Idle {
-			if c.fate == Ends {
-				return pgerr.New(pgerr.ShuttingDown)
+			if c.fate != Stays {
+				if gone, err := c.part(); gone || err != nil {
+					return err
+				}
 			}
 			if err := c.keep(); err != nil {
 				return err

@@ -240,7 +240,7 @@ func (c *Conn) unfollowed(refused *pgwire.ServerError) {
 
 // kept counts and logs the reasons for which the session keeps its server connection, each as it comes.
 func (c *Conn) kept() {
-	now := c.session.Pins()
+	now := c.session.Reasons.All()
 	if why := now &^ c.pins; why != 0 {
 		c.local.Meter.Pin(why)
 		c.hub.Log.Info("a session keeps its server connection", zap.String("user", c.name), zap.String("database", c.asked.Database), zap.Stringer("for", why))

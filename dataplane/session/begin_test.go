@@ -210,7 +210,7 @@ func TestPins(t *testing.T) {
 				}
 				r.Looked(settings.Set{}, holds, nil)
 			}
-			if lasting := r.Pins()&pin.Lasting != 0; r.Free() != (free || holds == 0 && !lasting) {
+			if lasting := r.Reasons.All()&pin.Lasting != 0; r.Free() != (free || holds == 0 && !lasting) {
 				t.Errorf("%s: free %v, found %v, want %v", sql, r.Free(), holds, free)
 			}
 		}

@@ -27,7 +27,7 @@ func (s *Session) deferBegin(reply []byte, q *query.Query) ([]byte, bool) {
 	s.begun = bytes.Clone(q.Text)
 	s.Status = pgwire.InTransaction
 	s.Unnamed.ID = 0 // as a Query does
-	s.pins.Remove("")
+	s.Reasons.Remove("")
 	return pgwire.AppendReady(pgwire.AppendTag(reply, tag), s.Status), true
 }
 

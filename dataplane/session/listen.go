@@ -20,7 +20,7 @@ import (
 // shares says whether the text is a LISTEN that is left to the connection that listens for all. One of a session whose server
 // connection listens for it anyway is not.
 func (s *Session) shares(q *query.Query) bool {
-	if !s.Ear.Leaves(q.Facts.Flags) || (s.pins.Have|s.residue.Maybe)&pin.Listen != 0 {
+	if !s.Ear.Leaves(q.Facts.Flags) || (s.Reasons.Have|s.residue.Maybe)&pin.Listen != 0 {
 		return false
 	}
 	_, ok := effects.Channel(s.text(q))
@@ -77,7 +77,7 @@ func (s *Session) meant(name []byte) (fx *statement.Effects, f *sqlparse.Facts, 
 	if u := &s.Unnamed; len(name) == 0 && u.Shape != nil {
 		return u.Effects, u.Shape.SQL, u.Body
 	}
-	return s.kept[string(name)], nil, nil
+	return s.Kept[string(name)], nil, nil
 }
 
 // follow notes what a statement that is executed does to savepoints.
@@ -105,7 +105,7 @@ func (s *Session) listenHere(c *compose.Composer, i int, f *sqlparse.Facts) quer
 	case s.Policy.Pinning != pin.Keep:
 		return query.Verdict{Action: query.Reject, Err: pgerr.New(pgerr.PinRefused, pin.Listen.String())}
 	}
-	s.pins.Have |= pin.Listen
+	s.Reasons.Have |= pin.Listen
 	s.Ear.Here = true
 	c.UpTo(i)
 	s.apart(c, func() {

@@ -74,8 +74,8 @@ func TestListen(t *testing.T) {
 	check2(t, "what is before it", r.server(t, one, readyI), "C SELECT 1; Z I")
 	check2(t, "it is listened", d.answer(t, nil), "Q "+nobody+"; Q SELECT 2")
 	check2(t, "answered", r.server(t, unlisten, readyI, one, readyI), "C LISTEN; Z I; C SELECT 1; Z I")
-	if r.Pins() != 0 || !r.Free() || r.Doubtful() {
-		t.Errorf("it keeps its server connection for %s, doubt %v", r.Pins(), r.Doubtful())
+	if r.Reasons.All() != 0 || !r.Free() || r.Doubtful() {
+		t.Errorf("it keeps its server connection for %s, doubt %v", r.Reasons.All(), r.Doubtful())
 	}
 	d.at.Notified("a", news)
 	if !r.News() {
@@ -152,8 +152,8 @@ func TestListenHere(t *testing.T) {
 	check2(t, "of a session that listens", r.client(t, pgscript.Query(channels)),
 		`P h_listen "LISTEN \"a\""; B h_listen h_listen; E h_listen 0; C P h_listen; C S h_listen; S; Q `+channels)
 	check2(t, "answered", r.server(t, done1, done2, pgscript.CommandComplete("LISTEN"), closed, closed, readyI, one, readyI), "C SELECT 1; Z I")
-	if r.Pins() != pin.Listen {
-		t.Errorf("it keeps its server connection for %s", r.Pins())
+	if r.Reasons.All() != pin.Listen {
+		t.Errorf("it keeps its server connection for %s", r.Reasons.All())
 	}
 	check2(t, "LISTEN from now on", r.client(t, pgscript.Query("LISTEN b"), pgscript.Query(channels)), "Q LISTEN b; Q "+channels)
 	r.server(t, pgscript.CommandComplete("LISTEN"), readyI, one, readyI)

@@ -99,7 +99,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		case doubtful:
 			asks = s.stay(unsure{st: shared, moment: moment}, shared.Name)
 		case s.Policy.Pinning == pin.Keep:
-			s.pins.Add(shared.Name, pin.Moment)
+			s.Reasons.Add(shared.Name, pin.Moment)
 		default:
 			s.residue.Maybe |= pin.Moment
 		}
@@ -146,8 +146,8 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 // parseKept lets a Parse pass: the statement is the server connection's own under the client's name, as all are in pool mode
 // session, and else those that are parsed while the session keeps a connection that has statements of SQL.
 func (s *Session) parseKept(c *compose.Composer, p []byte, name string, rest []byte, fx *statement.Effects, rewritten bool, i, end int) (int, bool) {
-	s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Name: name, Effects: s.kept[name]})
-	s.kept.Set(name, fx)
+	s.queue.Push(expect.Answer{Kind: expect.Parse, Again: true, Name: name, Effects: s.Kept[name]})
+	s.Kept.Set(name, fx)
 	if !rewritten {
 		return s.passes(p, i, end), true
 	}
@@ -223,10 +223,10 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 		if !s.Keeps { // it can be used where it is, and nowhere else
 			s.Unnamed = expect.Unnamed{ID: s.shared.Registry.Serial(), Unknown: true, Shape: &facts.Shape{}}
 			srv.Held.Unnamed = s.Unnamed.ID
-			s.pins.Add("", pin.Unknown)
+			s.Reasons.Add("", pin.Unknown)
 		}
 	} else if !s.Keeps {
-		s.pins.Have |= pin.Unknown
+		s.Reasons.Have |= pin.Unknown
 	}
 	s.judged = false
 	s.queue.Push(expect.Answer{Kind: expect.Parse})

@@ -14,9 +14,6 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/sqlparse"
 )
 
-// Pins returns the reasons why the session keeps its server connection.
-func (s *Session) Pins() pin.Set { return s.pins.All() }
-
 // Allow says whether the policy lets the statement through. It is asked before anything is sent.
 func (s *Session) Allow(q *query.Query) query.Verdict {
 	if q.Text == nil || s.Keeps || s.Policy == nil || !s.Policy.Restricts() {
@@ -52,9 +49,9 @@ func (s *Session) note(t residue.Text, srv *serverstate.Server) {
 		s.Sequences = srv.UseSequences(s.Sequences)
 	}
 	if reach&catalog.Sessions != 0 && s.Policy.Pinning == pin.Keep {
-		s.pins.Have |= pin.Sequence
+		s.Reasons.Have |= pin.Sequence
 	}
-	if s.pins.Have&pin.Found != 0 && pin.Releases(f) {
+	if s.Reasons.Have&pin.Found != 0 && pin.Releases(f) {
 		s.residue.Suspect = true
 	}
 }
@@ -86,10 +83,10 @@ func (s *Session) Looked(set settings.Set, holds pin.Set, others []string) (drop
 	lost := s.residue.Maybe &^ pin.Found
 	s.EndOfTransaction()
 	if s.Policy.Pinning == pin.Keep {
-		s.pins.Have = s.pins.Have&^pin.Found | holds
+		s.Reasons.Have = s.Reasons.Have&^pin.Found | holds
 		return 0
 	}
-	s.pins.Have &^= pin.Found
+	s.Reasons.Have &^= pin.Found
 	return holds | lost
 }
 
@@ -105,7 +102,7 @@ func (s *Session) EndOfTransaction() {
 func (s *Session) Unfollowed() {
 	s.EndOfTransaction()
 	s.Changes.Take()
-	s.pins.Have |= pin.Unknown
+	s.Reasons.Have |= pin.Unknown
 }
 
 // Owed returns, once, the ReadyForQuery that was held back until the connection is looked through, nil where
@@ -124,7 +121,7 @@ func (s *Session) leave(why pin.Set, srv *serverstate.Server) {
 	if lasting := why & pin.Lasting; lasting != 0 {
 		srv.Spoiled = true
 		if s.Policy.Pinning == pin.Keep {
-			s.pins.Have |= lasting
+			s.Reasons.Have |= lasting
 		} else {
 			s.residue.Maybe |= lasting
 		}

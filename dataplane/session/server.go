@@ -187,7 +187,7 @@ func (s *Session) answer(c *compose.Composer, t byte, body []byte, i, end int, s
 // ready takes the status of a ReadyForQuery for the client. It says whether that is held back.
 func (s *Session) ready(status byte) (owed bool) {
 	s.Status = status
-	s.Ear.Ready(status, s.queue.N == 0, s.pins.Have&pin.Listen != 0)
+	s.Ear.Ready(status, s.queue.N == 0, s.Reasons.Have&pin.Listen != 0)
 	if status != pgwire.Idle || s.queue.N > 0 {
 		return false
 	}
@@ -374,7 +374,7 @@ func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) 
 		srv.Held.Unnamed = statement.Somebodys
 	case e.Kind == expect.Parse && e.Hidden:
 	case e.Kind == expect.Parse && e.Statement == nil: // see parseKept
-		s.kept.Set(e.Name, e.Effects)
+		s.Kept.Set(e.Name, e.Effects)
 	case e.Kind == expect.Parse:
 		if !e.Again {
 			srv.Held.Remove(e.Statement)

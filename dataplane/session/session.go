@@ -83,6 +83,10 @@ type Session struct {
 	Names names.Names
 	// Unnamed is the unnamed one.
 	Unnamed expect.Unnamed
+	// Kept is what executing statements does that are the server connection's own.
+	Kept names.Kept
+	// Reasons are why the session keeps its server connection.
+	Reasons pin.Reasons
 	// Changes are the parameters that the transaction may have changed.
 	Changes settings.Touched
 
@@ -113,11 +117,9 @@ type Session struct {
 	fatal   bool   // the server has told the client a fatal error
 	begun   []byte // a BEGIN that waits for the statement behind it
 	portals portals.Portals
-	kept    names.Kept       // of statements that are the server connection's own
 	follows settings.Reading // texts
 	strays  strays.Strays    // names that are not the proxy's and that this unit has put on the server connection
 	over    settings.Set     // what was set on the server connection when it was brought over
-	pins    pin.Reasons      // why the session keeps its server connection
 	reading *[]byte          // what parsing reads, as the server has said or will: nil once anything may have changed it
 	unsures []unsure         // statements that were parsed under settings that were not known
 	residue residue.Residue  // what the transaction may leave there
@@ -138,10 +140,10 @@ func (s *Session) Quiet() bool {
 		s.through == 0 && s.swallow == 0 && len(s.part) == 0
 }
 
-// Rests says whether the session is its settings and prepared statements and nothing else, so that it can go on in another process.
+// Rests says whether nothing is under way, on either side, and nothing is left to be found out.
 func (s *Session) Rests() bool {
-	return s.Quiet() && s.ending == nil && s.Status == pgwire.Idle && len(s.input) == 0 && !s.Begun() && !s.skipping && !s.judged && !s.Keeps &&
-		!s.Dirty() && !s.pins.Any() && !s.residue.Any() && len(s.kept) == 0 && s.Ear.Hears == nil
+	return s.Quiet() && s.ending == nil && s.Status == pgwire.Idle && len(s.input) == 0 && !s.Begun() && !s.skipping && !s.judged && !s.owes &&
+		!s.Asks() && !s.residue.Any() && !s.strays.Any()
 }
 
 // Ending returns why the session ends when it is quiet, and what the client has asked for before is answered.
@@ -157,7 +159,7 @@ func (s *Session) answered() bool {
 
 // Free says whether the session has no use for its server connection now, or one that has to be looked into.
 func (s *Session) Free() bool {
-	return s.ending != nil || s.Status == pgwire.Idle && !s.Keeps && (!s.pins.Any() || s.owes || s.Doubtful())
+	return s.ending != nil || s.Status == pgwire.Idle && !s.Keeps && (!s.Reasons.Any() || s.owes || s.Doubtful())
 }
 
 // Room says whether more may be read from the client. What was sent and is not answered is bounded,
@@ -208,7 +210,7 @@ func (s *Session) Left() serverstate.Left {
 		Extended: s.queue.N > 0 && s.queue.Front().Kind != expect.Query,
 		Tail:     s.through + s.swallow,
 		Head:     s.part,
-		Dirty: s.Dirty() || s.Keeps || s.pins.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || s.queue.MaySkip() || s.strays.Any() ||
+		Dirty: s.Dirty() || s.Keeps || s.Reasons.Any() || s.residue.Suspect || s.residue.Maybe != 0 || s.queue.HasHidden() || s.queue.MaySkip() || s.strays.Any() ||
 			s.Policy != nil && s.Policy.Guard == pin.Always,
 	}
 }
@@ -217,7 +219,7 @@ func (s *Session) Left() serverstate.Left {
 // server has not come to yet. The unnamed one stays.
 func (s *Session) forgetStatements() {
 	s.Names.Clear(s.queue.N > 1)
-	s.pins.RemoveNamed()
+	s.Reasons.RemoveNamed()
 	for i := 1; i < s.queue.N; i++ {
 		switch e := s.queue.Get(i); {
 		case e.Statement == nil || e.Hidden:

@@ -79,14 +79,14 @@ func (s *Session) binds(st *statement.Statement, name []byte) {
 // bindOther is what a Bind uses that has no statement of a name.
 func (s *Session) bindOther(c *compose.Composer, i int, name []byte, srv *serverstate.Server) (server string, fx *statement.Effects, found bool) {
 	if s.Keeps {
-		return "", s.kept[string(name)], false
+		return "", s.Kept[string(name)], false
 	}
 	server, fx, t, found := s.lookup(c, i, name, nil, srv)
 	switch {
 	case t != nil:
 		fx = s.does(fx, t, name, srv)
 	case len(name) > 0 && s.owns(): // one that only the server connection knows
-		fx = s.kept[string(name)]
+		fx = s.Kept[string(name)]
 		s.begin(fx, srv)
 		s.suspect(srv)
 	}
@@ -261,7 +261,7 @@ func (s *Session) close(name string, srv *serverstate.Server) {
 
 func (s *Session) forget(name string) {
 	if st := s.Names.Remove(name); st != nil {
-		s.pins.Remove(st.Name)
+		s.Reasons.Remove(st.Name)
 	}
 }
 

@@ -105,7 +105,7 @@ func (s *Session) simple(fx *statement.Effects, srv *serverstate.Server) {
 // where that must be something else. alone says that no transaction is open and nothing is under way.
 func (s *Session) understand(q *query.Query, alone bool) (fx *statement.Effects, sent []byte, rewritten bool) {
 	return effects.Of(s.text(q), effects.Session{
-		Startup: s.Startup, Keeps: s.Keeps, Pinned: s.pins.Any() || s.owns() || s.residue.Suspect, Owns: s.owns(), Alone: alone, Statements: s.Names.All, Shares: s.shares(q),
+		Startup: s.Startup, Keeps: s.Keeps, Pinned: s.Reasons.Any() || s.owns() || s.residue.Suspect, Owns: s.owns(), Alone: alone, Statements: s.Names.All, Shares: s.shares(q),
 	})
 }
 
@@ -125,7 +125,7 @@ func (s *Session) text(q *query.Query) effects.Text {
 
 // owns says whether the server connection has prepared statements that are the session's own, under its names.
 func (s *Session) owns() bool {
-	return s.Keeps || s.Policy != nil && s.Policy.Pinning == pin.Keep && (s.pins.Have|s.residue.Maybe)&pin.Prepared != 0
+	return s.Keeps || s.Policy != nil && s.Policy.Pinning == pin.Keep && (s.Reasons.Have|s.residue.Maybe)&pin.Prepared != 0
 }
 
 // begin notes what a text that goes to the server may do.
@@ -161,10 +161,10 @@ func (s *Session) done(step *statement.Step, srv *serverstate.Server) {
 		s.forgetStatements()
 		if s.owns() {
 			srv.Held.DropNamed(s.queue.Parsing())
-			clear(s.kept)
+			clear(s.Kept)
 		}
 		if step.Do == statement.DiscardAll {
-			s.pins.Have &^= pin.Sequence
+			s.Reasons.Have &^= pin.Sequence
 			s.Sequences++
 		}
 	case statement.DiscardSequences:

@@ -26,7 +26,7 @@ func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.
 	if u.Unknown { // it can be used where it is, and nowhere else
 		asks = s.stay(unsure{unnamed: u.ID}, "")
 	} else {
-		s.pins.Remove("")
+		s.Reasons.Remove("")
 	}
 	srv.Held.Unnamed = u.ID
 	s.queue.Push(expect.Answer{Kind: expect.Parse, Effects: fx, Made: u.ID, Before: b})
@@ -70,13 +70,13 @@ func (s *Session) undoUnnamed(e *expect.Answer, refused bool, srv *serverstate.S
 		return
 	}
 	s.Unnamed, srv.Held.Unnamed = was.Unnamed, was.Held
-	if s.pins.Remove(""); was.Unknown {
-		s.pins.Add("", pin.Unknown)
+	if s.Reasons.Remove(""); was.Unknown {
+		s.Reasons.Add("", pin.Unknown)
 	}
 }
 
 // endUnnamed notes that there is no unnamed statement any more.
 func (s *Session) endUnnamed(srv *serverstate.Server) {
 	srv.Held.Unnamed, s.Unnamed.ID = 0, 0
-	s.pins.Remove("")
+	s.Reasons.Remove("")
 }

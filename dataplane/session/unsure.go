@@ -29,7 +29,7 @@ func (s *Session) unsure(srv *serverstate.Server) bool {
 // stay keeps a statement, which is parsed next, on its server connection. name is the statement's at the server. It says whether the
 // server has to be asked then what it was parsed under: behind the Parse, which is refused as it would be without the question.
 func (s *Session) stay(u unsure, name string) (asks bool) {
-	s.pins.Add(name, pin.Unknown)
+	s.Reasons.Add(name, pin.Unknown)
 	if s.Status == pgwire.InFailed {
 		return false // the server refuses both
 	}
@@ -62,14 +62,14 @@ func (s *Session) Sure(now []byte) {
 		if u.st == nil {
 			if s.Unnamed.ID == u.unnamed {
 				s.Unnamed.Unknown, s.Unnamed.Planner = false, s.Want.Planner()
-				s.pins.Remove("")
+				s.Reasons.Remove("")
 			}
 			continue
 		}
 		u.st.Planner = s.Want.Planner()
-		s.pins.Remove(u.st.Name)
+		s.Reasons.Remove(u.st.Name)
 		if u.moment && s.Names.Of(u.st) != "" {
-			s.pins.Add(u.st.Name, pin.Moment)
+			s.Reasons.Add(u.st.Name, pin.Moment)
 		}
 	}
 	s.unsures = s.unsures[:0]

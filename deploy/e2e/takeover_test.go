@@ -15,24 +15,25 @@ import (
 )
 
 // TestTakeover replaces a proxy by a new process under load: no client notices, and together they never have more server connections
-// than one may have. Clients in the clear go on in the new process, and the old one is gone at once; those over TLS stay with the old
-// one, which is gone when they are.
+// than one may have. Clients in the clear go on in the new process, in pool mode session with their server connections, and the old one is
+// gone at once; those over TLS stay with the old one, which is gone when they are.
 func TestTakeover(t *testing.T) {
 	server := pgcluster.Start(t, pgcluster.Options{}).Primary
 	authority := certs.NewAuthority(t)
 	pair := authority.Server("localhost", "127.0.0.1")
 	tls := fmt.Sprintf("[tls]\ncert_path = %q\nkey_path = %q\n", writeFile(t, "cert", string(pair.Cert)), writeFile(t, "key", string(pair.Key)))
 	for _, c := range []struct {
-		name, more, sslmode, window string
-		times                       int
+		name, mode, more, sslmode, window string
+		times, most                       int
 	}{
-		{"plain", "", "disable", "5s", 2},
-		{"TLS", tls, "require", "5m", 1},
+		{"plain", "transaction", "", "disable", "5s", 2, 10},
+		{"session mode", "session", "", "disable", "5s", 2, 70},
+		{"TLS", "transaction", tls, "require", "5m", 1, 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			home := t.TempDir()
 			old := &Proxy{Port: freeport.For(t), AdminPort: freeport.For(t)}
-			config := writeFile(t, "proxy.toml", old.config(server, Options{MaxConnections: 10, More: c.more}))
+			config := writeFile(t, "proxy.toml", old.config(server, Options{MaxConnections: c.most, Mode: c.mode, More: c.more}))
 			start := func(p *Proxy, args ...string) *Proxy {
 				p.launch(t, exec.Command(program(t), append([]string{"--config", config, "--state-dir", home, "--takeover-window", c.window}, args...)...))
 				return p
@@ -40,7 +41,11 @@ func TestTakeover(t *testing.T) {
 			start(old)
 			pgbench(t, old, "-i", "-q", "-s", "1")
 			var idle []*client
-			for range full(5000, 500) {
+			idlers := full(5000, 500)
+			if c.most > 64 { // each has a server connection
+				idlers = c.most - 64 - 1
+			}
+			for range idlers {
 				conn, err := arrive(old.Addr(), "postgres")
 				if err != nil {
 					t.Fatal(err)
@@ -87,8 +92,8 @@ func TestTakeover(t *testing.T) {
 			if c.sslmode != "disable" {
 				old.Leave(t)
 			}
-			if n := most(); n > 10 || n < 5 {
-				t.Errorf("%d server connections at one moment, 10 allowed", n)
+			if n := most(); n > c.most || n < 5 {
+				t.Errorf("%d server connections at one moment, %d allowed", n, c.most)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-// Package carry makes a session at rest into a message and a message into a session, for a process that takes the place of another. It never moves a descriptor.
+// Package carry makes a session at rest, and the state of the server connection that it keeps, into a message and a message into both, for a process that takes the place of another. It never moves a descriptor.
 package carry
 
 import (
@@ -9,6 +9,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/effects"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -18,44 +19,78 @@ import (
 
 // Pack writes down what a session is. ok is false for one that is not at rest, or has what only its own process understands.
 func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
-	if !s.Rests() {
+	if !s.Rests() || s.Ear.Waiting() || s.Reasons.Of("") != 0 {
 		return nil, false
 	}
-	c = &heliosv1.CarriedSession{Startup: pairs(s.Startup), Settings: pairs(s.Want)}
+	c = &heliosv1.CarriedSession{Startup: pairs(s.Startup), Settings: pairs(s.Want), Pins: uint32(s.Reasons.Have), Sequences: s.Sequences}
+	bound := 0
 	for name, st := range s.Names.All {
-		if !plain(st.Effects) {
+		if !tellable(st.Effects) {
 			return nil, false
 		}
-		c.Statements = append(c.Statements, &heliosv1.CarriedStatement{
+		x := &heliosv1.CarriedStatement{
 			Name: name, Body: []byte(st.Body), Planner: pairs(st.Planner), Shape: st.Told.Load(), Told: s.Names.Told(name),
-			Private: st.Private, Stale: st.Stale.Load(), Accepted: st.Accepted.Load(),
-		})
+			Private: st.Private, Stale: st.Stale.Load(), Accepted: st.Accepted.Load(), Effects: untold(st.Effects),
+		}
+		if why := s.Reasons.Of(st.Name); why != 0 {
+			x.AtServer, x.Pins = st.Name, uint32(why)
+			bound++
+		}
+		c.Statements = append(c.Statements, x)
+	}
+	if bound != s.Reasons.Statements() { // there is one that the client does not know by its name any more
+		return nil, false
+	}
+	for name, fx := range s.Kept {
+		if !tellable(fx) {
+			return nil, false
+		}
+		c.Own = append(c.Own, &heliosv1.OwnStatement{Name: name, Effects: packEffects(fx)})
 	}
 	if u := &s.Unnamed; u.ID != 0 {
-		if u.Unknown || !plain(u.Effects) {
+		if u.Unknown || !tellable(u.Effects) {
 			return nil, false
 		}
-		c.Unnamed = &heliosv1.CarriedStatement{Body: slices.Clone(u.Body), Planner: pairs(u.Planner), Shape: u.Told}
+		c.Unnamed = &heliosv1.CarriedStatement{Body: slices.Clone(u.Body), Planner: pairs(u.Planner), Shape: u.Told, Effects: untold(u.Effects)}
+	}
+	if l := s.Ear.Hears; l != nil {
+		if l.Asking() {
+			return nil, false
+		}
+		c.Listening = &heliosv1.CarriedListening{Channels: l.Names(), Encoding: l.SpokenIn()}
 	}
 	return c, true
 }
 
-// plain says whether what executing a statement does is found out again from its text: no other one was put in its place.
-func plain(fx *statement.Effects) bool { return fx == nil || len(fx.Uses) == 0 && len(fx.Steps) == 0 }
-
-// Unpack makes s, a new session with the start-up settings of c, what the one was that c was packed of. Its pool is set.
-func Unpack(s *session.Session, c *heliosv1.CarriedSession, reg *statement.Registry, known *facts.Cache) {
-	s.Want = set(c.GetSettings())
-	for _, st := range c.GetStatements() {
-		s.Names.Add(st.GetName(), find(s, st, reg, known))
-		if st.GetTold() {
-			s.Names.Tell(st.GetName())
+// Unpack makes s, a new session with the start-up settings of c, what the one was that c was packed of. Its pool is set, and srv is the
+// server connection that came with it; nil where none did.
+func Unpack(s *session.Session, c *heliosv1.CarriedSession, srv *serverstate.Server, reg *statement.Registry, known *facts.Cache) {
+	s.Want, s.Sequences = set(c.GetSettings()), c.GetSequences()
+	s.Reasons.Have = pin.Set(c.GetPins()) & pin.Every
+	for _, x := range c.GetStatements() {
+		st := find(s, x, reg, known)
+		if why := pin.Set(x.GetPins()) & pin.Every; why != 0 {
+			s.Reasons.Add(st.Name, why)
+			if srv != nil {
+				srv.Held.Add(st)
+				srv.Held.SetShape(st, x.GetServerShape())
+			}
 		}
+		s.Names.Add(x.GetName(), st)
+		if x.GetTold() {
+			s.Names.Tell(x.GetName())
+		}
+	}
+	for _, own := range c.GetOwn() {
+		s.Kept.Set(own.GetName(), unpackEffects(own.GetEffects()))
 	}
 	if u := c.GetUnnamed(); u != nil {
 		planner := set(u.GetPlanner())
-		t, fx := read(s, u.GetBody(), planner, known)
+		t, fx := read(s, u, planner, known)
 		s.Unnamed = expect.Unnamed{ID: reg.Serial(), Body: slices.Clone(u.GetBody()), Planner: planner, Effects: fx, Shape: t.Shape, Told: u.GetShape()}
+	}
+	if l := c.GetListening(); l != nil {
+		s.Ear.Restore(l.GetChannels(), l.GetEncoding())
 	}
 }
 
@@ -65,9 +100,9 @@ func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Regis
 	if s.Catalog != nil {
 		k.Epoch = s.Catalog.Epoch()
 	}
-	t, fx := read(s, c.GetBody(), k.Planner, known)
+	t, fx := read(s, c, k.Planner, known)
 	m := statement.NewMeaning(fx, t.SQL, t.Changes())
-	if !c.GetPrivate() && !c.GetStale() {
+	if !c.GetPrivate() && !c.GetStale() && c.GetAtServer() == "" {
 		st := reg.Shared(k, m)
 		if shape := c.GetShape(); shape == 0 || st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
 			if c.GetAccepted() {
@@ -76,7 +111,12 @@ func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Regis
 			return st
 		}
 	}
-	st := reg.Own(k, m)
+	st := (*statement.Statement)(nil)
+	if name := c.GetAtServer(); name != "" {
+		st = reg.Adopt(k, m, name)
+	} else {
+		st = reg.Own(k, m)
+	}
 	st.Told.Store(c.GetShape())
 	st.Stale.Store(c.GetStale())
 	st.Accepted.Store(c.GetAccepted())
@@ -84,9 +124,12 @@ func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Regis
 }
 
 // read finds out what is known of the text in the body of a Parse, which was parsed under some settings, and what it does.
-func read(s *session.Session, body []byte, under settings.Set, known *facts.Cache) (facts.Text, *statement.Effects) {
-	text, _, _ := pgwire.CString(body)
+func read(s *session.Session, c *heliosv1.CarriedStatement, under settings.Set, known *facts.Cache) (facts.Text, *statement.Effects) {
+	text, _, _ := pgwire.CString(c.GetBody())
 	t := known.Of(text, under.StdStrings())
+	if c.GetEffects() != nil {
+		return t, unpackEffects(c.GetEffects())
+	}
 	flags := t.Flags
 	var r settings.Reading
 	if !r.Followable(s.Want) {

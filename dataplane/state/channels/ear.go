@@ -144,5 +144,17 @@ func (e *Ear) Leave() {
 	}
 }
 
+// Restore lets a session take part again that has listened to channels by another process's connection, in its encoding. It
+// is told that what was sent meanwhile may be lost.
+func (e *Ear) Restore(names []string, encoding string) {
+	e.asked, e.Hears = true, Begin(e.Owner)
+	e.Hears.encoding = encoding
+	for _, name := range names {
+		e.Hears.Listen(name)
+	}
+	e.Hears.Commit()
+	e.Hears.keep()
+}
+
 // Waiting says whether notifications wait to be delivered.
 func (e *Ear) Waiting() bool { return e.Hears != nil && e.Hears.Waiting() }

@@ -188,6 +188,11 @@ func (l *Listening) Leave() { l.at.Leave() }
 func (l *Listening) Move() {
 	l.at.Leave()
 	l.at = l.owner.Join(l)
+	l.keep()
+}
+
+// keep asks the listener for what the session listens to already.
+func (l *Listening) keep() {
 	names := l.Reask()
 	for _, name := range names {
 		l.Ask(name, 0)
@@ -198,6 +203,9 @@ func (l *Listening) Move() {
 
 // At says whether the session takes part at the listener.
 func (l *Listening) At(is func(Listener) bool) bool { return is(l.at) }
+
+// SpokenIn is the encoding that the listener's notifications come in.
+func (l *Listening) SpokenIn() string { return l.encoding }
 
 // Twice says whether the body of a NotificationResponse, which the session's server connection has sent, is what the listener
 // brings too.

@@ -290,6 +290,37 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestWay finds the way again by which a connection leads that another process has opened.
+func TestWay(t *testing.T) {
+	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {
+		o.set(time.Minute, nil, "10.0.0.1", "10.0.0.2")
+		s := b.Server(servers("db.test:5432", "10.0.0.9:5433", "/run/pg"))
+		for _, asked := range []bool{false, true} {
+			for _, w := range []struct {
+				host string
+				port int
+				ip   string
+				has  bool
+				gone bool // is noticed
+			}{
+				{"10.0.0.9", 5433, "10.0.0.9:5433", true, false},
+				{"/run/pg", 5432, "", true, false},
+				{"/run/pg", 5433, "", false, false},
+				{"other.test", 5432, "10.0.0.1:5432", false, false},
+				{"db.test", 5432, "10.0.0.2:5432", true, asked},
+				{"db.test", 5432, "10.0.0.3:5432", !asked, false},
+			} {
+				ip, _ := netip.ParseAddrPort(w.ip)
+				r, has := s.Way(w.host, w.port, ip)
+				if has != w.has || r.Host != w.host || r.Port != w.port || r.IP != ip || (r.Address != nil) != w.gone {
+					t.Errorf("asked %t: %v is %v, %t", asked, w, r, has)
+				}
+			}
+			s.Ask(t.Context())
+		}
+	})
+}
+
 // TestRetain: names of servers that are no more are not asked for; a policy counts for what is known already.
 func TestRetain(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {

@@ -100,6 +100,31 @@ func (s *Server) Routes() (routes []Route, known bool, err error) {
 	return routes, true, nil
 }
 
+// Way is the way by which a connection leads that another process has opened: to a host of the server, at an address, which is not valid
+// where the host is a directory. has is false where the server has no such host, or its name has another address now.
+func (s *Server) Way(host string, port int, ip netip.AddrPort) (r Route, has bool) {
+	r = Route{Host: host, Port: port, IP: ip}
+	i := slices.IndexFunc(s.places, func(p place) bool { return p.host == host && p.port == port })
+	if i < 0 {
+		return r, false
+	}
+	n := s.places[i].name
+	if n == nil {
+		return r, true
+	}
+	a := n.fresh()
+	if a == nil { // nobody has asked yet
+		return r, true
+	}
+	for _, x := range a.addrs {
+		if x.IP == ip.Addr() {
+			r.Address = x
+			return r, true
+		}
+	}
+	return r, false
+}
+
 // both is two errors in one line.
 func both(a, b error) error {
 	switch {

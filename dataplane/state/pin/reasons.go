@@ -16,6 +16,12 @@ func (r *Reasons) Add(name string, why Set) {
 	r.by[name] = why
 }
 
+// Of is the reason of one statement.
+func (r *Reasons) Of(name string) Set { return r.by[name] }
+
+// Statements is how many statements have a reason of their own.
+func (r *Reasons) Statements() int { return len(r.by) }
+
 // Remove forgets the reason of one statement.
 func (r *Reasons) Remove(name string) {
 	if len(r.by) > 0 {

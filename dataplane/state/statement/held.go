@@ -149,6 +149,17 @@ func (h *Held) Clear() {
 	h.Unnamed, h.Stale, h.bytes, h.Looks = 0, nil, 0, false
 }
 
+// Names returns what the statements are called that are held, in no order, but for some.
+func (h *Held) Names(but map[string]bool) []string {
+	names := slices.DeleteFunc(slices.Clone(h.Stale), func(n string) bool { return but[n] })
+	for st := range h.nodes {
+		if !but[st.Name] {
+			names = append(names, st.Name)
+		}
+	}
+	return names
+}
+
 // Len returns how many statements are held.
 func (h *Held) Len() int { return len(h.nodes) + len(h.Stale) }
 

@@ -225,6 +225,11 @@ func (r *Registry) Own(k Key, m Meaning) *Statement {
 	return &Statement{Key: k, Name: r.name(), Meaning: m, Private: true}
 }
 
+// Adopt is Own for a statement that servers know by a name of another process.
+func (r *Registry) Adopt(k Key, m Meaning, name string) *Statement {
+	return &Statement{Key: k, Name: name, Meaning: m, Private: true}
+}
+
 // Len returns how many shared statements there are.
 func (r *Registry) Len() int {
 	r.mu.Lock()
