@@ -182,6 +182,7 @@ type FromPredecessor struct {
 	//	*FromPredecessor_Session
 	//	*FromPredecessor_PlaceGranted
 	//	*FromPredecessor_Done
+	//	*FromPredecessor_PlaceNeeded
 	Message       isFromPredecessor_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -260,6 +261,15 @@ func (x *FromPredecessor) GetDone() bool {
 	return false
 }
 
+func (x *FromPredecessor) GetPlaceNeeded() *PoolName {
+	if x != nil {
+		if x, ok := x.Message.(*FromPredecessor_PlaceNeeded); ok {
+			return x.PlaceNeeded
+		}
+	}
+	return nil
+}
+
 type isFromPredecessor_Message interface {
 	isFromPredecessor_Message()
 }
@@ -282,6 +292,11 @@ type FromPredecessor_Done struct {
 	Done bool `protobuf:"varint,4,opt,name=done,proto3,oneof"`
 }
 
+type FromPredecessor_PlaceNeeded struct {
+	// Somebody has waited here for a place in a pool of which the new process has many: it gives one back when a connection is free.
+	PlaceNeeded *PoolName `protobuf:"bytes,5,opt,name=place_needed,json=placeNeeded,proto3,oneof"`
+}
+
 func (*FromPredecessor_Estate) isFromPredecessor_Message() {}
 
 func (*FromPredecessor_Session) isFromPredecessor_Message() {}
@@ -289,6 +304,8 @@ func (*FromPredecessor_Session) isFromPredecessor_Message() {}
 func (*FromPredecessor_PlaceGranted) isFromPredecessor_Message() {}
 
 func (*FromPredecessor_Done) isFromPredecessor_Message() {}
+
+func (*FromPredecessor_PlaceNeeded) isFromPredecessor_Message() {}
 
 // SuccessorHello is the first message.
 type SuccessorHello struct {
@@ -1603,12 +1620,13 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\fplace_wanted\x18\x04 \x01(\v2\x16.helios.v1.PlaceWantedH\x00R\vplaceWanted\x12<\n" +
 	"\x0eplace_returned\x18\x05 \x01(\v2\x13.helios.v1.PoolNameH\x00R\rplaceReturned\x12.\n" +
 	"\x06cancel\x18\x06 \x01(\v2\x14.helios.v1.CancelKeyH\x00R\x06cancelB\t\n" +
-	"\amessage\"\xbd\x01\n" +
+	"\amessage\"\xf7\x01\n" +
 	"\x0fFromPredecessor\x12+\n" +
 	"\x06estate\x18\x01 \x01(\v2\x11.helios.v1.EstateH\x00R\x06estate\x125\n" +
 	"\asession\x18\x02 \x01(\v2\x19.helios.v1.CarriedSessionH\x00R\asession\x12%\n" +
 	"\rplace_granted\x18\x03 \x01(\x04H\x00R\fplaceGranted\x12\x14\n" +
-	"\x04done\x18\x04 \x01(\bH\x00R\x04doneB\t\n" +
+	"\x04done\x18\x04 \x01(\bH\x00R\x04done\x128\n" +
+	"\fplace_needed\x18\x05 \x01(\v2\x13.helios.v1.PoolNameH\x00R\vplaceNeededB\t\n" +
 	"\amessage\"^\n" +
 	"\x0eSuccessorHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
@@ -1768,30 +1786,31 @@ var file_helios_v1_handover_proto_depIdxs = []int32{
 	9,  // 4: helios.v1.FromSuccessor.cancel:type_name -> helios.v1.CancelKey
 	4,  // 5: helios.v1.FromPredecessor.estate:type_name -> helios.v1.Estate
 	10, // 6: helios.v1.FromPredecessor.session:type_name -> helios.v1.CarriedSession
-	5,  // 7: helios.v1.Estate.sockets:type_name -> helios.v1.ListeningSocket
-	6,  // 8: helios.v1.Estate.keys:type_name -> helios.v1.ProvedKey
-	8,  // 9: helios.v1.PlaceWanted.pool:type_name -> helios.v1.PoolName
-	9,  // 10: helios.v1.CarriedSession.key:type_name -> helios.v1.CancelKey
-	16, // 11: helios.v1.CarriedSession.startup:type_name -> helios.v1.CarriedSetting
-	16, // 12: helios.v1.CarriedSession.settings:type_name -> helios.v1.CarriedSetting
-	17, // 13: helios.v1.CarriedSession.statements:type_name -> helios.v1.CarriedStatement
-	17, // 14: helios.v1.CarriedSession.unnamed:type_name -> helios.v1.CarriedStatement
-	11, // 15: helios.v1.CarriedSession.server:type_name -> helios.v1.CarriedServer
-	13, // 16: helios.v1.CarriedSession.own:type_name -> helios.v1.OwnStatement
-	12, // 17: helios.v1.CarriedSession.listening:type_name -> helios.v1.CarriedListening
-	8,  // 18: helios.v1.CarriedServer.pool:type_name -> helios.v1.PoolName
-	9,  // 19: helios.v1.CarriedServer.key:type_name -> helios.v1.CancelKey
-	16, // 20: helios.v1.CarriedServer.settings:type_name -> helios.v1.CarriedSetting
-	16, // 21: helios.v1.CarriedServer.parameters:type_name -> helios.v1.CarriedSetting
-	14, // 22: helios.v1.OwnStatement.effects:type_name -> helios.v1.CarriedEffects
-	15, // 23: helios.v1.CarriedEffects.steps:type_name -> helios.v1.CarriedStep
-	16, // 24: helios.v1.CarriedStatement.planner:type_name -> helios.v1.CarriedSetting
-	14, // 25: helios.v1.CarriedStatement.effects:type_name -> helios.v1.CarriedEffects
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	8,  // 7: helios.v1.FromPredecessor.place_needed:type_name -> helios.v1.PoolName
+	5,  // 8: helios.v1.Estate.sockets:type_name -> helios.v1.ListeningSocket
+	6,  // 9: helios.v1.Estate.keys:type_name -> helios.v1.ProvedKey
+	8,  // 10: helios.v1.PlaceWanted.pool:type_name -> helios.v1.PoolName
+	9,  // 11: helios.v1.CarriedSession.key:type_name -> helios.v1.CancelKey
+	16, // 12: helios.v1.CarriedSession.startup:type_name -> helios.v1.CarriedSetting
+	16, // 13: helios.v1.CarriedSession.settings:type_name -> helios.v1.CarriedSetting
+	17, // 14: helios.v1.CarriedSession.statements:type_name -> helios.v1.CarriedStatement
+	17, // 15: helios.v1.CarriedSession.unnamed:type_name -> helios.v1.CarriedStatement
+	11, // 16: helios.v1.CarriedSession.server:type_name -> helios.v1.CarriedServer
+	13, // 17: helios.v1.CarriedSession.own:type_name -> helios.v1.OwnStatement
+	12, // 18: helios.v1.CarriedSession.listening:type_name -> helios.v1.CarriedListening
+	8,  // 19: helios.v1.CarriedServer.pool:type_name -> helios.v1.PoolName
+	9,  // 20: helios.v1.CarriedServer.key:type_name -> helios.v1.CancelKey
+	16, // 21: helios.v1.CarriedServer.settings:type_name -> helios.v1.CarriedSetting
+	16, // 22: helios.v1.CarriedServer.parameters:type_name -> helios.v1.CarriedSetting
+	14, // 23: helios.v1.OwnStatement.effects:type_name -> helios.v1.CarriedEffects
+	15, // 24: helios.v1.CarriedEffects.steps:type_name -> helios.v1.CarriedStep
+	16, // 25: helios.v1.CarriedStatement.planner:type_name -> helios.v1.CarriedSetting
+	14, // 26: helios.v1.CarriedStatement.effects:type_name -> helios.v1.CarriedEffects
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_handover_proto_init() }
@@ -1812,6 +1831,7 @@ func file_helios_v1_handover_proto_init() {
 		(*FromPredecessor_Session)(nil),
 		(*FromPredecessor_PlaceGranted)(nil),
 		(*FromPredecessor_Done)(nil),
+		(*FromPredecessor_PlaceNeeded)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
