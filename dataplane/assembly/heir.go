@@ -84,6 +84,9 @@ func (h heir) Take(s *heliosv1.CarriedSession, fds []int) {
 	}, p.turnedAway)
 }
 
+// Needed implements [handover.Heir].
+func (h heir) Needed(of *heliosv1.PoolName) { h.p.hub.Pools.Owe(pool.KeyOf(of)) }
+
 // Alone implements [handover.Heir].
 func (h heir) Alone(why error) {
 	h.p.hub.Pools.Ration(nil)

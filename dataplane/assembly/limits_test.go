@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -121,7 +122,7 @@ func TestFailedLogins(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
-	set.Limits["default"].MaxFailedLogins = proto.Uint32(3)
+	set.Limits["default"].MaxFailedLogins, set.Limits["default"].FailedLoginWindow = proto.Uint32(3), durationpb.New(time.Hour)
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
 	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("right")}
 	set.Users["bob"] = &heliosv1.User{Name: "bob", Secret: secret("right"), ServerUser: "postgres"}

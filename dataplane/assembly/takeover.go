@@ -30,8 +30,6 @@ type succession struct {
 	mu     sync.Mutex
 	to     *handover.Successor // nil: there is none that is ready
 	given  map[uint64]gift     // and not taken yet
-	queue  []parcel            // to be sent
-	more   chan struct{}       // the queue is not empty
 	asking map[*wish]struct{}  // for places
 	places map[pool.Key]int    // that the successor has
 	turn   int                 // which successor it is
@@ -42,12 +40,6 @@ type succession struct {
 	close  func()              // what closes it; nil: there is none
 }
 
-// parcel is a session on its way.
-type parcel struct {
-	session     *heliosv1.CarriedSession
-	descriptors []int
-}
-
 // gift is who was sent, and of which pool a server connection was sent with it; nil: none was.
 type gift struct {
 	c  *serve.Conn
@@ -55,7 +47,7 @@ type gift struct {
 }
 
 func newSuccession(p *Proxy) *succession {
-	return &succession{p: p, given: map[uint64]gift{}, more: make(chan struct{}, 1), asking: map[*wish]struct{}{}, places: map[pool.Key]int{}}
+	return &succession{p: p, given: map[uint64]gift{}, asking: map[*wish]struct{}{}, places: map[pool.Key]int{}}
 }
 
 // offer lets a process take this one's place, by the socket in the state directory.
@@ -133,28 +125,8 @@ func (s *succession) Give(to *handover.Successor) {
 	p.o.Log.Info("handing over to another process", zap.Duration("window", p.o.takeoverWindow()))
 	p.eachDoor(func(ls *reactor.Listener) { ls.Pause() })
 	p.become(serve.Moves)
-	go s.send(ctx, to)
+	p.hub.Pools.Lend(func(k pool.Key) { to.Needed(k.Message()) })
 	go s.handOver(ctx, to)
-}
-
-// send sends sessions as they come.
-func (s *succession) send(ctx context.Context, to *handover.Successor) {
-	for {
-		select {
-		case <-s.more:
-		case <-ctx.Done():
-			return
-		}
-		s.mu.Lock()
-		all := s.queue
-		s.queue = nil
-		s.mu.Unlock()
-		for _, x := range all {
-			if err := to.Session(x.session, x.descriptors...); err != nil {
-				return // the link is broken, and whoever reads from it learns that too
-			}
-		}
-	}
 }
 
 // handOver waits until the sessions have left, ends those whose time is over, and at last the process.
@@ -202,11 +174,7 @@ func (s *succession) Carry(c *serve.Conn, state *heliosv1.CarriedSession, descri
 		s.places[k]++
 	}
 	s.given[state.GetId()] = g
-	s.queue = append(s.queue, parcel{state, descriptors})
-	select {
-	case s.more <- struct{}{}:
-	default:
-	}
+	s.to.Session(state, descriptors...)
 }
 
 // Taken implements [handover.House].
@@ -286,7 +254,7 @@ func (s *succession) Stay(why error) {
 			places[*g.of]-- // it has the place itself again
 		}
 	}
-	s.to, s.given, s.places, s.queue = nil, map[uint64]gift{}, map[pool.Key]int{}, nil
+	s.to, s.given, s.places = nil, map[uint64]gift{}, map[pool.Key]int{}
 	if begun {
 		s.stop()
 	}
@@ -296,6 +264,7 @@ func (s *succession) Stay(why error) {
 	}
 	s.mu.Unlock()
 	p := s.p
+	p.hub.Pools.Lend(nil)
 	p.o.Log.Error("the process that wanted to take this one's place is gone: this one goes on", zap.Bool("was_ready", begun), zap.Error(why))
 	first := p.group.Loops()[0]
 	for k, n := range places {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,6 +215,63 @@ func TestTakenOverLate(t *testing.T) {
 	if got := ask(secure, "SELECT 1"); got != "57P01 terminating connection: the proxy is shutting down" {
 		t.Errorf("behind the window: %s", got)
 	}
+}
+
+// TestTakenOverShared has clients in both processes that want the one server connection all the time: each gets it in turn.
+func TestTakenOverShared(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	p := newPKI(t)
+	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_PREFER, CertFile: p.cert, KeyFile: p.key}
+	s := succeedable(t, set, time.Minute)
+	var all []*pgconn.PgConn
+	for _, mode := range []string{"require", "require", "disable", "disable"} {
+		c, err := pgconn.Connect(t.Context(), "postgres://postgres@"+s.addr+"/postgres?sslmode="+mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(context.Background())
+		all = append(all, c)
+	}
+	s.next(t)
+	eventually(t, 20*time.Second, "two have moved", func() bool { return s.old.clients() == 2 })
+	var counts [4]atomic.Int64
+	enough := make(chan struct{})
+	var wg sync.WaitGroup
+	for i, c := range all {
+		wg.Go(func() {
+			for {
+				select {
+				case <-enough:
+					return
+				default:
+				}
+				if got := ask(c, "SELECT 1"); got != "1" {
+					t.Errorf("client %d: %s", i, got)
+					return
+				}
+				counts[i].Add(1)
+			}
+		})
+	}
+	eventually(t, time.Minute, "all have had their turns", func() bool {
+		for i := range counts {
+			if counts[i].Load() < 20 {
+				return t.Failed()
+			}
+		}
+		return true
+	})
+	close(enough)
+	wg.Wait()
+	if n := pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]; n != "1" {
+		t.Errorf("%s server connections", n)
+	}
+	all[0].Close(t.Context())
+	all[1].Close(t.Context())
+	s.gone(t)
+	want(t, all[2], "SELECT 2", "2")
 }
 
 // TestTakeoverFails has a process that is about to take over go away: before it is ready, and in the middle of it. Nobody notices.

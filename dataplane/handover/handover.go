@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/pkg/ownersock"
@@ -49,15 +48,6 @@ type House interface {
 	Stay(why error)
 }
 
-// Successor is the process that takes the place of this one.
-type Successor struct {
-	l           *link
-	understands uint32
-}
-
-// understands is how much of a session this version understands, as SuccessorHello has it.
-const understands = 1
-
 // helloTime is how long a process may take to say hello: others wait meanwhile.
 const helloTime = 5 * time.Second
 
@@ -86,7 +76,8 @@ func Serve(ctx context.Context, at *net.UnixListener, h House) {
 
 // succeed talks with one process until it goes away. met says that it had the estate, begun that it was ready.
 func succeed(l *link, h House) (met, begun bool, err error) {
-	s := &Successor{l: l}
+	s := newSuccessor(l)
+	defer s.end()
 	for {
 		var m heliosv1.FromSuccessor
 		if err := l.read(&m); err != nil {
@@ -98,9 +89,7 @@ func succeed(l *link, h House) (met, begun bool, err error) {
 			s.understands = m.Hello.GetUnderstands()
 			e, fds := h.Estate()
 			met = e.GetRefusal() == ""
-			if err := s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Estate{Estate: e}}, fds...); err != nil {
-				return met, begun, err
-			}
+			s.say(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Estate{Estate: e}}, fds...)
 		case *heliosv1.FromSuccessor_Ready:
 			if begun {
 				return met, begun, errors.New("the new process says twice that it is ready")
@@ -111,7 +100,7 @@ func succeed(l *link, h House) (met, begun bool, err error) {
 			h.Taken(m.Taken)
 		case *heliosv1.FromSuccessor_PlaceWanted:
 			h.Place(m.PlaceWanted.GetPool(), func() {
-				_ = s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_PlaceGranted{PlaceGranted: m.PlaceWanted.GetId()}})
+				s.say(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_PlaceGranted{PlaceGranted: m.PlaceWanted.GetId()}})
 			})
 		case *heliosv1.FromSuccessor_PlaceReturned:
 			h.Return(m.PlaceReturned)
@@ -119,25 +108,4 @@ func succeed(l *link, h House) (met, begun bool, err error) {
 			h.Cancel(m.Cancel.GetPid(), m.Cancel.GetSecret())
 		}
 	}
-}
-
-func (s *Successor) send(m *heliosv1.FromPredecessor, fds ...int) error { return s.l.write(m, fds...) }
-
-// Session hands a session over, with the descriptor of its client, and of its server connection if it keeps one. They stay open here.
-func (s *Successor) Session(c *heliosv1.CarriedSession, fds ...int) error {
-	return s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Session{Session: c}}, fds...)
-}
-
-// Understands says whether the successor can make of a session what it is here: one of an older version may not.
-func (s *Successor) Understands(c *heliosv1.CarriedSession) bool {
-	if s.understands >= understands {
-		return true
-	}
-	told := func(st *heliosv1.CarriedStatement) bool { return st.GetEffects() != nil }
-	return c.GetServer() == nil && c.GetListening() == nil && !told(c.GetUnnamed()) && !slices.ContainsFunc(c.GetStatements(), told)
-}
-
-// Done says that nothing is left here.
-func (s *Successor) Done() error {
-	return s.send(&heliosv1.FromPredecessor{Message: &heliosv1.FromPredecessor_Done{Done: true}})
 }

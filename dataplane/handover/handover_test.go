@@ -87,6 +87,8 @@ func (h *house) grant() {
 type heir struct {
 	taken chan *os.File
 	alone chan error
+	// needed are the users of pools of which a place is asked back.
+	needed chan string
 }
 
 func (h *heir) Take(s *heliosv1.CarriedSession, fds []int) {
@@ -94,7 +96,8 @@ func (h *heir) Take(s *heliosv1.CarriedSession, fds []int) {
 		h.taken <- os.NewFile(uintptr(fd), s.GetUser())
 	}
 }
-func (h *heir) Alone(why error) { h.alone <- why }
+func (h *heir) Needed(p *heliosv1.PoolName) { h.needed <- p.GetUser() }
+func (h *heir) Alone(why error)             { h.alone <- why }
 
 // open lets h be succeeded.
 func open(t *testing.T, h House) string {
@@ -146,7 +149,7 @@ func TestHandover(t *testing.T) {
 			t.Errorf("socket %s: %v, %v", name, got, err)
 		}
 	}
-	e := &heir{make(chan *os.File), make(chan error)}
+	e := &heir{make(chan *os.File), make(chan error), make(chan string)}
 	p.Read(e)
 	granted := make(chan string, 9)
 	p.Ask("n", "d", "u", func() { granted <- "first" })
@@ -170,11 +173,9 @@ func TestHandover(t *testing.T) {
 			t.Fatal(err)
 		}
 		user := strings.Repeat("x", i*100)
-		if err := h.to.Session(&heliosv1.CarriedSession{Id: uint64(i), User: user}, int(w.Fd())); err != nil {
-			t.Fatal(err)
-		}
-		w.Close()
+		h.to.Session(&heliosv1.CarriedSession{Id: uint64(i), User: user}, int(w.Fd()))
 		got := <-e.taken
+		w.Close()
 		fmt.Fprint(got, i)
 		name := got.Name()
 		got.Close()
@@ -193,12 +194,10 @@ func TestHandover(t *testing.T) {
 	if !h.to.Understands(with) {
 		t.Error("a process of this version does not understand all")
 	}
-	if err := h.to.Session(with, int(r.Fd()), int(w.Fd())); err != nil {
-		t.Fatal(err)
-	}
+	h.to.Session(with, int(r.Fd()), int(w.Fd()))
+	client, server := <-e.taken, <-e.taken
 	r.Close()
 	w.Close()
-	client, server := <-e.taken, <-e.taken
 	fmt.Fprint(server, "in this order")
 	server.Close()
 	if text, err := io.ReadAll(client); string(text) != "in this order" {
@@ -207,6 +206,10 @@ func TestHandover(t *testing.T) {
 	client.Close()
 	p.Return("n", "d", "carried") // its place came with it
 	h.until(t, "taken 300, return carried")
+	h.to.Needed(&heliosv1.PoolName{User: "needy"})
+	if got := <-e.needed; got != "needy" {
+		t.Errorf("a place is asked back of %s", got)
+	}
 	p.Ask("n", "d", "u", func() { granted <- "second" })
 	if err := h.to.Done(); err != nil {
 		t.Fatal(err)
@@ -251,7 +254,7 @@ func TestGoneAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := &heir{make(chan *os.File), make(chan error, 1)}
+		e := &heir{make(chan *os.File), make(chan error, 1), nil}
 		p.Read(e)
 		if ready {
 			if err := p.Ready(); err != nil {

@@ -15,6 +15,8 @@ import (
 type Heir interface {
 	// Take takes a session in, and owns the descriptors: of its client, and of the server connection that it keeps, if it does.
 	Take(s *heliosv1.CarriedSession, fds []int)
+	// Needed hears that a place is to be given back when a connection of the pool is free.
+	Needed(pool *heliosv1.PoolName)
 	// Alone is called when the old process has nothing left, or has gone away.
 	Alone(why error)
 }
@@ -101,6 +103,8 @@ func (p *Predecessor) read(h Heir) {
 			why = p.take(h, m.Session)
 		case *heliosv1.FromPredecessor_PlaceGranted:
 			p.granted(m.PlaceGranted)
+		case *heliosv1.FromPredecessor_PlaceNeeded:
+			h.Needed(m.PlaceNeeded)
 		case *heliosv1.FromPredecessor_Done:
 			done = m.Done
 		}

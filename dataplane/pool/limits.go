@@ -42,6 +42,7 @@ type books struct {
 	passed  bool // a limit may be, as it was lowered
 	alarm   alarm
 	ration  atomic.Pointer[Ration]
+	tenant  atomic.Pointer[func(Key)] // who has places of this process
 }
 
 // debt is a place that a pool is to give up.

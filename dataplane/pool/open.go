@@ -73,7 +73,11 @@ func (p *Pool) openOne(here *reactor.Loop) bool {
 	if !refused {
 		p.withdraw()
 	}
+	recalls := p.recalls(now)
 	p.mu.Unlock()
+	if recalls {
+		p.books.recall(p)
+	}
 	return false
 }
 

@@ -33,7 +33,7 @@ func (p *Pool) alone(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 // ownFirst is the first of those who want a connection of their own, if the next place is his. The pool is locked. first is who has
 // waited longest for any connection and needs one to be opened; nil where nobody does.
 func (p *Pool) ownFirst(first *Waiter) *Waiter {
-	if len(p.own) == 0 || first != nil && first.since < p.own[0].since {
+	if len(p.own) == 0 || first != nil && first.since < p.own[0].since || p.own[0].elsewhere && p.lentMore(0) {
 		return nil
 	}
 	return p.own[0]
@@ -73,7 +73,7 @@ func (p *Pool) makesRoom() bool {
 	if len(p.own) == 0 || p.making || int(p.total.Load()) < p.profile.Load().Max && !p.refused.Load() {
 		return false
 	}
-	if first := p.oldest(); first != nil && first.since < p.own[0].since {
+	if first := p.oldest(); first != nil && first.since < p.own[0].since || p.own[0].elsewhere && p.lentMore(1) {
 		return false
 	}
 	p.making = true

@@ -4,42 +4,15 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
-	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
-// Ration says when connections may be opened while another process has some of the places. Any goroutine may use it.
-type Ration interface {
-	// Ask calls granted, from whatever goroutine, when there is a place for one connection more; Return gives one back.
-	Ask(k Key, granted func())
-	Return(k Key)
-}
-
-// Ration lets every connection that is opened from now on wait for its place; nil: none waits.
-func (r *Registry) Ration(by Ration) {
+// Lend says how a process that has places of this one is asked to give one back; nil: there is none any more. by does not wait.
+func (r *Registry) Lend(by func(Key)) {
 	if by == nil {
-		r.books.ration.Store(nil)
+		r.books.tenant.Store(nil)
 		return
 	}
-	r.books.ration.Store(&by)
-}
-
-// permitted calls open on the loop l when the connection has its place.
-func (p *Pool) permitted(here, l *reactor.Loop, open func()) {
-	switch by := p.books.ration.Load(); {
-	case by != nil:
-		(*by).Ask(p.Key, func() { l.Post(open) })
-	case l == here:
-		open()
-	default:
-		l.Post(open)
-	}
-}
-
-// At returns the pool with a key, nil where there is none.
-func (r *Registry) At(k Key) *Pool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.pools[k]
+	r.books.tenant.Store(&by)
 }
 
 // Place counts a connection that another process opens. t waits as in Own, and the errors are the same. It is counted until Vacate.
@@ -50,47 +23,6 @@ func (p *Pool) Place(t *reactor.Task, w *Waiter) error {
 	return err
 }
 
-// Vacate counts off a connection of another process.
-func (p *Pool) Vacate(here *reactor.Loop) {
-	p.uncount(here)
-	p.open(here)
-	p.books.settle(here)
-}
-
-// Give takes a leased connection out of the pool that goes on in another process: it is counted until Vacate, as one of Place.
-func (p *Pool) Give(c *backend.Conn) {
-	delete(p.locals[c.Loop().ID].all, c)
-	c.Given()
-}
-
-// Inherit makes a connection, leased to task, of one that another process has given with its place.
-func (p *Pool) Inherit(ep *reactor.Endpoint, task *reactor.Task, from *heliosv1.CarriedServer) *backend.Conn {
-	p.total.Add(1)
-	p.books.inherit(p, ep.Loop().Now())
-	c := backend.Inherit(ep, task, p.target.Load(), p, from)
-	p.locals[ep.Loop().ID].all[c] = false
-	return c
-}
-
-// Refuse closes a connection that another process has given and no pool can take, and gives its place back.
-func (r *Registry) Refuse(ep *reactor.Endpoint, from *heliosv1.CarriedServer) {
-	_ = ep.Send([]byte{'X', 0, 0, 0, 4})
-	ep.Close()
-	if by := r.books.ration.Load(); by != nil {
-		(*by).Return(KeyOf(from.GetPool()))
-	}
-}
-
-// KeyOf is the key of a pool that another process names.
-func KeyOf(n *heliosv1.PoolName) Key {
-	return Key{Node: n.GetNode(), Database: n.GetDatabase(), User: n.GetUser()}
-}
-
-// Message is the inverse of KeyOf.
-func (k Key) Message() *heliosv1.PoolName {
-	return &heliosv1.PoolName{Node: k.Node, Database: k.Database, User: k.User}
-}
-
 // placed gives w its place, on its loop.
 func (w *Waiter) placed() {
 	p := w.pool
@@ -98,10 +30,68 @@ func (w *Waiter) placed() {
 	p.dialing--
 	p.mu.Unlock()
 	w.coming = false
+	p.lent.Add(1)
 	if w.gone {
 		p.Vacate(w.loop)
 		return
 	}
 	w.has = true
 	w.task.Wake()
+	p.open(w.loop) // somebody may wait who wants it back in time
+}
+
+// Give takes a leased connection out of the pool that goes on in another process: it is counted until Vacate, as one of Place.
+func (p *Pool) Give(c *backend.Conn) {
+	p.lent.Add(1)
+	l := c.Loop()
+	delete(p.locals[l.ID].all, c)
+	c.Given()
+	p.open(l) // as placed does
+}
+
+// Vacate counts off a connection of another process.
+func (p *Pool) Vacate(here *reactor.Loop) {
+	p.lent.Add(-1)
+	p.mu.Lock()
+	p.recall = 0
+	p.mu.Unlock()
+	p.uncount(here)
+	p.open(here)
+	p.books.settle(here)
+}
+
+// kept is how many connections the pool has that no other process has.
+func (p *Pool) kept() int { return int(p.total.Load() - p.lent.Load()) }
+
+// lentMore says whether another process has more places than there are connections here, but for some that it would cost: then it gets
+// no more of them while somebody waits here.
+func (p *Pool) lentMore(but int) bool {
+	return p.waiting.Load() > 0 && int(p.lent.Load()) > p.kept()-but
+}
+
+// recalls says whether a place is to be asked back, at most once a moment until it comes: somebody has waited for long, and another
+// process has more of them. The pool is locked.
+func (p *Pool) recalls(now int64) bool {
+	lent := int(p.lent.Load())
+	if lent == 0 || p.kept() > 0 && lent <= p.kept()+1 {
+		return false
+	}
+	first := p.oldest()
+	if first == nil {
+		return false
+	}
+	if at := max(first.since+int64(turn), p.recall+int64(spare)); now < at {
+		p.alarm.set(at)
+		return false
+	}
+	p.recall = now
+	p.alarm.set(now + int64(spare))
+	return true
+}
+
+// recall asks the process that has places of p to give one back.
+func (b *books) recall(p *Pool) {
+	if by := b.tenant.Load(); by != nil {
+		(*by)(p.Key)
+	}
 }

@@ -236,3 +236,81 @@ func TestGiven(t *testing.T) {
 		t.Error("the place of a connection that nobody can have is not given back")
 	}
 }
+
+// TestRecall asks a place back when somebody has waited for it, gives no more of them away meanwhile than it has itself, and gives one back
+// in the other process as soon as a connection is free.
+func TestRecall(t *testing.T) {
+	ls, srv := loops(t, 1), serve(t, nil)
+	l, at := ls[0], target(t, srv.Addr())
+	reg := NewRegistry(ls)
+	old := reg.Get(Alias{}, at, &Profile{Max: 2, Acquire: time.Minute})
+	asked := make(chan Key, 100)
+	reg.Lend(func(k Key) { asked <- k })
+	place := func() *walker {
+		return begin(t, l, func(task *reactor.Task) {
+			if err := old.Place(task, &Waiter{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	first := place()
+	<-first.done
+	held := lend(t, l, old)
+	waits := begin(t, l, func(task *reactor.Task) {
+		c, err := old.Acquire(task, &Waiter{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		old.Release(c)
+	})
+	eventually(t, "somebody waits", func() bool { _, n := old.Total(); return n == 1 })
+	second := place()
+	eventually(t, "another process wants more", func() bool { _, n := old.Total(); return n == 2 })
+	l.PostWait(func() { old.Release(held) }) // the next is who waits, who gives it back, and then there is nobody
+	<-waits.done
+	<-second.done
+	if n := len(asked); n != 0 {
+		t.Errorf("%d places were asked back by who has as many", n)
+	}
+
+	waits = begin(t, l, func(task *reactor.Task) {
+		if _, err := old.Acquire(task, &Waiter{}); err != nil {
+			t.Error(err)
+		}
+	})
+	if k := <-asked; k != old.Key {
+		t.Errorf("a place of %v is asked back", k)
+	}
+	third := place()
+	eventually(t, "another process wants more", func() bool { _, n := old.Total(); return n == 2 })
+	l.PostWait(func() { old.Vacate(l) })
+	<-waits.done
+	if most := srv.most.Load(); most != 1 {
+		t.Errorf("%d connections at once", most)
+	}
+	reg.Lend(nil)
+	l.PostWait(func() { old.Vacate(l) })
+	<-third.done
+
+	r := &ration{}
+	young := NewRegistry(ls)
+	young.Owe(old.Key) // of a pool that it does not have
+	has := young.Get(Alias{}, at, &Profile{Max: 2, Acquire: time.Minute})
+	c := lend(t, l, has)
+	young.Ration(r)
+	young.Owe(old.Key)
+	young.Owe(old.Key) // once is enough
+	l.PostWait(func() {})
+	if _, n := r.counts(); n != 0 {
+		t.Error("a connection that somebody has is closed")
+	}
+	l.PostWait(func() { has.Release(c) })
+	eventually(t, "the place is given back", func() bool { _, n := r.counts(); return n == 1 })
+	young.Ration(nil)
+	again := lend(t, l, has)
+	l.PostWait(func() { has.Release(again) })
+	if states(has, ls)["idle"] != 1 {
+		t.Error("it goes on giving back")
+	}
+}

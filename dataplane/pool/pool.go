@@ -52,6 +52,7 @@ type Pool struct {
 	going   atomic.Int32 // those of them that are free and being closed
 	owed    atomic.Int32 // how many of them other pools get the places of
 	wanted  atomic.Int32 // how many wait for a connection of their own
+	lent    atomic.Int32 // how many of the connections another process has
 	refused atomic.Bool  // a place, as a limit is reached that it shares with other pools
 	closed  atomic.Bool
 	held    atomic.Bool // no connections are opened
@@ -62,6 +63,7 @@ type Pool struct {
 	making  bool      // a connection is being closed for the first of them
 	opening int       // connections that are not yet logged in
 	dialing int       // those of them that will be somebody's own; not in opening
+	recall  int64     // when a place was asked back last; 0: or it has come
 	failed  int64     // when the last could not be opened, as loops count time
 	lastErr error     // why
 }

@@ -176,6 +176,9 @@ func (b *books) ask(from, to *Pool, now int64) {
 	b.debts = append(b.debts, &debt{from: from, to: to, at: now})
 	from.owed.Add(1)
 	from.poke()
+	if int(from.lent.Load()) > from.kept() {
+		b.recall(from)
+	}
 }
 
 // rest is how many connections p has beyond those that it gives up.

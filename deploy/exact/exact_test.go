@@ -35,13 +35,7 @@ func TestExact(t *testing.T) {
 	st.open(t, time.Minute)
 	st.greet(t)
 	read := scripts(t)
-	st.run(t, "scripts", len(read), func(yield func(Sequence) bool) {
-		for _, s := range read {
-			if strings.Contains(s.Name, *only) && !yield(s) {
-				return
-			}
-		}
-	})
+	st.run(t, "scripts", len(read), chosen(read))
 	st.coverage = Coverage{}
 	st.run(t, "generated sequences", int(*count), generated(*first, *count))
 	if *matrix || t.Failed() {
@@ -75,6 +69,17 @@ func (st *stage) greet(t *testing.T) {
 	for _, x := range st.harnesses[0].Targets {
 		if got := greeting(x); !slices.Equal(got, want) {
 			t.Errorf("%v: a client is greeted with %q, by PostgreSQL with %q", x, got, want)
+		}
+	}
+}
+
+// chosen are the scripts that are to be played.
+func chosen(read []Sequence) iter.Seq[Sequence] {
+	return func(yield func(Sequence) bool) {
+		for _, s := range read {
+			if strings.Contains(s.Name, *only) && !yield(s) {
+				return
+			}
 		}
 	}
 }

@@ -31,6 +31,11 @@ func TestPlantedTLS(t *testing.T) {
 
 // find plants faults and wants each to be found, where nothing is waited for longer than wait.
 func (st *stage) find(t *testing.T, wait time.Duration, sequences iter.Seq[Sequence], faults ...planted.Fault) {
+	st.findWith(t, func(t *testing.T) (func(), error) { return func() {}, st.begin(t, wait) }, sequences, faults...)
+}
+
+// findWith is find with proxies that begin starts, until they are stopped.
+func (st *stage) findWith(t *testing.T, begin func(*testing.T) (stop func(), err error), sequences iter.Seq[Sequence], faults ...planted.Fault) {
 	for _, h := range st.harnesses {
 		h.First = true
 	}
@@ -39,10 +44,12 @@ func (st *stage) find(t *testing.T, wait time.Duration, sequences iter.Seq[Seque
 			planted.Plant(fault)
 			defer planted.Plant("")
 			begun, n := time.Now(), 0
-			if err := st.begin(t, wait); err != nil {
+			stop, err := begin(t)
+			if err != nil {
 				t.Logf("found in %v: nothing begins: %v", time.Since(begun).Round(time.Millisecond), err)
 				return
 			}
+			defer stop()
 			found, err := st.play(1, func(yield func(Sequence) bool) {
 				for s := range sequences {
 					if n++; !yield(s) {

@@ -122,7 +122,11 @@ func (st *stage) open(t testing.TB, wait time.Duration) {
 // begin is open for a proxy that may not let anybody in.
 func (st *stage) begin(t testing.TB, wait time.Duration) error {
 	t.Helper()
-	addr := startProxy(t, st.set)
+	return st.meet(t, startProxy(t, st.set), wait)
+}
+
+// meet lets the harnesses play at a proxy.
+func (st *stage) meet(t testing.TB, addr string, wait time.Duration) error {
 	for _, h := range st.harnesses {
 		h.Wait = wait
 		for i := range h.Targets {
@@ -139,20 +143,32 @@ func (st *stage) begin(t testing.TB, wait time.Duration) error {
 // startProxy starts a proxy in this process.
 func startProxy(t testing.TB, set *resource.Set) string {
 	t.Helper()
+	p, err := newProxy(set, func(*assembly.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p.Addresses()["main"]
+}
+
+// newProxy starts a proxy with options of its own.
+func newProxy(set *resource.Set, edit func(*assembly.Options)) (*assembly.Proxy, error) {
 	log := zap.NewNop()
 	if testing.Verbose() {
 		log = zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.Lock(os.Stderr), zap.WarnLevel))
 	}
 	set.Complete()
-	p, err := assembly.New(assembly.Options{Log: log, Loops: 1, Reactor: reactor.Options{Poison: true}})
+	o := assembly.Options{Log: log, Loops: 1, Reactor: reactor.Options{Poison: true}}
+	edit(&o)
+	p, err := assembly.New(o)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { p.Close() })
 	if _, err := p.Apply(set, nil); err != nil {
-		t.Fatal(err)
+		p.Close()
+		return nil, err
 	}
-	return p.Addresses()["main"]
+	return p, nil
 }
 
 // play plays sequences on all harnesses at once, until there are enough findings.

@@ -14,6 +14,10 @@ const (
 	Unasked    Fault = "unasked"    // what a transaction has set is not asked for
 	Held       Fault = "held"       // a server connection counts as having every statement
 
+	// Of what goes along when another process takes the proxy's place:
+	Unset   Fault = "unset"   // what a session has set
+	Unbound Fault = "unbound" // that a statement is bound to its server connection
+
 	// Of TLS:
 	Record Fault = "record" // a record that comes in two pieces is taken for two
 	Behind Fault = "behind" // what comes in one packet behind a record is forgotten

@@ -13,6 +13,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -65,7 +66,10 @@ func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
 // Unpack makes s, a new session with the start-up settings of c, what the one was that c was packed of. Its pool is set, and srv is the
 // server connection that came with it; nil where none did.
 func Unpack(s *session.Session, c *heliosv1.CarriedSession, srv *serverstate.Server, reg *statement.Registry, known *facts.Cache) {
-	s.Want, s.Sequences = set(c.GetSettings()), c.GetSequences()
+	s.Sequences = c.GetSequences()
+	if !planted.Is(planted.Unset) {
+		s.Want = set(c.GetSettings())
+	}
 	s.Reasons.Have = pin.Set(c.GetPins()) & pin.Every
 	for _, x := range c.GetStatements() {
 		st := find(s, x, reg, known)
@@ -102,7 +106,7 @@ func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Regis
 	}
 	t, fx := read(s, c, k.Planner, known)
 	m := statement.NewMeaning(fx, t.SQL, t.Changes())
-	if !c.GetPrivate() && !c.GetStale() && c.GetAtServer() == "" {
+	if !c.GetPrivate() && !c.GetStale() && c.GetAtServer() == "" || planted.Is(planted.Unbound) {
 		st := reg.Shared(k, m)
 		if shape := c.GetShape(); shape == 0 || st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
 			if c.GetAccepted() {
