@@ -7,6 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -50,12 +51,24 @@ func Inherit(ep *reactor.Endpoint, task *reactor.Task, t *Target, o Owner, from 
 	c.PID, c.secret = from.GetKey().GetPid(), from.GetKey().GetSecret()
 	ip, _ := netip.ParseAddrPort(from.GetAddress()) // none for a unix socket
 	var has bool
-	if c.route, has = t.server().Way(from.GetHost(), int(from.GetPort()), ip); !has {
-		elsewhere := *t // it is not one of the target's, and is closed when it is free
-		c.Target = &elsewhere
+	if c.route, has = t.server().Way(from.GetHost(), int(from.GetPort()), ip); !has || ip.IsValid() && t.insists() {
+		other := *t // it is none that would be opened now, and is closed when it is free
+		c.Target = &other
 	}
 	c.Server = serverstate.Server{Held: statement.NewHeld(t.MaxStatements, t.MaxStatementBytes)}
 	c.Init(ep.Loop(), c)
 	c.Lease(task)
 	return c
+}
+
+// insists says whether a connection over TCP has to be encrypted.
+func (t *Target) insists() bool {
+	if t.TLS == nil {
+		return false
+	}
+	switch t.TLS.Mode() {
+	case tlsconf.Disable, tlsconf.Allow, tlsconf.Prefer:
+		return false
+	}
+	return true
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -230,9 +231,27 @@ func TestGiven(t *testing.T) {
 		old.Give(c)
 		old.Vacate(l)
 	})
+	link, err := (&tlsconf.Files{}).LoadClient(tlsconf.ClientSpec{Spec: tlsconf.Spec{Mode: tlsconf.Require}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := *at
+	secure.TLS = link
+	c = lend(t, l, old)
+	fd, to = hand(c)
+	take(fd, func(ep *reactor.Endpoint) {
+		insisting := reg.Get(Alias{}, &secure, prof)
+		has = insisting.Inherit(ep, nil, to)
+		insisting.Release(has)
+	})
+	eventually(t, "a connection in the clear is closed where they have to be encrypted", func() bool { _, n := r.counts(); return n == 3 })
+	l.PostWait(func() {
+		old.Give(c)
+		old.Vacate(l)
+	})
 	fd, to = hand(lend(t, l, old))
 	take(fd, func(ep *reactor.Endpoint) { reg.Refuse(ep, to) })
-	if _, n := r.counts(); n != 3 {
+	if _, n := r.counts(); n != 4 {
 		t.Error("the place of a connection that nobody can have is not given back")
 	}
 }
