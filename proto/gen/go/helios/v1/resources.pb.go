@@ -26,6 +26,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// LoadBalanceHosts is how connections are spread over the hosts of a node and the addresses of these.
+type LoadBalanceHosts int32
+
+const (
+	LoadBalanceHosts_LOAD_BALANCE_HOSTS_UNSPECIFIED LoadBalanceHosts = 0
+	// They are not: the one that has answered last is the first to be tried.
+	LoadBalanceHosts_LOAD_BALANCE_HOSTS_DISABLE LoadBalanceHosts = 1
+	// Each new connection begins with the next one, all addresses of all hosts in their order. One that has not answered is the last to be
+	// tried for some seconds.
+	LoadBalanceHosts_LOAD_BALANCE_HOSTS_ROUND_ROBIN LoadBalanceHosts = 2
+)
+
+// Enum value maps for LoadBalanceHosts.
+var (
+	LoadBalanceHosts_name = map[int32]string{
+		0: "LOAD_BALANCE_HOSTS_UNSPECIFIED",
+		1: "LOAD_BALANCE_HOSTS_DISABLE",
+		2: "LOAD_BALANCE_HOSTS_ROUND_ROBIN",
+	}
+	LoadBalanceHosts_value = map[string]int32{
+		"LOAD_BALANCE_HOSTS_UNSPECIFIED": 0,
+		"LOAD_BALANCE_HOSTS_DISABLE":     1,
+		"LOAD_BALANCE_HOSTS_ROUND_ROBIN": 2,
+	}
+)
+
+func (x LoadBalanceHosts) Enum() *LoadBalanceHosts {
+	p := new(LoadBalanceHosts)
+	*p = x
+	return p
+}
+
+func (x LoadBalanceHosts) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LoadBalanceHosts) Descriptor() protoreflect.EnumDescriptor {
+	return file_helios_v1_resources_proto_enumTypes[0].Descriptor()
+}
+
+func (LoadBalanceHosts) Type() protoreflect.EnumType {
+	return &file_helios_v1_resources_proto_enumTypes[0]
+}
+
+func (x LoadBalanceHosts) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LoadBalanceHosts.Descriptor instead.
+func (LoadBalanceHosts) EnumDescriptor() ([]byte, []int) {
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{0}
+}
+
 // SSLMode is how far TLS is insisted on. Towards servers its words mean what they mean in libpq, towards clients what they mean
 // in PgBouncer's client_tls_sslmode.
 type SSLMode int32
@@ -80,11 +133,11 @@ func (x SSLMode) String() string {
 }
 
 func (SSLMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[0].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[1].Descriptor()
 }
 
 func (SSLMode) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[0]
+	return &file_helios_v1_resources_proto_enumTypes[1]
 }
 
 func (x SSLMode) Number() protoreflect.EnumNumber {
@@ -93,7 +146,7 @@ func (x SSLMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SSLMode.Descriptor instead.
 func (SSLMode) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{0}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
 }
 
 // ChannelBinding is whether SCRAM is bound to the TLS connection, so that nobody in the middle can pass a proof on.
@@ -136,11 +189,11 @@ func (x ChannelBinding) String() string {
 }
 
 func (ChannelBinding) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[1].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[2].Descriptor()
 }
 
 func (ChannelBinding) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[1]
+	return &file_helios_v1_resources_proto_enumTypes[2]
 }
 
 func (x ChannelBinding) Number() protoreflect.EnumNumber {
@@ -149,7 +202,7 @@ func (x ChannelBinding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChannelBinding.Descriptor instead.
 func (ChannelBinding) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{1}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
 }
 
 type NodeRole int32
@@ -185,11 +238,11 @@ func (x NodeRole) String() string {
 }
 
 func (NodeRole) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[2].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[3].Descriptor()
 }
 
 func (NodeRole) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[2]
+	return &file_helios_v1_resources_proto_enumTypes[3]
 }
 
 func (x NodeRole) Number() protoreflect.EnumNumber {
@@ -198,7 +251,7 @@ func (x NodeRole) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeRole.Descriptor instead.
 func (NodeRole) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{2}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
 }
 
 // Listen is who listens to channels where sessions share server connections.
@@ -237,11 +290,11 @@ func (x Listen) String() string {
 }
 
 func (Listen) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[3].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[4].Descriptor()
 }
 
 func (Listen) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[3]
+	return &file_helios_v1_resources_proto_enumTypes[4]
 }
 
 func (x Listen) Number() protoreflect.EnumNumber {
@@ -250,7 +303,7 @@ func (x Listen) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Listen.Descriptor instead.
 func (Listen) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{3}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
 }
 
 // LeakGuard is how far the proxy looks for what a statement leaves on its server connection.
@@ -294,11 +347,11 @@ func (x LeakGuard) String() string {
 }
 
 func (LeakGuard) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[4].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[5].Descriptor()
 }
 
 func (LeakGuard) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[4]
+	return &file_helios_v1_resources_proto_enumTypes[5]
 }
 
 func (x LeakGuard) Number() protoreflect.EnumNumber {
@@ -307,7 +360,7 @@ func (x LeakGuard) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LeakGuard.Descriptor instead.
 func (LeakGuard) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{4}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
 }
 
 // Pin is what becomes of what cannot be moved to another server connection: temporary tables, cursors WITH HOLD, session
@@ -351,11 +404,11 @@ func (x Pin) String() string {
 }
 
 func (Pin) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[5].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[6].Descriptor()
 }
 
 func (Pin) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[5]
+	return &file_helios_v1_resources_proto_enumTypes[6]
 }
 
 func (x Pin) Number() protoreflect.EnumNumber {
@@ -364,7 +417,7 @@ func (x Pin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Pin.Descriptor instead.
 func (Pin) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{5}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
 }
 
 type PoolMode int32
@@ -406,11 +459,11 @@ func (x PoolMode) String() string {
 }
 
 func (PoolMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[6].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[7].Descriptor()
 }
 
 func (PoolMode) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[6]
+	return &file_helios_v1_resources_proto_enumTypes[7]
 }
 
 func (x PoolMode) Number() protoreflect.EnumNumber {
@@ -419,7 +472,7 @@ func (x PoolMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolMode.Descriptor instead.
 func (PoolMode) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{6}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
 }
 
 // AuthMethod is how clients prove who they are.
@@ -483,11 +536,11 @@ func (x AuthMethod) String() string {
 }
 
 func (AuthMethod) Descriptor() protoreflect.EnumDescriptor {
-	return file_helios_v1_resources_proto_enumTypes[7].Descriptor()
+	return file_helios_v1_resources_proto_enumTypes[8].Descriptor()
 }
 
 func (AuthMethod) Type() protoreflect.EnumType {
-	return &file_helios_v1_resources_proto_enumTypes[7]
+	return &file_helios_v1_resources_proto_enumTypes[8]
 }
 
 func (x AuthMethod) Number() protoreflect.EnumNumber {
@@ -496,7 +549,7 @@ func (x AuthMethod) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AuthMethod.Descriptor instead.
 func (AuthMethod) EnumDescriptor() ([]byte, []int) {
-	return file_helios_v1_resources_proto_rawDescGZIP(), []int{7}
+	return file_helios_v1_resources_proto_rawDescGZIP(), []int{8}
 }
 
 // Cluster is one primary and its standbys. Nodes name the cluster that they belong to.
@@ -646,9 +699,9 @@ type Node struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The cluster that the node belongs to.
 	Cluster string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// A host name, an IP address, or the absolute path of a directory that holds a unix socket. Or several of them, with commas between:
-	// one at a time is connected to, the others are tried in turn when it does not answer. A name or an address may have a port of its own
-	// behind a colon, "[::1]:5433".
+	// A host name, an IP address, or the absolute path of a directory that holds a unix socket. Or several of them, with commas between,
+	// of which load_balance_hosts says which one a connection goes to; the others are tried in turn when it does not answer. A name or an
+	// address may have a port of its own behind a colon, "[::1]:5433".
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	// 1 to 65535.
 	Port uint32   `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
@@ -665,8 +718,10 @@ type Node struct {
 	Passwords *PasswordSource `protobuf:"bytes,10,opt,name=passwords,proto3" json:"passwords,omitempty"`
 	// The most connections that all pools have to it together, at any moment. No bound unless set.
 	MaxConnections uint32 `protobuf:"varint,11,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Which of its hosts, and of their addresses, a new connection goes to. Disable unless set.
+	LoadBalanceHosts LoadBalanceHosts `protobuf:"varint,12,opt,name=load_balance_hosts,json=loadBalanceHosts,proto3,enum=helios.v1.LoadBalanceHosts" json:"load_balance_hosts,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -774,6 +829,13 @@ func (x *Node) GetMaxConnections() uint32 {
 		return x.MaxConnections
 	}
 	return 0
+}
+
+func (x *Node) GetLoadBalanceHosts() LoadBalanceHosts {
+	if x != nil {
+		return x.LoadBalanceHosts
+	}
+	return LoadBalanceHosts_LOAD_BALANCE_HOSTS_UNSPECIFIED
 }
 
 // ServerTLS is how connections to servers are encrypted. Connections to unix sockets are not. Files are those of the machine
@@ -2349,7 +2411,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\bpassfile\x18\x01 \x01(\tR\bpassfile\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x18\n" +
 	"\acommand\x18\x03 \x03(\tR\acommand\x125\n" +
-	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\xf6\x02\n" +
+	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\xc1\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
@@ -2362,7 +2424,8 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x03tls\x18\t \x01(\v2\x14.helios.v1.ServerTLSR\x03tls\x127\n" +
 	"\tpasswords\x18\n" +
 	" \x01(\v2\x19.helios.v1.PasswordSourceR\tpasswords\x12'\n" +
-	"\x0fmax_connections\x18\v \x01(\rR\x0emaxConnectionsB\t\n" +
+	"\x0fmax_connections\x18\v \x01(\rR\x0emaxConnections\x12I\n" +
+	"\x12load_balance_hosts\x18\f \x01(\x0e2\x1b.helios.v1.LoadBalanceHostsR\x10loadBalanceHostsB\t\n" +
 	"\a_weightB\n" +
 	"\n" +
 	"\b_enabled\"\xa5\x03\n" +
@@ -2529,7 +2592,11 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\vresolv_conf\x18\x02 \x01(\tR\n" +
 	"resolvConf\x122\n" +
 	"\amax_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxTtl\x124\n" +
-	"\bnone_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\anoneTtl*\xaa\x01\n" +
+	"\bnone_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\anoneTtl*z\n" +
+	"\x10LoadBalanceHosts\x12\"\n" +
+	"\x1eLOAD_BALANCE_HOSTS_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aLOAD_BALANCE_HOSTS_DISABLE\x10\x01\x12\"\n" +
+	"\x1eLOAD_BALANCE_HOSTS_ROUND_ROBIN\x10\x02*\xaa\x01\n" +
 	"\aSSLMode\x12\x18\n" +
 	"\x14SSL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SSL_MODE_DISABLE\x10\x01\x12\x12\n" +
@@ -2592,95 +2659,97 @@ func file_helios_v1_resources_proto_rawDescGZIP() []byte {
 	return file_helios_v1_resources_proto_rawDescData
 }
 
-var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_helios_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
 var file_helios_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_helios_v1_resources_proto_goTypes = []any{
-	(SSLMode)(0),                // 0: helios.v1.SSLMode
-	(ChannelBinding)(0),         // 1: helios.v1.ChannelBinding
-	(NodeRole)(0),               // 2: helios.v1.NodeRole
-	(Listen)(0),                 // 3: helios.v1.Listen
-	(LeakGuard)(0),              // 4: helios.v1.LeakGuard
-	(Pin)(0),                    // 5: helios.v1.Pin
-	(PoolMode)(0),               // 6: helios.v1.PoolMode
-	(AuthMethod)(0),             // 7: helios.v1.AuthMethod
-	(*Cluster)(nil),             // 8: helios.v1.Cluster
-	(*PasswordSource)(nil),      // 9: helios.v1.PasswordSource
-	(*Node)(nil),                // 10: helios.v1.Node
-	(*ServerTLS)(nil),           // 11: helios.v1.ServerTLS
-	(*PoolProfile)(nil),         // 12: helios.v1.PoolProfile
-	(*Listener)(nil),            // 13: helios.v1.Listener
-	(*Program)(nil),             // 14: helios.v1.Program
-	(*ClientTLS)(nil),           // 15: helios.v1.ClientTLS
-	(*Database)(nil),            // 16: helios.v1.Database
-	(*AuthQuery)(nil),           // 17: helios.v1.AuthQuery
-	(*User)(nil),                // 18: helios.v1.User
-	(*PoolOverrides)(nil),       // 19: helios.v1.PoolOverrides
-	(*Secret)(nil),              // 20: helios.v1.Secret
-	(*Limits)(nil),              // 21: helios.v1.Limits
-	(*Console)(nil),             // 22: helios.v1.Console
-	(*Resolver)(nil),            // 23: helios.v1.Resolver
-	nil,                         // 24: helios.v1.Database.ParametersEntry
-	(*durationpb.Duration)(nil), // 25: google.protobuf.Duration
+	(LoadBalanceHosts)(0),       // 0: helios.v1.LoadBalanceHosts
+	(SSLMode)(0),                // 1: helios.v1.SSLMode
+	(ChannelBinding)(0),         // 2: helios.v1.ChannelBinding
+	(NodeRole)(0),               // 3: helios.v1.NodeRole
+	(Listen)(0),                 // 4: helios.v1.Listen
+	(LeakGuard)(0),              // 5: helios.v1.LeakGuard
+	(Pin)(0),                    // 6: helios.v1.Pin
+	(PoolMode)(0),               // 7: helios.v1.PoolMode
+	(AuthMethod)(0),             // 8: helios.v1.AuthMethod
+	(*Cluster)(nil),             // 9: helios.v1.Cluster
+	(*PasswordSource)(nil),      // 10: helios.v1.PasswordSource
+	(*Node)(nil),                // 11: helios.v1.Node
+	(*ServerTLS)(nil),           // 12: helios.v1.ServerTLS
+	(*PoolProfile)(nil),         // 13: helios.v1.PoolProfile
+	(*Listener)(nil),            // 14: helios.v1.Listener
+	(*Program)(nil),             // 15: helios.v1.Program
+	(*ClientTLS)(nil),           // 16: helios.v1.ClientTLS
+	(*Database)(nil),            // 17: helios.v1.Database
+	(*AuthQuery)(nil),           // 18: helios.v1.AuthQuery
+	(*User)(nil),                // 19: helios.v1.User
+	(*PoolOverrides)(nil),       // 20: helios.v1.PoolOverrides
+	(*Secret)(nil),              // 21: helios.v1.Secret
+	(*Limits)(nil),              // 22: helios.v1.Limits
+	(*Console)(nil),             // 23: helios.v1.Console
+	(*Resolver)(nil),            // 24: helios.v1.Resolver
+	nil,                         // 25: helios.v1.Database.ParametersEntry
+	(*durationpb.Duration)(nil), // 26: google.protobuf.Duration
 }
 var file_helios_v1_resources_proto_depIdxs = []int32{
-	11, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
-	9,  // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
-	25, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
-	2,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
-	11, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
-	9,  // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
-	0,  // 6: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
-	20, // 7: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
-	1,  // 8: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
-	6,  // 9: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
-	25, // 10: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
-	25, // 11: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
-	25, // 12: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
-	4,  // 13: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
-	5,  // 14: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
-	3,  // 15: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
-	25, // 16: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
-	25, // 17: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
-	25, // 18: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
-	25, // 19: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
-	25, // 20: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
-	25, // 21: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
-	25, // 22: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
-	25, // 23: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
-	7,  // 24: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
-	15, // 25: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
-	14, // 26: helios.v1.Listener.program:type_name -> helios.v1.Program
-	25, // 27: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
-	0,  // 28: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
-	20, // 29: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
-	17, // 30: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
-	20, // 31: helios.v1.Database.server_password:type_name -> helios.v1.Secret
-	24, // 32: helios.v1.Database.parameters:type_name -> helios.v1.Database.ParametersEntry
-	20, // 33: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
-	25, // 34: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
-	20, // 35: helios.v1.User.secret:type_name -> helios.v1.Secret
-	20, // 36: helios.v1.User.server_password:type_name -> helios.v1.Secret
-	9,  // 37: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
-	19, // 38: helios.v1.User.pool:type_name -> helios.v1.PoolOverrides
-	6,  // 39: helios.v1.PoolOverrides.mode:type_name -> helios.v1.PoolMode
-	25, // 40: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
-	25, // 41: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
-	25, // 42: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
-	25, // 43: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
-	25, // 44: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
-	25, // 45: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
-	25, // 46: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
-	25, // 47: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
-	25, // 48: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
-	25, // 49: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
-	25, // 50: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
-	25, // 51: helios.v1.Resolver.max_ttl:type_name -> google.protobuf.Duration
-	25, // 52: helios.v1.Resolver.none_ttl:type_name -> google.protobuf.Duration
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	12, // 0: helios.v1.Cluster.tls:type_name -> helios.v1.ServerTLS
+	10, // 1: helios.v1.Cluster.passwords:type_name -> helios.v1.PasswordSource
+	26, // 2: helios.v1.PasswordSource.lifetime:type_name -> google.protobuf.Duration
+	3,  // 3: helios.v1.Node.role:type_name -> helios.v1.NodeRole
+	12, // 4: helios.v1.Node.tls:type_name -> helios.v1.ServerTLS
+	10, // 5: helios.v1.Node.passwords:type_name -> helios.v1.PasswordSource
+	0,  // 6: helios.v1.Node.load_balance_hosts:type_name -> helios.v1.LoadBalanceHosts
+	1,  // 7: helios.v1.ServerTLS.mode:type_name -> helios.v1.SSLMode
+	21, // 8: helios.v1.ServerTLS.key_password:type_name -> helios.v1.Secret
+	2,  // 9: helios.v1.ServerTLS.channel_binding:type_name -> helios.v1.ChannelBinding
+	7,  // 10: helios.v1.PoolProfile.mode:type_name -> helios.v1.PoolMode
+	26, // 11: helios.v1.PoolProfile.idle_timeout:type_name -> google.protobuf.Duration
+	26, // 12: helios.v1.PoolProfile.acquire_timeout:type_name -> google.protobuf.Duration
+	26, // 13: helios.v1.PoolProfile.connect_timeout:type_name -> google.protobuf.Duration
+	5,  // 14: helios.v1.PoolProfile.leak_guard:type_name -> helios.v1.LeakGuard
+	6,  // 15: helios.v1.PoolProfile.pin:type_name -> helios.v1.Pin
+	4,  // 16: helios.v1.PoolProfile.listen:type_name -> helios.v1.Listen
+	26, // 17: helios.v1.PoolProfile.max_lifetime:type_name -> google.protobuf.Duration
+	26, // 18: helios.v1.PoolProfile.reserve_timeout:type_name -> google.protobuf.Duration
+	26, // 19: helios.v1.PoolProfile.login_retry:type_name -> google.protobuf.Duration
+	26, // 20: helios.v1.PoolProfile.query_timeout:type_name -> google.protobuf.Duration
+	26, // 21: helios.v1.PoolProfile.transaction_timeout:type_name -> google.protobuf.Duration
+	26, // 22: helios.v1.PoolProfile.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	26, // 23: helios.v1.PoolProfile.client_idle_timeout:type_name -> google.protobuf.Duration
+	26, // 24: helios.v1.PoolProfile.wait_notice:type_name -> google.protobuf.Duration
+	8,  // 25: helios.v1.Listener.auth:type_name -> helios.v1.AuthMethod
+	16, // 26: helios.v1.Listener.tls:type_name -> helios.v1.ClientTLS
+	15, // 27: helios.v1.Listener.program:type_name -> helios.v1.Program
+	26, // 28: helios.v1.Program.timeout:type_name -> google.protobuf.Duration
+	1,  // 29: helios.v1.ClientTLS.mode:type_name -> helios.v1.SSLMode
+	21, // 30: helios.v1.ClientTLS.key_password:type_name -> helios.v1.Secret
+	18, // 31: helios.v1.Database.auth_query:type_name -> helios.v1.AuthQuery
+	21, // 32: helios.v1.Database.server_password:type_name -> helios.v1.Secret
+	25, // 33: helios.v1.Database.parameters:type_name -> helios.v1.Database.ParametersEntry
+	21, // 34: helios.v1.AuthQuery.password:type_name -> helios.v1.Secret
+	26, // 35: helios.v1.AuthQuery.cache_time:type_name -> google.protobuf.Duration
+	21, // 36: helios.v1.User.secret:type_name -> helios.v1.Secret
+	21, // 37: helios.v1.User.server_password:type_name -> helios.v1.Secret
+	10, // 38: helios.v1.User.server_passwords:type_name -> helios.v1.PasswordSource
+	20, // 39: helios.v1.User.pool:type_name -> helios.v1.PoolOverrides
+	7,  // 40: helios.v1.PoolOverrides.mode:type_name -> helios.v1.PoolMode
+	26, // 41: helios.v1.PoolOverrides.idle_timeout:type_name -> google.protobuf.Duration
+	26, // 42: helios.v1.PoolOverrides.acquire_timeout:type_name -> google.protobuf.Duration
+	26, // 43: helios.v1.PoolOverrides.query_timeout:type_name -> google.protobuf.Duration
+	26, // 44: helios.v1.PoolOverrides.transaction_timeout:type_name -> google.protobuf.Duration
+	26, // 45: helios.v1.PoolOverrides.idle_transaction_timeout:type_name -> google.protobuf.Duration
+	26, // 46: helios.v1.PoolOverrides.client_idle_timeout:type_name -> google.protobuf.Duration
+	26, // 47: helios.v1.Limits.login_timeout:type_name -> google.protobuf.Duration
+	26, // 48: helios.v1.Limits.failed_login_window:type_name -> google.protobuf.Duration
+	26, // 49: helios.v1.Limits.server_write_timeout:type_name -> google.protobuf.Duration
+	26, // 50: helios.v1.Limits.client_write_timeout:type_name -> google.protobuf.Duration
+	26, // 51: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
+	26, // 52: helios.v1.Resolver.max_ttl:type_name -> google.protobuf.Duration
+	26, // 53: helios.v1.Resolver.none_ttl:type_name -> google.protobuf.Duration
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
@@ -2695,7 +2764,7 @@ func file_helios_v1_resources_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_helios_v1_resources_proto_rawDesc), len(file_helios_v1_resources_proto_rawDesc)),
-			NumEnums:      8,
+			NumEnums:      9,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
