@@ -116,6 +116,9 @@ func (r *reader) buildNodes() {
 		"standby": heliosv1.NodeRole_NODE_ROLE_STANDBY,
 		"replica": heliosv1.NodeRole_NODE_ROLE_STANDBY,
 	}
+	spreads := map[string]heliosv1.LoadBalanceHosts{
+		"disable": heliosv1.LoadBalanceHosts_LOAD_BALANCE_HOSTS_DISABLE, "round-robin": heliosv1.LoadBalanceHosts_LOAD_BALANCE_HOSTS_ROUND_ROBIN,
+	}
 	if len(r.lists["nodes"]) == 0 {
 		r.cluster(defaultName, place{1, "nodes"})
 	}
@@ -141,7 +144,8 @@ func (r *reader) buildNodes() {
 			Enabled: proto.Bool(s.bool("nodes.enabled")),
 			Sync:    s.bool("nodes.sync"),
 
-			MaxConnections: uint32(s.int("nodes.max_connections")),
+			MaxConnections:   uint32(s.int("nodes.max_connections")),
+			LoadBalanceHosts: spreads[s.text("nodes.load_balance_hosts")],
 		}
 		for _, k := range serverTLSKeys() {
 			if s.has("nodes.tls." + strings.TrimPrefix(k.name, "server_tls.")) {

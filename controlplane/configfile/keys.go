@@ -301,11 +301,15 @@ func nodeKeys() []key {
 		},
 		{
 			name: "nodes.host",
-			doc:  "Required. A host name, an IP address, or the absolute path of the directory of a unix socket. Or several of them with commas between, as in libpq: one at a time is connected to, and the others are tried in turn when it does not answer. A name or an address may have a port of its own: `db1,db2:5433,[::1]:5434`. [docs/names.md](names.md) says how names are followed.",
+			doc:  "Required. A host name, an IP address, or the absolute path of the directory of a unix socket. Or several of them with commas between, as in libpq: `nodes.load_balance_hosts` says which one is connected to, and the others are tried in turn when it does not answer. A name or an address may have a port of its own: `db1,db2:5433,[::1]:5434`. [docs/names.md](names.md) says how names are followed.",
 		},
 		{
 			name: "nodes.port", kind: integer, min: 1, max: 65535, def: int64(5432),
 			doc: "The server's port.",
+		},
+		{
+			name: "nodes.load_balance_hosts", words: []string{"disable", "round-robin"}, def: "disable",
+			doc: "Which of several hosts, and of the addresses of a name, a new connection goes to. With `disable` it is the one that has answered last; with `round-robin` each goes to the next one, in their order. Either way the others are tried in turn when it does not answer, and with `round-robin` one that did not is the last to be tried for five seconds. What a client says then goes to any of them, one transaction to this and the next to that: they have to be alike. See [docs/names.md](names.md#spreading-connections).",
 		},
 		{
 			name: "nodes.role", words: []string{"primary", "standby", "replica"},

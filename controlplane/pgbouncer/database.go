@@ -12,18 +12,24 @@ import (
 
 // hosts finds the server of each database, and gives each server a cluster. A pool here is that of a database and a user at a server, while
 // PgBouncer's is that of a database in its file: where a second of these leads to the same place it gets a cluster of its own, and so pools
-// of its own.
+// of its own. So does one whose connections are spread over the hosts another way.
 func (t *translator) hosts() {
 	named := map[string]bool{}
 	for _, d := range t.databases {
 		t.host(d)
 		named[d.name] = true
 	}
-	taken := map[[2]string]bool{} // by cluster and database at the server
+	taken := map[[2]string]bool{}  // by cluster and database at the server
+	spreads := map[string]string{} // by cluster
+	alike := func(d *item, cluster string) bool {
+		spread, there := spreads[cluster]
+		return !there || spread == d.spread
+	}
 	for _, d := range t.databases {
 		if !d.any() {
-			d.place(func(cluster string) bool { return !taken[[2]string{cluster, d.serverName()}] })
+			d.place(func(cluster string) bool { return alike(d, cluster) && !taken[[2]string{cluster, d.serverName()}] })
 			taken[[2]string{d.cluster, d.serverName()}] = true
+			spreads[d.cluster] = d.spread
 		}
 	}
 	for _, d := range t.databases {
@@ -34,7 +40,7 @@ func (t *translator) hosts() {
 						return false // whoever asks for that name gets there, too
 					}
 				}
-				return true
+				return alike(d, cluster)
 			})
 		}
 	}
@@ -49,9 +55,11 @@ func (t *translator) host(d *item) {
 	if s := d.pairs["host"]; s.given {
 		from, d.host = s.from, s.value
 		if all := listOf(s.value); len(all) > 1 {
-			d.host = strings.Join(all, ",")
-			if spread := d.pairs["load_balance_hosts"]; !spread.given || spread.value != "disable" {
-				t.add(warning, from, "connections are not spread over the hosts: one that answers is used, and the others when it does not")
+			d.host, d.spread = strings.Join(all, ","), "round-robin"
+			if s := d.pairs["load_balance_hosts"]; s.given {
+				if word, ok := t.value(s); ok {
+					d.spread, _ = word.(string)
+				}
 			}
 		}
 	} else {
@@ -114,7 +122,11 @@ func (t *translator) writeDatabases() {
 			from = s.from
 		}
 		node := t.out.element("nodes")
-		if d.cluster != d.server() {
+		switch {
+		case d.cluster == d.server():
+		case first[d.server()].spread != d.spread:
+			node.comment(from, "the same hosts again, for a database whose connections are spread over them another way")
+		default:
 			node.comment(from, "the same server again, for a database that leads to one there which another leads to: in PgBouncer each has pools of its own")
 		}
 		if several {
@@ -124,6 +136,12 @@ func (t *translator) writeDatabases() {
 		node.set(from, "host", d.host)
 		if s := d.pairs["port"]; s.given {
 			node.set(s.from, "port", d.port)
+		}
+		if s := d.pairs["load_balance_hosts"]; d.spread != "" {
+			if !s.given {
+				s.from = from
+			}
+			node.set(s.from, "load_balance_hosts", d.spread)
 		}
 		node.set(from, "role", "primary")
 	}

@@ -182,7 +182,7 @@ func databaseKeys() []key {
 	const d = "databases"
 	return []key{
 		{section: d, name: "dbname", to: one("databases.server_name")},
-		{section: d, name: "host", how: (*translator).done, to: one("nodes.host"), doc: "`nodes.host`: each host and port is a node and a cluster of its own, and a second one for a second name of the same database. Of a list one that answers is used, and the others when it does not, with a warning unless `load_balance_hosts` is `disable`"},
+		{section: d, name: "host", how: (*translator).done, to: one("nodes.host"), doc: "`nodes.host`: each host and port is a node and a cluster of its own, and a second one for a second name of the same database, and for one whose connections are spread another way. Of a list those that do not answer are passed over"},
 		{section: d, name: "port", form: number, def: "5432", how: (*translator).done, to: one("nodes.port")},
 		{section: d, name: "user", to: one("databases.user"), lack: "clients would be at the server who they are here", level: failure},
 		{section: d, name: "password", to: one("databases.password"), lack: "the password at the server would be the client's own", level: failure},
@@ -195,7 +195,7 @@ func databaseKeys() []key {
 		{section: d, name: "reserve_pool", form: number, zero: zeroNone, to: inPool("reserve_connections"), lack: "a pool has no reserve", level: warning},
 		{section: d, name: "connect_query", to: inPool("connect_query"), lack: "nothing is run on a new server connection", level: warning},
 		{section: d, name: "pool_mode", form: word, words: modes(), to: inPool("mode")},
-		{section: d, name: "load_balance_hosts", form: word, words: []string{"disable", "round-robin"}, def: "round-robin", how: (*translator).done, doc: "`disable` is what there is: connections go to the host of a list that has answered last, and to the others in turn when it does not"},
+		{section: d, name: "load_balance_hosts", form: word, words: []string{"disable", "round-robin"}, def: "round-robin", how: (*translator).done, to: one("nodes.load_balance_hosts"), doc: "`nodes.load_balance_hosts`, where there is a list of hosts"},
 		{section: d, name: "max_db_connections", form: number, zero: zeroNone, to: one("databases.max_server_connections"), lack: "each pool has its own bound, and all of the database have none", level: warning},
 		{section: d, name: "max_db_client_connections", form: number, zero: zeroNone, to: one("databases.max_clients")},
 		{section: d, name: "server_lifetime", form: number, zero: zeroNone, to: inPool("max_lifetime_secs"), lack: "a server connection is closed when it is idle, not when it is old", level: warning},

@@ -134,15 +134,16 @@ type Conn struct {
 	in      []byte // received, not yet looked at: between login and the first lease, and in an exchange
 	inAt    int
 
-	overheard []byte      // see Overheard
-	route     hosts.Route // that it leads by
-	end       int64       // of the time for opening it; 0: there is none
-	secured   bool        // it speaks TLS
-	plain     bool        // it does not, as the server does not
-	endPoint  []byte      // what SCRAM binds to; empty: nothing
-	bound     bool        // the exchange is bound to it
-	proof     *Secret     // what was found for the target's secret; nil: the server has not asked yet
-	renewed   bool        // another one was looked for, as the server has refused the first
+	overheard []byte        // see Overheard
+	route     hosts.Route   // that it leads by
+	routes    []hosts.Route // to try while it is opened, that one first; nil: none was asked for
+	end       int64         // of the time for opening it; 0: there is none
+	secured   bool          // it speaks TLS
+	plain     bool          // it does not, as the server does not
+	endPoint  []byte        // what SCRAM binds to; empty: nothing
+	bound     bool          // the exchange is bound to it
+	proof     *Secret       // what was found for the target's secret; nil: the server has not asked yet
+	renewed   bool          // another one was looked for, as the server has refused the first
 }
 
 // Open begins to open a connection on l. The owner hears of the outcome.
@@ -325,6 +326,6 @@ var _ reactor.Body = (*Conn)(nil)
 
 // Same says whether connections to t and o are interchangeable.
 func (t *Target) Same(o *Target) bool {
-	return t.Host == o.Host && t.Port == o.Port && t.Database == o.Database && t.User == o.User &&
+	return t.Host == o.Host && t.Port == o.Port && t.server().Spreads() == o.server().Spreads() && t.Database == o.Database && t.User == o.User &&
 		t.Secret.same(o.Secret) && t.TLS == o.TLS && t.Binding == o.Binding && t.MaxStatements == o.MaxStatements && t.MaxStatementBytes == o.MaxStatementBytes && t.Timeout == o.Timeout && t.ConnectQuery == o.ConnectQuery && t.UserTimeout == o.UserTimeout
 }

@@ -37,7 +37,7 @@ func (c *Conn) open(t *reactor.Task) {
 		c.fail(c.inWords(err))
 		return
 	}
-	c.phase, c.proof = free, nil
+	c.phase, c.proof, c.routes = free, nil, nil
 	c.Status = pgwire.Idle
 	c.Since = t.Loop().Now()
 	c.Ready = c.Since

@@ -77,7 +77,7 @@ func TestTurns(t *testing.T) {
 	}
 	g.Start()
 	defer g.Stop()
-	to := &Target{Node: "n1", Host: "two", Server: hosts.Fixed(list), Database: "d", User: "u", Secret: NewSecret("u", ""), Timeout: 4 * time.Second}
+	to := &Target{Node: "n1", Host: "two", Server: hosts.Fixed(list, false), Database: "d", User: "u", Secret: NewSecret("u", ""), Timeout: 4 * time.Second}
 	open := func(to *Target) (took time.Duration, err error) {
 		o, began := make(opener, 1), time.Now()
 		loop := g.Loops()[0]
@@ -91,7 +91,15 @@ func TestTurns(t *testing.T) {
 	if took, err := open(to); len(came) != 2 || took > 1900*time.Millisecond {
 		t.Errorf("the next time: %d came, within %s: %v", len(came)-1, took, err)
 	}
-	alone := &Target{Node: "n1", Server: hosts.Fixed(list[:1]), Database: "d", User: "u", Secret: NewSecret("u", ""), Timeout: 200 * time.Millisecond}
+	// Where connections are spread it is avoided by all that follow at once.
+	spread := *to
+	spread.Server = hosts.Fixed(list, true)
+	for i := range 4 {
+		if took, err := open(&spread); len(came) != 3+i || (i == 0) != (took > 1900*time.Millisecond) {
+			t.Errorf("where they are spread, connection %d: %d came, within %s: %v", i+1, len(came)-2, took, err)
+		}
+	}
+	alone := &Target{Node: "n1", Server: hosts.Fixed(list[:1], false), Database: "d", User: "u", Secret: NewSecret("u", ""), Timeout: 200 * time.Millisecond}
 	if _, err := open(alone); state(err) != "08001" || !errors.Is(err, reactor.ErrDeadline) {
 		t.Errorf("the hole alone: %v", err)
 	}

@@ -34,6 +34,10 @@ func (c *Conn) reach(t *reactor.Task) error {
 	var first error
 	for i, secure := range ways {
 		err := c.try(t, secure)
+		for c.passOver(t, err) {
+			c.anew()
+			err = c.try(t, secure)
+		}
 		if c.mayRenew(err) {
 			var other bool
 			if other, err = c.renew(t, err); other {

@@ -33,11 +33,11 @@ func (f *fake) note(words ...any) error {
 }
 
 func (f *fake) Databases() []Database {
-	return []Database{{Name: "shop", Host: "db", Port: 5432, PoolSize: 20, Mode: "transaction", Paused: true}}
+	return []Database{{Name: "shop", Host: "db", Port: 5432, PoolSize: 20, Mode: "transaction", Paused: true, LoadBalanceHosts: "disable"}}
 }
 
 func (f *fake) Pools() []Pool {
-	return []Pool{{Database: "shop", User: "ann", Waiting: 3, MaxWait: 2500 * time.Millisecond, Mode: "session"}}
+	return []Pool{{Database: "shop", User: "ann", Waiting: 3, MaxWait: 2500 * time.Millisecond, Mode: "session", LoadBalanceHosts: "round-robin"}}
 }
 
 func (f *fake) Clients() []Client {
@@ -257,8 +257,8 @@ func TestColumns(t *testing.T) {
 // TestRows shows a few rows as texts.
 func TestRows(t *testing.T) {
 	for sql, want := range map[string]string{
-		"SHOW POOLS":          "(shop,ann,0,3,0,0,0,0,0,0,0,0,0,2,500000,session,,,,0,0,0)",
-		"SHOW DATABASES":      "(shop,db,5432,shop,,20,0,0,0,transaction,,0,0,0,0,1,0,,0)",
+		"SHOW POOLS":          "(shop,ann,0,3,0,0,0,0,0,0,0,0,0,2,500000,session,round-robin,,,0,0,0)",
+		"SHOW DATABASES":      "(shop,db,5432,shop,,20,0,0,0,transaction,disable,0,0,0,0,1,0,,0)",
 		"SHOW CLIENTS":        "(C,ann,shop,none,active,10.0.0.1,99,,0,2001-09-09 01:46:40 UTC,,0,0,0,,,0,,,0,7,)",
 		"SHOW ACTIVE_SOCKETS": "(C,ann,shop,none,cl_active,10.0.0.1,99,,0,2001-09-09 01:46:40 UTC,,0,0,0,,,0,,,0,7,0,0,0,0,0,0,0)",
 		"SHOW STATS":          "(shop,0,0,123450000,0,0,0,0,1000000,0,0,0,0,2,5,1,0,250000,0,0,0,0,0,123450000)",

@@ -75,6 +75,7 @@ type Database struct {
 	Clients          int
 	Paused, Disabled bool
 	Node             string
+	LoadBalanceHosts string // empty: there is one
 }
 
 // Pool is the connections for the clients of a database who are one user at the server.
@@ -87,6 +88,7 @@ type Pool struct {
 	Tested, Login, Closing      int
 	MaxWait                     time.Duration
 	Mode, Node, ServerDatabase  string
+	LoadBalanceHosts            string // empty: there is one
 	Pinned, MaxServers, Servers int
 }
 

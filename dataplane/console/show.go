@@ -104,14 +104,14 @@ func knownRow(k Known) []any {
 func databaseRow(d Database) []any {
 	return []any{
 		d.Name, null(d.Host), d.Port, cmp.Or(d.Database, d.Name), null(d.ForceUser), d.PoolSize, d.MinPoolSize, d.ReservePoolSize, int(d.ServerLifetime / time.Second),
-		null(d.Mode), nil, d.MaxServers, d.Servers, d.MaxClients, d.Clients, bit(d.Paused), bit(d.Disabled), null(d.Node), d.ReservePoolSize,
+		null(d.Mode), null(d.LoadBalanceHosts), d.MaxServers, d.Servers, d.MaxClients, d.Clients, bit(d.Paused), bit(d.Disabled), null(d.Node), d.ReservePoolSize,
 	}
 }
 
 func poolRow(p Pool) []any {
 	return []any{
 		p.Database, p.User, p.ClientsActive, p.Waiting, p.CancelsActive, p.CancelsWait, p.Active, p.Cancelling, p.BeingCancelled,
-		p.Idle, 0, p.Tested, p.Login, int(p.MaxWait / time.Second), int(p.MaxWait % time.Second / time.Microsecond), p.Mode, nil,
+		p.Idle, 0, p.Tested, p.Login, int(p.MaxWait / time.Second), int(p.MaxWait % time.Second / time.Microsecond), p.Mode, null(p.LoadBalanceHosts),
 		p.Node, p.ServerDatabase, p.Pinned, p.Closing, p.MaxServers,
 	}
 }

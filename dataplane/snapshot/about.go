@@ -51,9 +51,24 @@ func (s *Snapshot) About(name string) (x console.Database, ok bool) {
 		x.Database = d.server
 	}
 	if n := s.primaries[d.cluster]; n != nil {
-		x.Host, x.Port, x.Node = n.GetHost(), int(n.GetPort()), n.GetName()
+		x.Host, x.Port, x.Node, x.LoadBalanceHosts = n.GetHost(), int(n.GetPort()), n.GetName(), s.LoadBalanceHosts(n.GetName())
 	}
 	return x, true
+}
+
+// LoadBalanceHosts is how connections are spread over the hosts of a node, in PgBouncer's words; empty where there is one host and
+// nothing is said, or the node is not there.
+func (s *Snapshot) LoadBalanceHosts(node string) string {
+	l := s.links[node]
+	switch {
+	case l == nil:
+		return ""
+	case l.spread:
+		return "round-robin"
+	case len(l.hosts) > 1:
+		return "disable"
+	}
+	return ""
 }
 
 // Mode is the pool mode of a database; empty where it is not there.

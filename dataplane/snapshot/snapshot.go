@@ -57,6 +57,7 @@ type link struct {
 	binding   scram.ChannelBinding
 	passwords []*heliosv1.PasswordSource // the node's and its cluster's
 	hosts     []resource.Host
+	spread    bool          // connections over these
 	server    *hosts.Server // where these are
 }
 
@@ -87,9 +88,9 @@ func (s *Snapshot) Equip(m Machine) {
 	s.machine = m
 	for _, l := range s.links {
 		if m.Hosts == nil {
-			l.server = hosts.Fixed(l.hosts)
+			l.server = hosts.Fixed(l.hosts, l.spread)
 		} else {
-			l.server = m.Hosts.Server(l.hosts)
+			l.server = m.Hosts.Server(l.hosts, l.spread)
 		}
 	}
 	for _, l := range s.Listeners {
@@ -176,7 +177,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		if n.GetRole() == heliosv1.NodeRole_NODE_ROLE_PRIMARY && (n.Enabled == nil || n.GetEnabled()) {
 			s.primaries[n.GetCluster()] = n
 		}
-		l := &link{}
+		l := &link{spread: n.GetLoadBalanceHosts() == heliosv1.LoadBalanceHosts_LOAD_BALANCE_HOSTS_ROUND_ROBIN}
 		var err error
 		if l.hosts, err = resource.Hosts(n.GetHost(), n.GetPort()); err != nil {
 			return nil, fmt.Errorf("node %q: host: %w", n.GetName(), err)

@@ -162,6 +162,9 @@ func (c *checker) node(n *heliosv1.Node) {
 	default:
 		c.refuse("role", "%d is not a role", n.GetRole())
 	}
+	if _, ok := heliosv1.LoadBalanceHosts_name[int32(n.GetLoadBalanceHosts())]; !ok {
+		c.refuse("load_balance_hosts", "%d is not a way to spread connections", n.GetLoadBalanceHosts())
+	}
 	c.towardsServers(n.GetTls())
 	c.passwords("passwords", n.GetPasswords())
 }

@@ -88,6 +88,7 @@ func TestValidate(t *testing.T) {
 		{`Node "b": port: 65536 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 65536 }},
 		{`Node "b": role: missing`, func(s *resource.Set) { s.Nodes["b"].Role = 0 }},
 		{`Node "b": role: 9 is not a role`, func(s *resource.Set) { s.Nodes["b"].Role = 9 }},
+		{`Node "b": load_balance_hosts: 3 is not a way to spread connections`, func(s *resource.Set) { s.Nodes["b"].LoadBalanceHosts = 3 }},
 		{`PoolProfile "p": mode: missing`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 0 }},
 		{`PoolProfile "p": mode: 9 is not a pool mode`, func(s *resource.Set) { s.PoolProfiles["p"].Mode = 9 }},
 		{`PoolProfile "p": max_connections: must be at least 1`, func(s *resource.Set) { s.PoolProfiles["p"].MaxConnections = 0 }},

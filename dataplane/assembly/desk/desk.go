@@ -115,7 +115,10 @@ func (d *Desk) Pools() []console.Pool {
 		k := poolKey{db, p}
 		x := rows[k]
 		if x == nil {
-			x = &console.Pool{Database: db, User: p.User, Node: p.Node, ServerDatabase: p.Database, Mode: snap.Mode(db), MaxServers: p.Profile().Max}
+			x = &console.Pool{
+				Database: db, User: p.User, Node: p.Node, ServerDatabase: p.Database, Mode: snap.Mode(db), MaxServers: p.Profile().Max,
+				LoadBalanceHosts: snap.LoadBalanceHosts(p.Node),
+			}
 			rows[k] = x
 		}
 		return x

@@ -1,4 +1,4 @@
-// Package hosts is what is known of where hosts are: the addresses of names, for as long as they are good, and which host of a server has answered last. It never asks by itself: whoever makes a book says how names are looked up.
+// Package hosts is what is known of where hosts are: the addresses of names, for as long as they are good, and which host of a server has answered last, or is the next one where connections are spread. It never asks by itself: whoever makes a book says how names are looked up.
 package hosts
 
 import (
@@ -41,12 +41,12 @@ type Book struct {
 	mu      sync.Mutex
 	policy  Policy
 	names   map[string]*name
-	servers map[string]*Server
+	servers map[key]*Server
 }
 
 // New makes an empty book.
 func New(o Options) *Book {
-	b := &Book{o: o, names: map[string]*name{}, servers: map[string]*Server{}}
+	b := &Book{o: o, names: map[string]*name{}, servers: map[key]*Server{}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -100,16 +100,17 @@ func (b *Book) keeps() Policy {
 	return b.policy
 }
 
-// Server returns the server at hosts, the same one for the same hosts.
-func (b *Book) Server(list []resource.Host) *Server {
-	key := keyOf(list)
+// Server returns the server at hosts, the same one for the same hosts. spread says whether its connections are spread over these, and
+// over the addresses of each.
+func (b *Book) Server(list []resource.Host, spread bool) *Server {
+	k := key{textOf(list), spread}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.servers[key]; s != nil {
+	if s := b.servers[k]; s != nil {
 		return s
 	}
-	s := newServer(key, list, b.name)
-	b.servers[key] = s
+	s := newServer(k.hosts, list, spread, b.name)
+	b.servers[k] = s
 	return s
 }
 

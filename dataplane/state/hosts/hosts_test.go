@@ -124,8 +124,8 @@ func TestOneQuestion(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {
 		o.set(time.Minute, nil, "10.0.0.1")
 		o.takes = time.Second
-		s := b.Server(servers("db"))
-		if b.Server(servers("db:5432")) != s {
+		s := b.Server(servers("db"), false)
+		if b.Server(servers("db:5432"), false) != s {
 			t.Error("the same hosts are two servers")
 		}
 		want(t, s, "unknown")
@@ -158,7 +158,7 @@ func TestTime(t *testing.T) {
 	}{{5 * time.Second, 5 * time.Second}, {time.Hour, 15 * time.Second}, {0, time.Second}} {
 		in(t, func(t *testing.T, o *oracle, b *Book, logged *observer.ObservedLogs) {
 			o.set(tt.ttl, nil, "10.0.0.1", "10.0.0.2")
-			s := b.Server(servers("db"))
+			s := b.Server(servers("db"), false)
 			s.Ask(t.Context())
 			routes, _, _ := s.Routes()
 			o.set(tt.ttl, nil, "10.0.0.2", "10.0.0.3")
@@ -185,7 +185,7 @@ func TestTime(t *testing.T) {
 func TestFailure(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, logged *observer.ObservedLogs) {
 		o.set(0, errBroken)
-		s := b.Server(servers("db"))
+		s := b.Server(servers("db"), false)
 		s.Ask(t.Context())
 		want(t, s, "nobody answers")
 		pass(again + time.Second)
@@ -211,7 +211,7 @@ func TestFailure(t *testing.T) {
 func TestNone(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, logged *observer.ObservedLogs) {
 		o.set(time.Second, nil, "10.0.0.1")
-		s := b.Server(servers("db"))
+		s := b.Server(servers("db"), false)
 		s.Ask(t.Context())
 		routes, _, _ := s.Routes()
 		o.set(0, errNone)
@@ -241,7 +241,7 @@ func TestNone(t *testing.T) {
 func TestRenew(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {
 		o.set(time.Minute, nil, "10.0.0.1")
-		s := b.Server(servers("db"))
+		s := b.Server(servers("db"), false)
 		s.Ask(t.Context())
 		pass(time.Millisecond)
 		began := time.Now()
@@ -257,7 +257,7 @@ func TestRenew(t *testing.T) {
 		if asked, _ := o.count(); asked != 2 {
 			t.Errorf("asked %d times", asked)
 		}
-		if !s.Named() || Fixed(servers("10.0.0.1")).Named() {
+		if !s.Named() || Fixed(servers("10.0.0.1"), false).Named() {
 			t.Error("Named")
 		}
 	})
@@ -267,7 +267,7 @@ func TestRenew(t *testing.T) {
 func TestOrder(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {
 		o.set(5*time.Second, nil, "10.0.0.1", "10.0.0.2")
-		s := b.Server(servers("/run/pg", "db:5433", "[::1]:5434"))
+		s := b.Server(servers("/run/pg", "db:5433", "[::1]:5434"), false)
 		s.Ask(t.Context())
 		want(t, s, "/run/pg:5432 10.0.0.1:5433 10.0.0.2:5433 [::1]:5434")
 		routes, _, _ := s.Routes()
@@ -285,7 +285,7 @@ func TestOrder(t *testing.T) {
 		synctest.Wait()
 		want(t, s, "/run/pg:5432 [::1]:5434")
 	})
-	if got := ways(Fixed(servers("db"))); !strings.Contains(got, "nobody to ask") {
+	if got := ways(Fixed(servers("db"), false)); !strings.Contains(got, "nobody to ask") {
 		t.Errorf("a name without a book: %s", got)
 	}
 }
@@ -294,7 +294,7 @@ func TestOrder(t *testing.T) {
 func TestWay(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {
 		o.set(time.Minute, nil, "10.0.0.1", "10.0.0.2")
-		s := b.Server(servers("db.test:5432", "10.0.0.9:5433", "/run/pg"))
+		s := b.Server(servers("db.test:5432", "10.0.0.9:5433", "/run/pg"), false)
 		for _, asked := range []bool{false, true} {
 			for _, w := range []struct {
 				host string
@@ -325,7 +325,7 @@ func TestWay(t *testing.T) {
 func TestRetain(t *testing.T) {
 	in(t, func(t *testing.T, o *oracle, b *Book, _ *observer.ObservedLogs) {
 		o.set(time.Hour, nil, "10.0.0.1")
-		s, gone := b.Server(servers("db")), b.Server(servers("old"))
+		s, gone := b.Server(servers("db"), false), b.Server(servers("old"), false)
 		s.Ask(t.Context())
 		gone.Ask(t.Context())
 		b.Retain(map[*Server]bool{s: true})

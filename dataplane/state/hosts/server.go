@@ -22,11 +22,19 @@ type Route struct {
 	Address *Address       // of the name; nil: there is none
 }
 
-// Server is one or several hosts, of which one at a time is connected to.
+// Server is one or several hosts, of which one at a time is connected to, or one after the other where connections are spread.
 type Server struct {
-	key    string
+	text   string
 	places []place
-	last   atomic.Pointer[Route] // answered last; nil: none did
+	spread bool
+	turns  turns                 // where connections are spread
+	last   atomic.Pointer[Route] // answered last, where they are not; nil: none did
+}
+
+// key is what a book finds a server by.
+type key struct {
+	hosts  string
+	spread bool
 }
 
 // place is a host of a server.
@@ -37,13 +45,13 @@ type place struct {
 	name *name      // where it is a name
 }
 
-// Fixed is the server at hosts that are no names.
-func Fixed(list []resource.Host) *Server {
-	return newServer(keyOf(list), list, func(string) *name { return nil })
+// Fixed is the server at hosts that are no names. spread is as for [Book.Server].
+func Fixed(list []resource.Host, spread bool) *Server {
+	return newServer(textOf(list), list, spread, func(string) *name { return nil })
 }
 
-func newServer(key string, list []resource.Host, find func(string) *name) *Server {
-	s := &Server{key: key}
+func newServer(text string, list []resource.Host, spread bool, find func(string) *name) *Server {
+	s := &Server{text: text, spread: spread}
 	for _, h := range list {
 		p := place{host: h.Name, port: h.Port}
 		if ip, err := netip.ParseAddr(h.Name); err == nil {
@@ -56,7 +64,7 @@ func newServer(key string, list []resource.Host, find func(string) *name) *Serve
 	return s
 }
 
-func keyOf(list []resource.Host) string {
+func textOf(list []resource.Host) string {
 	all := make([]string, len(list))
 	for i, h := range list {
 		all[i] = h.String()
@@ -65,11 +73,37 @@ func keyOf(list []resource.Host) string {
 }
 
 // String is HOST:PORT, or several with commas between.
-func (s *Server) String() string { return s.key }
+func (s *Server) String() string { return s.text }
+
+// Spreads says whether connections are spread over the hosts and their addresses.
+func (s *Server) Spreads() bool { return s.spread }
 
 // Routes are the ways to the server in the order in which they are to be tried: that which has answered last, and then the others in
-// turn. known is false where a name has to be asked for first: see Ask. The error is why there is no way.
-func (s *Server) Routes() (routes []Route, known bool, err error) {
+// turn. Where connections are spread it is the next one, and behind the others those that did not answer. known is false where a name has
+// to be asked for first: see Ask. The error is why there is no way.
+func (s *Server) Routes() (routes []Route, known bool, err error) { return s.order(false) }
+
+// Next is Routes for a connection that is one of those that are spread: the next one begins with another way.
+func (s *Server) Next() (routes []Route, known bool, err error) { return s.order(true) }
+
+func (s *Server) order(take bool) (routes []Route, known bool, err error) {
+	routes, known, err = s.all()
+	switch {
+	case len(routes) < 2:
+	case s.spread:
+		routes = s.turns.order(routes, take)
+	default:
+		if last := s.last.Load(); last != nil {
+			if i := slices.Index(routes, *last); i > 0 {
+				routes = slices.Concat(routes[i:], routes[:i])
+			}
+		}
+	}
+	return routes, known, err
+}
+
+// all are the ways to the server in the order of its hosts.
+func (s *Server) all() (routes []Route, known bool, err error) {
 	for _, p := range s.places {
 		switch {
 		case p.ip.IsValid():
@@ -91,11 +125,6 @@ func (s *Server) Routes() (routes []Route, known bool, err error) {
 	}
 	if len(routes) == 0 {
 		return nil, true, err
-	}
-	if last := s.last.Load(); last != nil {
-		if i := slices.Index(routes, *last); i > 0 {
-			routes = slices.Concat(routes[i:], routes[:i])
-		}
 	}
 	return routes, true, nil
 }
@@ -162,11 +191,22 @@ func (s *Server) Renew(ctx context.Context, since time.Time) {
 
 // Answered says that a route has led to the server.
 func (s *Server) Answered(r Route) {
-	if len(s.places) == 1 && r.Address == nil {
-		return // there is no other
+	switch {
+	case s.spread:
+		s.turns.answer(r)
+		return
+	case len(s.places) == 1 && r.Address == nil: // there is no other
+		return
 	}
 	if last := s.last.Load(); last == nil || *last != r {
 		s.last.Store(&r)
+	}
+}
+
+// Failed says that a route did not lead to the server. Where connections are spread it is the last to be tried for a while.
+func (s *Server) Failed(r Route) {
+	if s.spread {
+		s.turns.fail(r)
 	}
 }
 

@@ -89,7 +89,7 @@ func consoles() map[string][]*heliosv1.RunCommandResponse {
 	return map[string]said{
 		"SHOW POOLS": {
 			shown("two", pools, "", "shop|app|3|2|1|0|transaction|-|pg"), shown("one", pools, "SHOW", "shop|app|1|1|0|0|transaction|-|pg", "s\x1b\xffp|app|0|0|0|0|session|-|pg"),
-			shown("two", "", "SHOW", "post|app|0|0|4|0|session|-|pg"),
+			shown("two", "", "SHOW", "post|app|0|0|4|0|session|round-robin|pg"),
 		},
 		"SHOW POOLS @one": {shown("one", pools, "SHOW", "shop|app|1|1|0|0|transaction|-|pg")},
 		"SHOW POOLS @web": {
