@@ -2335,9 +2335,12 @@ type Resolver struct {
 	// is not reached. Less than 1s counts as that. 15s unless set.
 	MaxTtl *durationpb.Duration `protobuf:"bytes,3,opt,name=max_ttl,json=maxTtl,proto3" json:"max_ttl,omitempty"`
 	// How long it is kept that there is no such host. 15s unless set.
-	NoneTtl       *durationpb.Duration `protobuf:"bytes,4,opt,name=none_ttl,json=noneTtl,proto3" json:"none_ttl,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NoneTtl *durationpb.Duration `protobuf:"bytes,4,opt,name=none_ttl,json=noneTtl,proto3" json:"none_ttl,omitempty"`
+	// How often name servers are asked whether the serial number (SOA) of a zone has changed: then all names of that zone are looked up
+	// again at once, however long what is known of them would still count. Less than 1s counts as that; 0s, unless set, is never.
+	ZoneCheckPeriod *durationpb.Duration `protobuf:"bytes,5,opt,name=zone_check_period,json=zoneCheckPeriod,proto3" json:"zone_check_period,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Resolver) Reset() {
@@ -2394,6 +2397,13 @@ func (x *Resolver) GetMaxTtl() *durationpb.Duration {
 func (x *Resolver) GetNoneTtl() *durationpb.Duration {
 	if x != nil {
 		return x.NoneTtl
+	}
+	return nil
+}
+
+func (x *Resolver) GetZoneCheckPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.ZoneCheckPeriod
 	}
 	return nil
 }
@@ -2586,13 +2596,14 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"adminUsers\x12\x1f\n" +
 	"\vstats_users\x18\x03 \x03(\tR\n" +
 	"statsUsers\x12<\n" +
-	"\fwait_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\"\xa9\x01\n" +
+	"\fwait_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\"\xf0\x01\n" +
 	"\bResolver\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vresolv_conf\x18\x02 \x01(\tR\n" +
 	"resolvConf\x122\n" +
 	"\amax_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxTtl\x124\n" +
-	"\bnone_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\anoneTtl*z\n" +
+	"\bnone_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\anoneTtl\x12E\n" +
+	"\x11zone_check_period\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0fzoneCheckPeriod*z\n" +
 	"\x10LoadBalanceHosts\x12\"\n" +
 	"\x1eLOAD_BALANCE_HOSTS_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aLOAD_BALANCE_HOSTS_DISABLE\x10\x01\x12\"\n" +
@@ -2745,11 +2756,12 @@ var file_helios_v1_resources_proto_depIdxs = []int32{
 	26, // 51: helios.v1.Console.wait_timeout:type_name -> google.protobuf.Duration
 	26, // 52: helios.v1.Resolver.max_ttl:type_name -> google.protobuf.Duration
 	26, // 53: helios.v1.Resolver.none_ttl:type_name -> google.protobuf.Duration
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	26, // 54: helios.v1.Resolver.zone_check_period:type_name -> google.protobuf.Duration
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_resources_proto_init() }
