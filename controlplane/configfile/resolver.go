@@ -21,6 +21,10 @@ func resolverKeys() []key {
 			name: "proxy.dns_nxdomain_ttl_secs", kind: integer, max: year, def: int64(15),
 			doc: "Seconds that it is kept that there is no such host.",
 		},
+		{
+			name: "proxy.dns_zone_check_period_secs", kind: integer, max: year, def: int64(0),
+			doc: "Seconds after which it is looked again whether [the serial number of a zone](names.md#zones) has changed: then all names of that zone are looked up again at once, however long what is known of them would still count. 0 never looks.",
+		},
 	}
 }
 
@@ -31,8 +35,11 @@ func (r *reader) buildResolver() {
 		ResolvConf: r.path(s.text("proxy.resolv_conf")),
 		MaxTtl:     durationpb.New(seconds(s.int("proxy.dns_max_ttl_secs"))),
 		NoneTtl:    durationpb.New(seconds(s.int("proxy.dns_nxdomain_ttl_secs"))),
+
+		ZoneCheckPeriod: durationpb.New(seconds(s.int("proxy.dns_zone_check_period_secs"))),
 	}}
 	r.from(resource.KindResolver, resource.ResolverName, s, "proxy.", map[string]string{
 		"resolv_conf": "resolv_conf", "max_ttl": "dns_max_ttl_secs", "none_ttl": "dns_nxdomain_ttl_secs",
+		"zone_check_period": "dns_zone_check_period_secs",
 	})
 }

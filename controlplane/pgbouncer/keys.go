@@ -128,7 +128,7 @@ func generalKeys() []key {
 		{section: g, name: "pool_idle_timeout", form: seconds, def: "0", lack: "a pool that nobody uses costs nothing", level: note, later: true},
 		{section: g, name: "dns_max_ttl", form: seconds, def: "15", how: (*translator).asHere, to: one("proxy.dns_max_ttl_secs")},
 		{section: g, name: "dns_nxdomain_ttl", form: seconds, def: "15", how: (*translator).asHere, to: one("proxy.dns_nxdomain_ttl_secs")},
-		{section: g, name: "dns_zone_check_period", form: seconds, def: "0", lack: "a name is looked up again when its own time is over, whatever its zone says", level: note},
+		{section: g, name: "dns_zone_check_period", form: seconds, def: "0", how: (*translator).asHere, to: one("proxy.dns_zone_check_period_secs")},
 		{section: g, name: "resolv_conf", how: (*translator).fileName, to: one("proxy.resolv_conf")},
 		{section: g, name: "query_wait_notify", form: number, def: "5", zero: zeroNone, to: one("pool.wait_notice_secs")},
 		{section: g, name: "login_notify_message", lack: "a client gets no notice when it has logged in", level: warning, later: true},

@@ -30,8 +30,8 @@ func (p *Proxy) startAdmin() (*localadmin.Server, error) {
 	})
 }
 
-// Readiness says whether clients can be served: a configuration is in force, and a server was reached, by a
-// pool that has a connection or, while there is none, by knocking at its port. Without a control plane a proxy
+// Readiness says whether clients can be served: a configuration is in force, the proxy is not about to end, and a server was reached, by
+// a pool that has a connection or, while there is none, by knocking at its port. Without a control plane a proxy
 // is as ready as with one, and says what it serves.
 func (p *Proxy) Readiness() (ok bool, reason string) {
 	ok, reason = p.reached()
@@ -48,7 +48,7 @@ func (p *Proxy) reached() (ok bool, reason string) {
 	switch {
 	case snap == nil:
 		return false, "no configuration is in force yet"
-	case p.fate() == serve.Ends:
+	case p.deaf.Load() || p.fate() == serve.Ends:
 		return false, "the proxy is shutting down"
 	}
 	conns := 0

@@ -97,6 +97,7 @@ type Proxy struct {
 	hub     *serve.Hub
 	current atomic.Pointer[snapshot.Snapshot]
 	ends    atomic.Uint32          // a serve.Fate
+	deaf    atomic.Bool            // it does not listen any more, and ends
 	done    chan struct{}          // closed when the proxy is
 	mock    atomic.Pointer[string] // the salts of users who are not there
 	admin   *localadmin.Server
@@ -320,11 +321,14 @@ func refusal(stage heliosv1.Stage, faults ...*heliosv1.Fault) *configsync.Refusa
 	return &configsync.Refusal{Stage: stage, Faults: faults}
 }
 
-// warm opens the ports that the snapshot needs and the proxy does not have. If there are faults it has opened none.
+// warm opens the ports that the snapshot needs and the proxy does not have; none if it is about to end. If there are faults it has opened none.
 func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*heliosv1.Fault) {
 	opened := map[string]*reactor.Listener{}
 	var faults []*heliosv1.Fault
 	needed := map[string]string{}
+	if p.deaf.Load() {
+		return opened, nil
+	}
 	for name, l := range snap.Listeners {
 		if addr := p.address(l); p.doors[name] == nil || p.doors[name].addr != addr {
 			needed[name] = addr

@@ -30,14 +30,16 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	return p.empty(ctx, "in a transaction")
 }
 
-// Leave stops listening and returns when all clients have left by themselves, or with ctx's error.
+// Leave stops listening and returns when all clients have left by themselves, or with ctx's error. What comes in force meanwhile counts for
+// those who are there.
 func (p *Proxy) Leave(ctx context.Context) error {
 	p.shut()
 	return p.empty(ctx, "there")
 }
 
-// shut stops listening.
+// shut stops listening. Probes and the fleet are told before the first port is closed.
 func (p *Proxy) shut() {
+	p.deaf.Store(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	first := p.group.Loops()[0]

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -26,10 +25,11 @@ func newResolver(log *zap.Logger, changed func()) *resolver {
 	n := &resolver{}
 	n.Book = hosts.New(hosts.Options{
 		Log: log,
-		Lookup: func(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
+		Lookup: func(ctx context.Context, name string) (hosts.Found, error) {
 			a, err := n.now.Load().Lookup(ctx, name)
-			return a.Addresses, a.TTL, err
+			return hosts.Found(a), err
 		},
+		Serial:  func(ctx context.Context, zone string) (uint32, error) { return n.now.Load().Serial(ctx, zone) },
 		None:    func(err error) bool { return errors.Is(err, resolve.ErrNone) },
 		Changed: changed,
 	})

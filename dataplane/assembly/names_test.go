@@ -151,6 +151,60 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestZones follows a name whose answer is good for long as soon as its zone has another serial number, and not before.
+func TestZones(t *testing.T) {
+	t.Parallel()
+	pg, dns, port := pgcluster.Start(t, pgcluster.Options{}), dnsserver.Start(t), freeport.For(t)
+	one := newGateway(t, fmt.Sprintf("127.0.0.1:%d", port), pg.Primary)
+	two := newGateway(t, fmt.Sprintf("127.0.0.2:%d", port), pg.Primary)
+	dns.Set("db.zone.test", dnsserver.Host{Addresses: []string{"127.0.0.1"}, TTL: 3600})
+	dns.Set("zone.test", dnsserver.Host{Serial: 1})
+	set := named(t, dns, pg.Primary, "db.zone.test", port)
+	set.Resolvers[resource.ResolverName].ZoneCheckPeriod = durationpb.New(time.Second)
+	_, addr := start(t, set)
+	c, console := connect(t, addr, "postgres"), consoleAt(t, addr)
+	want(t, c, "SELECT 1", "1")
+	one.await(t, 1, "at the first address")
+	asked := func(name string) (n int) {
+		for _, x := range dns.Asked() {
+			if x == name {
+				n++
+			}
+		}
+		return n
+	}
+	serial := func(want string) func() bool {
+		return func() bool {
+			zones := rows(t, console, "SHOW DNS_ZONES")
+			return len(zones) == 1 && zones[0]["zonename"] == "zone.test" && zones[0]["serial"] == want && zones[0]["count"] == "1"
+		}
+	}
+	looks := func(what string) {
+		n := asked("zone.test") + 2
+		eventually(t, 20*time.Second, what, func() bool { return asked("zone.test") >= n })
+	}
+	eventually(t, 20*time.Second, "the serial number is known", serial("1"))
+	looks("the name was asked for once more then")
+	names := asked("db.zone.test")
+
+	dns.Set("db.zone.test", dnsserver.Host{Addresses: []string{"127.0.0.2"}, TTL: 3600})
+	looks("the serial number is the same")
+	if n := asked("db.zone.test") - names; n != 0 || one.open.Load() != 1 {
+		t.Errorf("while the serial number is the same: %d questions, %d connections", n, one.open.Load())
+	}
+
+	dns.Set("zone.test", dnsserver.Host{Serial: 2})
+	one.await(t, 0, "with another serial number, what is free is closed")
+	want(t, c, "SELECT 2", "2")
+	two.await(t, 1, "at the second address")
+	eventually(t, 20*time.Second, "the other serial number is shown", serial("2"))
+	for _, l := range rows(t, console, "SHOW LISTS") {
+		if l["list"] == "dns_zones" && l["items"] != "1" {
+			t.Errorf("SHOW LISTS: %s zones", l["items"])
+		}
+	}
+}
+
 // once asks on a connection for it alone.
 func once(addr, sql string) string {
 	c, err := tryConnect(addr, "postgres")

@@ -103,7 +103,7 @@ func (s *succession) refusal() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.p.fate() != serve.Stays:
+	case s.p.deaf.Load() || s.p.fate() != serve.Stays:
 		return "it is about to end"
 	case s.heir:
 		return "it is still taking the place of another process"
@@ -280,7 +280,13 @@ func (s *succession) Stay(why error) {
 		g.c.Loop().Post(g.c.Return)
 	}
 	if begun {
-		p.become(serve.Stays)
+		fate := p.fate()
+		if fate == serve.Moves {
+			fate = serve.Stays
+		}
+		p.become(fate) // those that came back too
+	}
+	if begun && !p.deaf.Load() {
 		p.eachDoor(func(ls *reactor.Listener) {
 			if err := ls.Resume(); err != nil {
 				p.o.Log.Error("cannot listen any more", zap.Stringer("address", ls.Address()), zap.Error(err))

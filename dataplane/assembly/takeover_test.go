@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/handover"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -303,6 +304,31 @@ func TestTakeoverFails(t *testing.T) {
 	s.next(t)
 	s.gone(t)
 	want(t, c, "SELECT 3", "3")
+}
+
+// TestTakeoverFailsLate has a process go away when the one before it has been told to end: that ends all the same.
+func TestTakeoverFailsLate(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), time.Minute)
+	c, busy := connect(t, s.addr, "postgres"), connect(t, s.addr, "postgres")
+	want(t, busy, "BEGIN", "")
+	ended := make(chan error, 1)
+	s.fail(t, func(m *mute) {
+		m.ready(t, s)
+		go func() { ended <- s.old.Drain(context.Background()) }()
+		eventually(t, 10*time.Second, "it is about to end", func() bool { return s.old.fate() == serve.Ends })
+	})
+	if got := ask(c, "SELECT 1"); got != "57P01 terminating connection: the proxy is shutting down" {
+		t.Errorf("a session that came back: %s", got)
+	}
+	if ok, reason := s.old.Readiness(); ok || reason != "the proxy is shutting down" {
+		t.Errorf("ready: %t, %s", ok, reason)
+	}
+	want(t, busy, "COMMIT", "")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTakeoverFailsKept has a process go away that was sent a session with its server connection: both go on, and the next one gets both.

@@ -53,6 +53,7 @@ func (f *fake) Settings() []Setting { return []Setting{{"a", "1", "2", true}, {"
 func (f *fake) Lists() []Count      { return []Count{{"databases", 70_000}} }
 func (f *fake) Memory() []Memory    { return []Memory{{"heap", 1, 2, 3, 4}} }
 func (f *fake) Hosts() []Host       { return []Host{{"db", 5 * time.Second, "10.0.0.1,::1"}} }
+func (f *fake) Zones() []Zone       { return []Zone{{"example.com", 4294967295, 2}} }
 func (f *fake) Peers() []Peer       { return []Peer{{3, "10.0.0.3", 6432, 64, 2, "px3"}} }
 func (f *fake) State() State        { return State{Suspended: true} }
 func (f *fake) Version() string     { return "v" }
@@ -265,6 +266,7 @@ func TestRows(t *testing.T) {
 		"SHOW STATS_AVERAGES": "(shop,0,2,5,1,0,250000,0,0,0,0,0)",
 		"SHOW USERS":          "(ann,,,,0,0,0,0) (bob,3,,session,0,0,0,0)",
 		"SHOW DNS_HOSTS":      "(db,5,10.0.0.1,::1)",
+		"SHOW DNS_ZONES":      "(example.com,4294967295,2)",
 		"SHOW CONFIG":         "(a,1,2,yes) (b,x,,no)",
 	} {
 		if got := say(t, New(&fake{}, Look), pgscript.Query(sql)); !strings.Contains(got+" ", " "+want+" ") {

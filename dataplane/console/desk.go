@@ -18,6 +18,7 @@ type Desk interface {
 	Lists() []Count
 	Memory() []Memory
 	Hosts() []Host
+	Zones() []Zone
 	Peers() []Peer
 	// Known are those of whom the proxy has learnt something, or of one name.
 	Known(user string) []Known
@@ -170,6 +171,13 @@ type Host struct {
 	Name      string
 	TTL       time.Duration
 	Addresses string
+}
+
+// Zone is a zone of names that were resolved.
+type Zone struct {
+	Name   string
+	Serial uint32 // 0: it is not known
+	Names  int
 }
 
 // Peer is another proxy, to which cancel requests are passed on.

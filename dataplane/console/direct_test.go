@@ -15,7 +15,7 @@ func TestDo(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"SHOW USERS", "SHOW name:25,pool_size:25,reserve_pool_size:25,pool_mode:25,max_user_connections:23,current_connections:23," +
 			"max_user_client_connections:23,current_client_connections:23 (ann,NULL,NULL,NULL,0,0,0,0) (bob,3,NULL,session,0,0,0,0)"},
-		{"show dns_zones;", "SHOW zonename:25,serial:20,count:23"},
+		{"show dns_zones;", "SHOW zonename:25,serial:20,count:23 (example.com,4294967295,2)"},
 		{`pause "Shop"`, "PAUSE done: pause Shop"},
 		{" -- a comment\nKILL", "KILL done: kill"},
 		{"SHOW AUTH_CACHE ann", "SHOW cluster:25,database:25,user:25,secret:25,asked:25,until:25,key:25 (main,shop,ann,scram,2001-09-09 01:46:40 UTC,2033-05-18 03:33:20 UTC,yes)"},

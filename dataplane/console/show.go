@@ -68,7 +68,9 @@ func shows() []table {
 		{name: "DNS_HOSTS", columns: columns("hostname ttl:q addrs"), rows: func(d Desk) [][]any {
 			return each(d.Hosts(), func(h Host) []any { return []any{h.Name, int(h.TTL / time.Second), h.Addresses} })
 		}},
-		{name: "DNS_ZONES", columns: columns("zonename serial:q count:i"), rows: noRows},
+		{name: "DNS_ZONES", columns: columns("zonename serial:q count:i"), rows: func(d Desk) [][]any {
+			return each(d.Zones(), func(z Zone) []any { return []any{z.Name, z.Serial, z.Names} })
+		}},
 		{name: "STATE", columns: columns("key value"), rows: func(d Desk) [][]any {
 			s := d.State()
 			return [][]any{{"active", yes(!s.Paused && !s.Suspended)}, {"paused", yes(s.Paused)}, {"suspended", yes(s.Suspended)}}
@@ -83,8 +85,7 @@ func shows() []table {
 	}
 }
 
-// noRows is for what a proxy has nothing of: descriptors are not handed out over the console, zones are not asked for, and peers are
-// found without being named.
+// noRows is for what a proxy has nothing of: descriptors are not handed out over the console.
 func noRows(Desk) [][]any { return nil }
 
 func each[T any](all []T, row func(T) []any) [][]any {

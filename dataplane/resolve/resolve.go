@@ -1,4 +1,4 @@
-// Package resolve asks the machine's name servers, and its file of hosts, for the addresses of a host. It never keeps an answer: who asks is told how long it is good.
+// Package resolve asks the machine's name servers, and its file of hosts, for the addresses of a host, and for serial numbers of zones. It never keeps an answer: who asks is told how long it is good.
 package resolve
 
 import (
@@ -34,6 +34,7 @@ const maxName = 254
 type Answer struct {
 	Addresses []netip.Addr
 	TTL       time.Duration // how long it is good
+	Name      string        // in full, by which name servers know it, with a dot at its end; empty where none was asked
 }
 
 // Resolver asks. Its methods are for any goroutine; files are read at each question.
@@ -46,10 +47,10 @@ type Resolver struct {
 // name is tried with the domains of the search list too. The error wraps [ErrNone] if there are none.
 func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
 	if addrs := hostsOf(r.Hosts, host); len(addrs) > 0 {
-		return Answer{ordered(addrs), Always}, nil
+		return Answer{Addresses: ordered(addrs), TTL: Always}, nil
 	}
 	if local(host) {
-		return Answer{[]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, Always}, nil
+		return Answer{Addresses: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, TTL: Always}, nil
 	}
 	conf := readConf(r.ResolvConf)
 	var failed error
@@ -102,8 +103,15 @@ func (c *conf) lookup(ctx context.Context, name string) (Answer, error) {
 	for i, kind := range kinds {
 		outcomes[i] = make(chan outcome, 1)
 		go func() {
-			addrs, ttl, err := c.query(ctx, name, kind)
-			outcomes[i] <- outcome{addrs, ttl, err}
+			var o outcome
+			o.err = c.query(ctx, name, kind, func(p *dnsmessage.Parser, h dnsmessage.Header, q dnsmessage.Question) (err error) {
+				if h.RCode == dnsmessage.RCodeNameError {
+					return ErrNone
+				}
+				o.addrs, o.ttl, err = addressesOf(p, q)
+				return err
+			})
+			outcomes[i] <- o
 		}()
 	}
 	var addrs []netip.Addr
@@ -120,58 +128,60 @@ func (c *conf) lookup(ctx context.Context, name string) (Answer, error) {
 	}
 	switch {
 	case len(addrs) > 0:
-		return Answer{ordered(addrs), ttl}, nil
+		return Answer{ordered(addrs), ttl, name}, nil
 	case failed != nil:
 		return Answer{}, failed
 	}
 	return Answer{}, ErrNone
 }
 
+// reading takes what it wants from an answer: one that has something, or says that there is nothing or no such name. Its parser is behind
+// the questions. After an error that does not wrap [ErrNone] the next name server is asked.
+type reading func(p *dnsmessage.Parser, h dnsmessage.Header, q dnsmessage.Question) error
+
 // query asks one name server after the other until one knows.
-func (c *conf) query(ctx context.Context, name string, kind dnsmessage.Type) ([]netip.Addr, time.Duration, error) {
+func (c *conf) query(ctx context.Context, name string, kind dnsmessage.Type, read reading) error {
 	n, err := dnsmessage.NewName(name)
 	if err != nil || len(name) > maxName {
-		return nil, 0, fmt.Errorf("%w: %q is too long", ErrNone, name)
+		return fmt.Errorf("%w: %q is too long", ErrNone, name)
 	}
 	q := dnsmessage.Question{Name: n, Type: kind, Class: dnsmessage.ClassINET}
 	var failed error
 	for range c.attempts {
 		for _, server := range c.servers {
-			addrs, ttl, err := c.ask(ctx, server, q)
+			err := c.ask(ctx, server, q, read)
 			if err == nil || errors.Is(err, ErrNone) {
-				return addrs, ttl, err
+				return err
 			}
 			failed = fmt.Errorf("name server %s: %w", server, err)
 			if ctx.Err() != nil {
-				return nil, 0, failed
+				return failed
 			}
 		}
 	}
-	return nil, 0, failed
+	return failed
 }
 
 // ask asks one name server: by UDP, and by TCP if the answer is too long for that.
-func (c *conf) ask(ctx context.Context, server string, q dnsmessage.Question) ([]netip.Addr, time.Duration, error) {
+func (c *conf) ask(ctx context.Context, server string, q dnsmessage.Question, read reading) error {
 	for _, network := range []string{"udp", "tcp"} {
 		if c.tcp && network == "udp" {
 			continue
 		}
 		p, h, err := c.exchange(ctx, network, server, q)
 		if err != nil {
-			return nil, 0, err
+			return err
 		}
 		if h.Truncated && network == "udp" {
 			continue
 		}
 		switch h.RCode {
-		case dnsmessage.RCodeSuccess:
-			return addressesOf(p, q)
-		case dnsmessage.RCodeNameError:
-			return nil, 0, ErrNone
+		case dnsmessage.RCodeSuccess, dnsmessage.RCodeNameError:
+			return read(p, h, q)
 		}
-		return nil, 0, errors.New(strings.TrimPrefix(h.RCode.GoString(), "dnsmessage.RCode"))
+		return errors.New(strings.TrimPrefix(h.RCode.GoString(), "dnsmessage.RCode"))
 	}
-	return nil, 0, errors.New("the answer is cut off")
+	return errors.New("the answer is cut off")
 }
 
 // exchange sends a question and returns the parser of what is a server's answer to it, behind the questions.

@@ -55,29 +55,30 @@ func TestLookup(t *testing.T) {
 		want string
 		ttl  time.Duration
 		err  string // what it contains
+		name string // in full
 	}{
-		{"four.test", "10.0.0.1 10.0.0.2", time.Minute, ""},
-		{"FOUR.test.", "10.0.0.1 10.0.0.2", time.Minute, ""},
-		{"six.test", "2001:db8::1", time.Minute, ""},
-		{"both.test", "10.0.0.1 2001:db8::1", time.Minute, ""}, // IPv4 first
-		{"alias.test", "10.0.0.1 10.0.0.2", 5 * time.Second, ""},
-		{"circle.test.", "", 0, "names stand for each other"},
-		{"long.test", "10.0.0.3", time.Minute, ""},
-		{"broken.test.", "", 0, "ServerFailure"},
-		{"nothing.test", "", 0, "no such host"},
-		{"gone.test", "", 0, "no such host"},
-		{"forged.test", "10.0.0.4", time.Minute, ""},
-		{"db", "10.0.0.5", time.Minute, ""}, // by the search list
-		{"a.b", "10.0.0.6", time.Minute, ""},
-		{"listed.test", "10.9.9.9", Always, ""}, // the file goes first
-		{"listed", "10.9.9.9 ::9", Always, ""},
-		{"localhost", "127.0.0.1 ::1", Always, ""},
-		{strings.Repeat("long.", 50) + "test", "", 0, "no such host"},
+		{"four.test", "10.0.0.1 10.0.0.2", time.Minute, "", "four.test."},
+		{"FOUR.test.", "10.0.0.1 10.0.0.2", time.Minute, "", "FOUR.test."},
+		{"six.test", "2001:db8::1", time.Minute, "", "six.test."},
+		{"both.test", "10.0.0.1 2001:db8::1", time.Minute, "", "both.test."}, // IPv4 first
+		{"alias.test", "10.0.0.1 10.0.0.2", 5 * time.Second, "", "alias.test."},
+		{"circle.test.", "", 0, "names stand for each other", ""},
+		{"long.test", "10.0.0.3", time.Minute, "", "long.test."},
+		{"broken.test.", "", 0, "ServerFailure", ""},
+		{"nothing.test", "", 0, "no such host", ""},
+		{"gone.test", "", 0, "no such host", ""},
+		{"forged.test", "10.0.0.4", time.Minute, "", "forged.test."},
+		{"db", "10.0.0.5", time.Minute, "", "db.inner.test."}, // by the search list
+		{"a.b", "10.0.0.6", time.Minute, "", "a.b.inner.test."},
+		{"listed.test", "10.9.9.9", Always, "", ""}, // the file goes first
+		{"listed", "10.9.9.9 ::9", Always, "", ""},
+		{"localhost", "127.0.0.1 ::1", Always, "", ""},
+		{strings.Repeat("long.", 50) + "test", "", 0, "no such host", ""},
 	} {
 		t.Run(tt.host, func(t *testing.T) {
 			a, err := r.Lookup(context.Background(), tt.host)
-			if got := strings.Join(texts(a), " "); got != tt.want || err == nil && a.TTL != tt.ttl {
-				t.Errorf("got %s for %s, want %s for %s", got, a.TTL, tt.want, tt.ttl)
+			if got := strings.Join(texts(a), " "); got != tt.want || err == nil && a.TTL != tt.ttl || a.Name != tt.name {
+				t.Errorf("%q: got %s for %s, want %q: %s for %s", a.Name, got, a.TTL, tt.name, tt.want, tt.ttl)
 			}
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want %q", err, tt.err)

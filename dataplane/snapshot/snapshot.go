@@ -320,7 +320,9 @@ type Resolver struct {
 }
 
 func resolverOf(x *heliosv1.Resolver) Resolver {
-	return Resolver{x.GetResolvConf(), hosts.Policy{MaxTTL: x.GetMaxTtl().AsDuration(), NoneTTL: x.GetNoneTtl().AsDuration()}}
+	return Resolver{x.GetResolvConf(), hosts.Policy{
+		MaxTTL: x.GetMaxTtl().AsDuration(), NoneTTL: x.GetNoneTtl().AsDuration(), ZonePeriod: x.GetZoneCheckPeriod().AsDuration(),
+	}}
 }
 
 // NewSecret makes a secret that mock salts are derived from.

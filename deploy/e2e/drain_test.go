@@ -167,3 +167,44 @@ func TestDrainStandalone(t *testing.T) {
 		t.Errorf("%v: %s", err, last.String())
 	}
 }
+
+// TestLeaveStandalone ends the proxy of a file when its clients have left by themselves: until then probes and its fleet are told that it is
+// not ready, and nobody new is let in.
+func TestLeaveStandalone(t *testing.T) {
+	server := pgcluster.Start(t, pgcluster.Options{}).Primary
+	x := &Proxy{Port: freeport.For(t), AdminPort: freeport.For(t)}
+	config, state := writeFile(t, "proxy.toml", x.config(server, Options{})), t.TempDir()
+	x.launch(t, exec.Command(program(t), "--config", config, "--node-id", "alone", "--state-dir", state))
+	x.left = true
+	stays, console := connected(t, x.Port, "postgres"), connected(t, x.Port, "pgbouncer")
+	if got := tell(stays, "select 1"); got != "1" {
+		t.Fatal(got)
+	}
+	if got := tell(console, "SHUTDOWN WAIT_FOR_CLIENTS"); got != "" {
+		t.Fatal(got)
+	}
+	Within(t, patience, "probes are told", func() bool {
+		code, said := fetch(fmt.Sprintf("127.0.0.1:%d", x.AdminPort), "/readyz")
+		return code == 503 && strings.Contains(said, "the proxy is shutting down")
+	})
+	Within(t, patience, "it does not listen", func() bool {
+		c, err := net.Dial("tcp", x.Addr())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	Within(t, patience, "the fleet is told", func() bool {
+		status := exec.Command(cmp.Or(os.Getenv("HELIOCTL"), "../../bin/helioctl"), "--server", "unix:"+filepath.Join(state, "admin.sock"), "fleet", "status")
+		status.Env = append(os.Environ(), "HELIOCTL_CONFIG=/dev/null")
+		out, _ := status.CombinedOutput()
+		return regexp.MustCompile(`(?m)^alone .* no .* the proxy is shutting down$`).Match(out)
+	})
+	if got := tell(stays, "select 7"); got != "7" {
+		t.Errorf("a client that stays: %s", got)
+	}
+	for _, c := range []*pgconn.PgConn{stays, console} {
+		c.Close(context.Background())
+	}
+	x.Leave(t)
+}

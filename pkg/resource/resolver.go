@@ -21,6 +21,7 @@ func (c *checker) resolver(x *heliosv1.Resolver) {
 	}
 	c.duration("max_ttl", x.GetMaxTtl(), true)
 	c.duration("none_ttl", x.GetNoneTtl(), true)
+	c.duration("zone_check_period", x.GetZoneCheckPeriod(), true)
 }
 
 func completeResolver(x *heliosv1.Resolver) {

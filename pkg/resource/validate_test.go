@@ -83,6 +83,9 @@ func TestValidate(t *testing.T) {
 		{`Resolver "default": max_ttl: -1ms is negative`, func(s *resource.Set) {
 			s.Resolvers = map[string]*heliosv1.Resolver{"default": {Name: "default", MaxTtl: durationpb.New(-time.Millisecond)}}
 		}},
+		{`Resolver "default": zone_check_period: 8761h0m0s is longer than a year`, func(s *resource.Set) {
+			s.Resolvers = map[string]*heliosv1.Resolver{"default": {Name: "default", ZoneCheckPeriod: durationpb.New((365*24 + 1) * time.Hour)}}
+		}},
 		{`Node "b": host: a host has no NUL byte`, func(s *resource.Set) { s.Nodes["b"].Host = "/run\x00" }},
 		{`Node "b": port: 0 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 0 }},
 		{`Node "b": port: 65536 is not a port`, func(s *resource.Set) { s.Nodes["b"].Port = 65536 }},

@@ -274,7 +274,7 @@ func (d *Desk) Lists() []console.Count {
 		{What: "free_servers"},
 		{What: "used_servers", N: servers},
 		{What: "dns_names", N: len(d.o.Names.Known())},
-		{What: "dns_zones"},
+		{What: "dns_zones", N: len(d.o.Names.Zones())},
 		{What: "dns_queries", N: d.o.Names.Pending()},
 		{What: "dns_pending"},
 	}
@@ -294,6 +294,14 @@ func (d *Desk) Memory() []console.Memory {
 func (d *Desk) Hosts() (all []console.Host) {
 	for _, k := range d.o.Names.Known() {
 		all = append(all, console.Host{Name: k.Name, TTL: k.TTL, Addresses: strings.Join(k.Addresses, ",")})
+	}
+	return all
+}
+
+// Zones implements [console.Desk].
+func (d *Desk) Zones() (all []console.Zone) {
+	for _, z := range d.o.Names.Zones() {
+		all = append(all, console.Zone(z))
 	}
 	return all
 }

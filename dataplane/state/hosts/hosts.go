@@ -1,4 +1,4 @@
-// Package hosts is what is known of where hosts are: the addresses of names, for as long as they are good, and which host of a server has answered last, or is the next one where connections are spread. It never asks by itself: whoever makes a book says how names are looked up.
+// Package hosts is what is known of where hosts are: the addresses of names, for as long as they are good or their zones are as they were, and which host of a server has answered last, or is the next one where connections are spread. It never asks by itself: whoever makes a book says how names are looked up.
 package hosts
 
 import (
@@ -20,6 +20,8 @@ type Options struct {
 	Log *zap.Logger
 	// Lookup finds the addresses of a name and how long they are good. It waits for as long as it takes, on a goroutine.
 	Lookup Lookup
+	// Serial finds the serial number of a zone, in the same way.
+	Serial Serial
 	// None says of an error of Lookup that somebody who knows has said that there is no such host.
 	None func(error) bool
 	// Changed is called when an address is gone that a name has had. On any goroutine.
@@ -30,6 +32,9 @@ type Options struct {
 type Policy struct {
 	MaxTTL  time.Duration // of an answer, whatever it says itself; a second at least
 	NoneTTL time.Duration // of there being no such host
+	// ZonePeriod is how often it is looked whether the serial number of a zone has changed, whose names are asked for anew then: a second
+	// at least; 0 never looks.
+	ZonePeriod time.Duration
 }
 
 // Book knows hosts. Any thread may use it.
@@ -42,11 +47,14 @@ type Book struct {
 	policy  Policy
 	names   map[string]*name
 	servers map[key]*Server
+	zones   map[string]*zone   // of names that were asked for
+	period  time.Duration      // in which zones are looked at now; 0: they are not
+	rest    context.CancelFunc // ends that
 }
 
 // New makes an empty book.
 func New(o Options) *Book {
-	b := &Book{o: o, names: map[string]*name{}, servers: map[key]*Server{}}
+	b := &Book{o: o, names: map[string]*name{}, servers: map[key]*Server{}, zones: map[string]*zone{}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -65,6 +73,7 @@ func (b *Book) Close() {
 func (b *Book) Use(p Policy) {
 	b.mu.Lock()
 	b.policy = p
+	b.tend()
 	all := slices.Collect(maps.Values(b.names))
 	b.mu.Unlock()
 	for _, n := range all {
@@ -92,6 +101,7 @@ func (b *Book) Retain(servers map[*Server]bool) {
 			delete(b.names, k)
 		}
 	}
+	b.tend()
 }
 
 func (b *Book) keeps() Policy {
@@ -120,6 +130,7 @@ func (b *Book) name(text string) *name {
 	if n == nil {
 		n = &name{book: b, text: text}
 		b.names[text] = n
+		b.tend()
 	}
 	return n
 }

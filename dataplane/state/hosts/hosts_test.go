@@ -31,6 +31,10 @@ type oracle struct {
 	asked   int
 	takes   time.Duration
 	changes int
+	search  string // of a domain, which stands behind all names
+	serials map[string]uint32
+	zones   int    // questions for zones
+	slow    string // a zone of which a question takes longer than anybody waits
 }
 
 func (o *oracle) set(ttl time.Duration, err error, addrs ...string) {
@@ -42,7 +46,7 @@ func (o *oracle) set(ttl time.Duration, err error, addrs ...string) {
 	}
 }
 
-func (o *oracle) lookup(context.Context, string) ([]netip.Addr, time.Duration, error) {
+func (o *oracle) lookup(_ context.Context, name string) (Found, error) {
 	o.mu.Lock()
 	o.asked++
 	takes := o.takes
@@ -50,7 +54,24 @@ func (o *oracle) lookup(context.Context, string) ([]netip.Addr, time.Duration, e
 	pass(takes)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.addrs, o.ttl, o.err
+	return Found{o.addrs, o.ttl, name + o.search}, o.err
+}
+
+// serial fails for zones that have none.
+func (o *oracle) serial(ctx context.Context, zone string) (uint32, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.zones++
+	if zone == o.slow {
+		o.mu.Unlock()
+		<-ctx.Done()
+		o.mu.Lock()
+		return 0, ctx.Err()
+	}
+	if n, ok := o.serials[zone]; ok {
+		return n, nil
+	}
+	return 0, errBroken
 }
 
 func (o *oracle) count() (asked, changes int) {
@@ -65,7 +86,7 @@ func in(t *testing.T, test func(t *testing.T, o *oracle, b *Book, logged *observ
 		core, logged := observer.New(zapcore.InfoLevel)
 		o := &oracle{}
 		b := New(Options{
-			Log: zap.New(core), Lookup: o.lookup, None: func(err error) bool { return errors.Is(err, errNone) },
+			Log: zap.New(core), Lookup: o.lookup, Serial: o.serial, None: func(err error) bool { return errors.Is(err, errNone) },
 			Changed: func() {
 				o.mu.Lock()
 				defer o.mu.Unlock()

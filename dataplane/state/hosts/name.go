@@ -11,8 +11,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// Lookup finds the addresses of a name, at least one, and how long they are good.
-type Lookup func(ctx context.Context, name string) ([]netip.Addr, time.Duration, error)
+// Lookup finds what a name stands for.
+type Lookup func(ctx context.Context, name string) (Found, error)
+
+// Found is what a name stands for.
+type Found struct {
+	Addresses []netip.Addr  // at least one
+	TTL       time.Duration // how long they are good
+	Name      string        // in full, as name servers know it; empty where none was asked
+}
 
 const (
 	// lookupLimit bounds a question: name servers that do not answer are asked several times.
@@ -35,6 +42,7 @@ func (a *Address) Gone() bool { return a != nil && a.gone.Load() }
 // answer is the last that was given. It is immutable.
 type answer struct {
 	addrs []*Address
+	full  string    // the name, as name servers have known it last; empty: they have not
 	err   error     // why there are none
 	until time.Time // it is good
 }
@@ -91,6 +99,21 @@ func (n *name) renew(ctx context.Context, since time.Time) {
 	}
 }
 
+// anew is ask, but what is asked already does not count: its answer may be from before.
+func (n *name) anew(ctx context.Context) {
+	n.mu.Lock()
+	asking := n.asking
+	n.mu.Unlock()
+	if asking != nil {
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return
+		}
+	}
+	n.ask(ctx)
+}
+
 // begin begins a question unless one is under way. n is locked.
 func (n *name) begin() (done chan struct{}) {
 	if n.asking != nil {
@@ -103,9 +126,9 @@ func (n *name) begin() (done chan struct{}) {
 	}
 	go func() {
 		ctx, stop := context.WithTimeout(n.book.ctx, lookupLimit)
-		addrs, ttl, err := n.book.o.Lookup(ctx, n.text)
+		found, err := n.book.o.Lookup(ctx, n.text)
 		stop()
-		changed := n.take(addrs, ttl, err)
+		changed := n.take(found, err)
 		close(done)
 		if changed && n.book.o.Changed != nil {
 			n.book.o.Changed()
@@ -115,7 +138,7 @@ func (n *name) begin() (done chan struct{}) {
 }
 
 // take keeps an answer. It says whether an address is gone.
-func (n *name) take(addrs []netip.Addr, ttl time.Duration, err error) (changed bool) {
+func (n *name) take(found Found, err error) (changed bool) {
 	p := n.book.keeps()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -126,10 +149,15 @@ func (n *name) take(addrs []netip.Addr, ttl time.Duration, err error) (changed b
 	}
 	log := n.book.o.Log.With(zap.String("host", n.text))
 	old, next := n.last.Load(), &answer{err: err}
+	if old != nil {
+		next.full = old.full
+	}
+	var ttl time.Duration
 	switch {
 	case err == nil:
-		ttl = max(shortest, min(ttl, p.MaxTTL))
-		next.addrs, changed = n.swap(addrs, log)
+		ttl = max(shortest, min(found.TTL, p.MaxTTL))
+		next.full = found.Name
+		next.addrs, changed = n.swap(found.Addresses, log)
 	case n.book.o.None(err):
 		ttl = max(shortest, p.NoneTTL)
 		if len(n.had) > 0 && !n.failed {
@@ -138,7 +166,7 @@ func (n *name) take(addrs []netip.Addr, ttl time.Duration, err error) (changed b
 	default:
 		ttl = again
 		if old != nil && old.err == nil {
-			next = &answer{addrs: old.addrs}
+			next.addrs, next.err = old.addrs, nil
 			if !n.failed {
 				log.Warn("a host cannot be looked up: its last addresses are used on", zap.Strings("addresses", texts(old.addrs)), zap.Error(err))
 			}

@@ -24,10 +24,11 @@ type Host struct {
 	Addresses []string // of IPv4 and IPv6
 	Alias     string   // the name stands for this one (CNAME), of which the server says the addresses too
 	TTL       uint32
-	Fails     bool // SERVFAIL
-	Long      bool // the answer is cut off, over UDP
-	Silent    bool // there is no answer
-	Forged    bool // a wrong answer comes first, with another id
+	Serial    uint32 // the name is that of a zone, which has this serial number (SOA); 0: it is not
+	Fails     bool   // SERVFAIL
+	Long      bool   // the answer is cut off, over UDP
+	Silent    bool   // there is no answer
+	Forged    bool   // a wrong answer comes first, with another id
 }
 
 // Server answers by UDP and TCP.
@@ -97,7 +98,7 @@ func (s *Server) Queries(network string) int {
 	return s.queries[network]
 }
 
-// Asked are the names that were asked for, in order; each comes once for A and once for AAAA.
+// Asked are the names that were asked for, in order; each comes once for A and once for AAAA, a zone once.
 func (s *Server) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,10 +167,13 @@ func (s *Server) answer(network string, msg []byte) [][]byte {
 		head.RCode = dnsmessage.RCodeServerFailure
 	case !known:
 		head.RCode = dnsmessage.RCodeNameError
+		m.Authorities = s.zoneOf(name)
 	case host.Long && network == "udp":
 		head.Truncated = true
 	default:
-		m.Answers = s.records(q.Name, host, q.Type)
+		if m.Answers = s.records(q.Name, host, q.Type); len(m.Answers) == 0 {
+			m.Authorities = s.zoneOf(name)
+		}
 	}
 	m.Header = head
 	packed, err := m.Pack()
@@ -188,10 +192,13 @@ func (s *Server) answer(network string, msg []byte) [][]byte {
 // records are those of a host and of what it stands for.
 func (s *Server) records(name dnsmessage.Name, h Host, kind dnsmessage.Type) []dnsmessage.Resource {
 	var all []dnsmessage.Resource
+	if kind == dnsmessage.TypeSOA && h.Serial != 0 {
+		return append(all, authority(name, h))
+	}
 	for range 20 {
 		for _, text := range h.Addresses {
 			a := netip.MustParseAddr(text)
-			if a.Is4() == (kind == dnsmessage.TypeA) {
+			if a.Is4() && kind == dnsmessage.TypeA || a.Is6() && kind == dnsmessage.TypeAAAA {
 				all = append(all, address(name, h.TTL, a))
 			}
 		}
@@ -205,6 +212,23 @@ func (s *Server) records(name dnsmessage.Name, h Host, kind dnsmessage.Type) []d
 		name, h = to, s.hosts[h.Alias]
 	}
 	return all
+}
+
+// zoneOf is what the server says of a name that it does not have: which zone it is in, the smallest of them, if it is in one.
+func (s *Server) zoneOf(name string) []dnsmessage.Resource {
+	for ; name != ""; _, name, _ = strings.Cut(name, ".") {
+		if h := s.hosts[name]; h.Serial != 0 {
+			return []dnsmessage.Resource{authority(dnsmessage.MustNewName(name+"."), h)}
+		}
+	}
+	return nil
+}
+
+func authority(zone dnsmessage.Name, h Host) dnsmessage.Resource {
+	return dnsmessage.Resource{
+		Header: dnsmessage.ResourceHeader{Name: zone, Class: dnsmessage.ClassINET, TTL: h.TTL},
+		Body:   &dnsmessage.SOAResource{NS: zone, MBox: zone, Serial: h.Serial, Refresh: 60, Retry: 60, Expire: 60, MinTTL: h.TTL},
+	}
 }
 
 func address(name dnsmessage.Name, ttl uint32, a netip.Addr) dnsmessage.Resource {
