@@ -122,7 +122,8 @@ type Loop struct {
 	plain     []byte       // what of it was received last by TLS; nil until something was
 	sealed    []byte       // what was sent last by TLS
 	Serves    bool         // set by whoever has done in this turn what is not to be held up: see places
-	served    atomic.Int64 // when that was so last
+	served    atomic.Int64 // when that was so last, or a little before
+	told      int64        // what served is
 	Scratch   []byte       // for whoever composes bytes between two parks; its content dies at the next park or composition
 
 	now    int64 // nanoseconds on the monotonic clock, as of this turn
@@ -239,9 +240,11 @@ func (l *Loop) turn() {
 		if l.posted.Load() {
 			timeout = 0
 		}
+		l.engine.wait(timeout)
+		l.asleep.Store(false)
+	} else {
+		l.engine.wait(0)
 	}
-	l.engine.wait(timeout)
-	l.asleep.Store(false)
 	l.now = monotonic()
 	l.engine.deliver()
 	if l.posted.Load() {
@@ -257,7 +260,10 @@ func (l *Loop) turn() {
 	l.resumeAll()
 	if l.Serves {
 		l.Serves = false
-		l.served.Store(l.now)
+		if l.now-l.told >= int64(serving)/10 { // each turn would be too dear
+			l.told = l.now
+			l.served.Store(l.now)
+		}
 	}
 }
 
