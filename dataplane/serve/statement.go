@@ -19,16 +19,16 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
-// statement is the walk of what a client without a server connection has sent: the first statement is
-// judged, a server connection leased, the settings brought over, and everything relayed until the
-// transaction has ended.
-func (c *Conn) statement(t *reactor.Task) error {
-	p, err := c.ep.TryRecv()
+// statement is the walk of what a client without a server connection has sent, up to the server: the first statement is judged, a server
+// connection leased, and the settings are brought over. p is what is sent there first, and all of it is relayed from then on until the
+// transaction has ended. Where the proxy has answered everything itself there is no lease.
+func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
+	p, err = c.ep.TryRecv()
 	if err != nil {
-		return errors.Join(errGone, err)
+		return nil, false, errors.Join(errGone, err)
 	}
 	if p == nil && !c.more {
-		return nil // an event for nothing
+		return nil, false, nil // an event for nothing
 	}
 	c.more = false
 	c.clock.Does(clock.Busy)
@@ -36,26 +36,26 @@ func (c *Conn) statement(t *reactor.Task) error {
 		q, rest, reply, err := c.session.Begin(p)
 		if len(reply) > 0 {
 			if err := c.ep.Send(reply); err != nil {
-				return errors.Join(errGone, err)
+				return nil, false, errors.Join(errGone, err)
 			}
 		}
 		if err != nil || q == nil {
-			return err
+			return nil, false, err
 		}
 		c.begins()
-		refusal := c.forward(t, q, rest)
-		if refusal.err != nil {
-			return refusal.err
+		rest, copied, no := c.forward(t, q, rest)
+		if no == nil {
+			return rest, copied, nil
 		}
-		if refusal.say == nil {
-			return nil
+		if no.err != nil {
+			return nil, false, no.err
 		}
 		c.watch.Refused(c.account)
 		var answer []byte
-		p, answer = c.session.Refuse(refusal.rest, refusal.say)
+		p, answer = c.session.Refuse(no.rest, no.say)
 		c.local.Meter.Refused++
 		if err := c.ep.Send(answer); err != nil {
-			return errors.Join(errGone, err)
+			return nil, false, errors.Join(errGone, err)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (c *Conn) statement(t *reactor.Task) error {
 // dirty is what is left on a server connection whose settings are not known.
 var dirty = backend.Mess{Dirty: true}
 
-// refusal is why a unit was not carried out: words for the client, and the unit. Or an error that ends
+// refusal is why a unit is not carried out: words for the client, and the unit. Or an error that ends
 // the session.
 type refusal struct {
 	say  func(dst []byte) []byte
@@ -71,46 +71,54 @@ type refusal struct {
 	err  error
 }
 
-// forward carries the unit that begins with q, whose bytes are p, to a server.
-func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) refusal {
+// forward leases a server connection for the unit that begins with q, whose bytes are p, and returns what is sent there: p, or a copy that
+// outlives parks, which the loop gets back if it is copied.
+func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, copied bool, no *refusal) {
 	if v := c.Judge(q); v.Action == query.Reject && !c.session.Begun() { // in a transaction the server has to fail too
-		return c.refuse(v.Err, p)
+		return nil, false, c.refuse(v.Err, p)
 	}
 	s := c.tryAcquire(t)
 	if s == nil {
-		p = c.local.copyOf(p)
-		defer c.local.done(p)
+		p, copied = c.local.copyOf(p), true
 		var err error
 		if s, err = c.acquire(t); err != nil {
-			return c.refuse(err, p)
+			no = c.refuse(err, p)
+			c.local.done(p)
+			return nil, false, no
 		}
 	}
 	c.account.Assignments++
 	c.lease = s
-	if want := c.session.Want; c.session.Foreign(&s.Server) {
-		if settings.AllPlain(s.Settings, want) && c.pool.Learnt.Accepted(want) {
-			c.session.Prelude()
-		} else {
-			p = append([]byte(nil), p...)
-			refused, err := s.TakeOver(t, want, c.session.ID, c.session.Sequences)
-			if err != nil {
-				return refusal{err: serverFailed(err)}
-			}
-			if refused != nil {
-				c.lease = nil
-				s.Clean(dirty)
-				return c.refuse(refused, p)
-			}
-			c.pool.Learnt.Accept(want)
-		}
-	} else {
+	want := c.session.Want
+	if !c.session.Foreign(&s.Server) {
 		s.Owner = c.session.ID
+		return p, copied, nil
 	}
-	return refusal{err: c.relay(t, p)}
+	if settings.AllPlain(s.Settings, want) && c.pool.Learnt.Accepted(want) {
+		c.session.Prelude()
+		return p, copied, nil
+	}
+	if !copied {
+		p, copied = c.local.copyOf(p), true
+	}
+	refused, err := s.TakeOver(t, want, c.session.ID, c.session.Sequences)
+	switch {
+	case err != nil:
+		no = &refusal{err: serverFailed(err)}
+	case refused != nil:
+		c.lease = nil
+		s.Clean(dirty)
+		no = c.refuse(refused, p)
+	default:
+		c.pool.Learnt.Accept(want)
+		return p, copied, nil
+	}
+	c.local.done(p)
+	return nil, false, no
 }
 
-// relay moves bytes until the session rests, and then gives the server connection back if it can.
-func (c *Conn) relay(t *reactor.Task, p []byte) error {
+// ahead is what goes to the server first, where that is p.
+func (c *Conn) ahead(p []byte) []byte {
 	c.Loop().Serves = true
 	if c.more {
 		c.more = false // the session has them in front of what comes
@@ -118,9 +126,11 @@ func (c *Conn) relay(t *reactor.Task, p []byte) error {
 			p = c.session.Take()
 		}
 	}
-	if err := relay.Run(t, c.ep, c.lease, c.machine(), p, &c.watch.Client); err != nil {
-		return err
-	}
+	return p
+}
+
+// answered is the end of a relay: the session rests, and gives the server connection back if it can.
+func (c *Conn) answered(t *reactor.Task) error {
 	c.clock.Does(clock.Busy)
 	if err := c.clock.Through(t); err != nil {
 		return err
@@ -367,19 +377,19 @@ func (c *Conn) Removed(snap *snapshot.Snapshot) error {
 }
 
 // refuse says how the unit p is answered that failed with err.
-func (c *Conn) refuse(err error, p []byte) refusal {
+func (c *Conn) refuse(err error, p []byte) *refusal {
 	var pe *pgerr.Error
 	var se *pgwire.ServerError
 	switch {
 	case errors.As(err, &pe):
 		if pe.Severity == pgerr.Fatal {
-			return refusal{err: err}
+			return &refusal{err: err}
 		}
-		return refusal{rest: append([]byte(nil), p...), say: func(dst []byte) []byte { return pgwire.AppendError(dst, pe) }}
+		return &refusal{rest: append([]byte(nil), p...), say: func(dst []byte) []byte { return pgwire.AppendError(dst, pe) }}
 	case errors.As(err, &se):
-		return refusal{rest: append([]byte(nil), p...), say: func(dst []byte) []byte { return pgwire.AppendServerError(dst, se, pgerr.Failure) }}
+		return &refusal{rest: append([]byte(nil), p...), say: func(dst []byte) []byte { return pgwire.AppendServerError(dst, se, pgerr.Failure) }}
 	}
-	return refusal{err: err}
+	return &refusal{err: err}
 }
 
 func serverFailed(err error) error {
