@@ -164,6 +164,26 @@ func TestTakenOverKept(t *testing.T) {
 	}
 }
 
+// TestTakenOverOtherwise has the new proxy's configuration know another pool mode: a session that keeps its server connection is told so, and
+// both places are free.
+func TestTakenOverOtherwise(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	s := succeedable(t, config(pg, heliosv1.PoolMode_POOL_MODE_SESSION, 1), time.Minute)
+	c := connect(t, s.addr, "postgres")
+	want(t, c, "SELECT 1", "1")
+	s.set = config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	s.next(t)
+	s.gone(t)
+	if got := ask(c, "SELECT 1"); got != "57P01 terminating connection: the pool of its server connection was removed from the proxy's configuration" {
+		t.Errorf("it is told %s", got)
+	}
+	want(t, connect(t, s.addr, "postgres"), "SELECT 2", "2")
+	if n := pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]; n != "1" {
+		t.Errorf("%s server connections", n)
+	}
+}
+
 // TestTakenOverListening goes on listening in another proxy, and is told that it may have missed something.
 func TestTakenOverListening(t *testing.T) {
 	t.Parallel()

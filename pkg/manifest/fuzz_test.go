@@ -56,6 +56,12 @@ func (d *dice) fill(m protoreflect.Message) {
 			}
 			continue
 		}
+		if fd.IsMap() { // of strings, too
+			for range 1 + d.roll()%3 {
+				m.Mutable(fd).Map().Set(protoreflect.ValueOfString(d.text()).MapKey(), protoreflect.ValueOfString(d.text()))
+			}
+			continue
+		}
 		switch fd.Kind() {
 		case protoreflect.StringKind:
 			m.Set(fd, protoreflect.ValueOfString(d.text()))

@@ -81,7 +81,7 @@ func (l *lexer) isMoment(quote, end int, lit literal) bool {
 				i = l.continuation(i)
 			}
 			i++
-		case c == '\\' && lit != plain && i+1 < end:
+		case c == '\\' && lit != plain && lit != bits && i+1 < end:
 			c, i = l.unescape(i+1, lit)
 			f.feed(c)
 		default:
