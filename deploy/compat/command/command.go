@@ -141,7 +141,7 @@ func (p *Program) play(ctx context.Context, s suite.Suite, reasons *verdict.Reas
 		sheet.Partial = true
 	}
 	for _, run := range runs {
-		pick := suite.Pick{Short: p.short}
+		pick := suite.Pick{Short: p.short, Apart: reasons.Listed(s.Name())}
 		switch {
 		case p.short && run == stage.Transaction:
 			pick.Skip = reasons.Tests(s.Name())
@@ -160,7 +160,27 @@ func (p *Program) play(ctx context.Context, s suite.Suite, reasons *verdict.Reas
 		sheet.Runs[run] = outcomes
 		fmt.Fprintf(p.Out, "%s: %s run, %d tests in %.0f s\n", s.Name(), run, len(outcomes), time.Since(began).Seconds())
 	}
-	return sheet, nil
+	return sheet, p.again(ctx, s, reasons, sheet)
+}
+
+// again runs what has failed newly behind the proxy once more, and more often than once: alone.
+func (p *Program) again(ctx context.Context, s suite.Suite, reasons *verdict.Reasons, sheet *verdict.Sheet) error {
+	sheet.Again = map[stage.Run][]outcome.Outcome{}
+	for _, run := range []stage.Run{stage.Session, stage.Transaction} {
+		tests := sheet.Doubtful(reasons, run)
+		if len(tests) == 0 {
+			continue
+		}
+		fmt.Fprintf(p.Out, "%s: %s run, again and alone: %s\n", s.Name(), run, strings.Join(tests, ", "))
+		for range verdict.Repeats {
+			outcomes, err := p.once(ctx, s, run, suite.Pick{Some: true, Only: tests, Apart: tests, Short: p.short})
+			if err != nil {
+				return fmt.Errorf("%s run, again: %w", run, err)
+			}
+			sheet.Again[run] = append(sheet.Again[run], outcomes...)
+		}
+	}
+	return nil
 }
 
 func (p *Program) once(ctx context.Context, s suite.Suite, run stage.Run, pick suite.Pick) (outcomes []outcome.Outcome, err error) {

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -90,7 +91,7 @@ func (m *goModule) Prepare(ctx context.Context, dir string) error {
 }
 
 // Run runs package after package. Where a test hangs or takes the binary with it, the tests that have not had their turn are run
-// in another one.
+// in another one, and those that were running beside it each in one of its own.
 func (m *goModule) Run(ctx context.Context, s *stage.Stage, pick Pick) ([]outcome.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
@@ -100,46 +101,79 @@ func (m *goModule) Run(ctx context.Context, s *stage.Stage, pick Pick) ([]outcom
 		if pick.Short && p.begins(m.long) || pick.Some && len(only) == 0 {
 			continue
 		}
-		outcomes, err := m.runPackage(ctx, s, p, only, within(p.prefix(), pick.Skip))
-		if err != nil {
-			return nil, fmt.Errorf("package %q: %w", p.path, err)
+		for _, part := range parts(only, within(p.prefix(), pick.Skip), within(p.prefix(), pick.Apart)) {
+			outcomes, err := m.runPackage(ctx, s, p, part)
+			if err != nil {
+				return nil, fmt.Errorf("package %q: %w", p.path, err)
+			}
+			all = append(all, outcomes...)
 		}
-		all = append(all, outcomes...)
 	}
 	return all, nil
 }
 
-func (m *goModule) runPackage(ctx context.Context, s *stage.Stage, p goPackage, only, ended []string) ([]outcome.Outcome, error) {
+// A part of a package's tests is what one binary runs.
+type part struct {
+	only, skip []string // none but these if there are any, and not those
+	parallel   int
+}
+
+// parts returns the tests of a package in the order in which they are run.
+func parts(only, skip, apart []string) []part {
+	behind := slices.DeleteFunc(slices.Clone(apart), func(test string) bool {
+		return slices.Contains(skip, test) || len(only) > 0 && !slices.Contains(only, test)
+	})
+	// As many at once on every machine: on two processors two tests that hang would keep all others from running.
+	all := []part{{only: only, skip: slices.Concat(skip, behind), parallel: 8}}
+	if len(behind) > 0 {
+		all = append(all, part{only: behind, parallel: 1})
+	}
+	return all
+}
+
+func (m *goModule) runPackage(ctx context.Context, s *stage.Stage, p goPackage, tests part) ([]outcome.Outcome, error) {
 	var all []outcome.Outcome
 	for {
-		progress, why, err := m.runBinary(ctx, s, p, only, ended)
+		progress, why, err := m.runBinary(ctx, s, p, tests)
 		if err != nil {
 			return nil, err
 		}
 		now := progress.Ended()
-		progress.GiveUp(why)
-		all = append(all, progress.Outcomes(p.prefix())...)
-		more := progress.Ended()
-		ended = append(ended, more...)
-		if len(now) == len(more) {
-			return all, nil // nothing was given up: it has run to its end
+		progress.GiveUp(cmp.Or(why, "the test binary ended in this test"))
+		outcomes := progress.Outcomes(p.prefix())
+		ended := progress.Ended()
+		tests.skip = append(tests.skip, ended...)
+		if len(now) == len(ended) {
+			return append(all, outcomes...), nil // nothing was given up: it has run to its end
 		}
 		if ctx.Err() != nil {
-			return all, ctx.Err()
+			return append(all, outcomes...), ctx.Err()
 		}
+		if why == "" && len(tests.only) != 1 { // one of them has taken the others with it
+			given := slices.DeleteFunc(ended, func(test string) bool { return slices.Contains(now, test) })
+			outcomes = slices.DeleteFunc(outcomes, func(o outcome.Outcome) bool {
+				return slices.Contains(given, top(strings.TrimPrefix(o.Test, p.prefix())))
+			})
+			for _, test := range given {
+				one, err := m.runPackage(ctx, s, p, part{only: []string{test}, parallel: 1})
+				if err != nil {
+					return nil, err
+				}
+				outcomes = append(outcomes, one...)
+			}
+		}
+		all = append(all, outcomes...)
 	}
 }
 
-// runBinary runs the tests of a package, none but those in only if there are any, and not those in skip. The text says why a test that
-// has not ended did not.
-func (m *goModule) runBinary(ctx context.Context, s *stage.Stage, p goPackage, only, skip []string) (*outcome.GoTest, string, error) {
-	// As many at once on every machine: on two processors two tests that hang would keep all others from running.
-	args := []string{"tool", "test2json", "-t", p.binary, "-test.v=test2json", "-test.timeout=0", "-test.parallel=8"}
-	if len(only) > 0 {
-		args = append(args, "-test.run="+oneOf(only))
+// runBinary runs a part of a package's tests. The text says why it was stopped, if it was.
+func (m *goModule) runBinary(ctx context.Context, s *stage.Stage, p goPackage, tests part) (*outcome.GoTest, string, error) {
+	args := []string{"tool", "test2json", "-t", p.binary, "-test.v=test2json", "-test.timeout=0", fmt.Sprintf("-test.parallel=%d", tests.parallel)}
+	if len(tests.only) > 0 {
+		args = append(args, "-test.run="+oneOf(tests.only))
 	}
-	if len(skip) > 0 {
-		args = append(args, "-test.skip="+oneOf(skip))
+	if len(tests.skip) > 0 {
+		args = append(args, "-test.skip="+oneOf(tests.skip))
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Env = p.dir, append(s.Env(), m.env(s)...)
@@ -165,9 +199,6 @@ func (m *goModule) runBinary(ctx context.Context, s *stage.Stage, p goPackage, o
 		}
 		return ""
 	})
-	if why == "" {
-		why = "the test binary ended in this test"
-	}
 	return progress, why, err
 }
 
@@ -185,11 +216,17 @@ func within(prefix string, names []string) []string {
 	var out []string
 	for _, name := range names {
 		test, ok := strings.CutPrefix(name, prefix)
-		if test, _, _ = strings.Cut(test, "/"); ok && !strings.Contains(test, ".") {
+		if test = top(test); ok && !strings.Contains(test, ".") {
 			out = append(out, test)
 		}
 	}
 	return out
+}
+
+// top returns the top-level test that a test is part of.
+func top(test string) string {
+	test, _, _ = strings.Cut(test, "/")
+	return test
 }
 
 func pgxEnv(s *stage.Stage) []string {

@@ -42,6 +42,7 @@ type Suite interface {
 // for the whole test.
 type Pick struct {
 	Skip  []string // all but these
+	Apart []string // behind all others and one at a time, for what others must not be disturbed by, or would disturb
 	Only  []string // none but these, if Some
 	Some  bool
 	Short bool // leave out what takes long and has little to do with the protocol

@@ -103,6 +103,18 @@ func (r *Reasons) Tests(suite string) []string {
 	return out
 }
 
+// Listed returns the tests of a suite that stand in the list in any way: they may fail, and what makes them fail (a server process that is
+// ended by its number) may be another test's misfortune.
+func (r *Reasons) Listed(suite string) []string {
+	out := r.Tests(suite)
+	for _, l := range r.Races {
+		if l.Suite == suite {
+			out = append(out, l.Test)
+		}
+	}
+	return out
+}
+
 // excuses returns what may fail in a run, with why.
 func (r *Reasons) excuses(suite string, run stage.Run) map[string]string {
 	out := map[string]string{}

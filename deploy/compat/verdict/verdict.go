@@ -14,7 +14,7 @@ import (
 // A Kind is what a Finding is about.
 type Kind string
 
-// The kinds of findings. Only Excused is none that the proxy, or the list, has to answer for.
+// The kinds of findings. Excused and Beside are none that the proxy, or the list, has to answer for.
 const (
 	New     Kind = "fails, directly it does not"
 	Missing Kind = "did not run, elsewhere it did"
@@ -22,6 +22,7 @@ const (
 	Unknown Kind = "is listed and there is no such test"
 	Masked  Kind = "tests fail, which is too many to compare with"
 	Excused Kind = "fails as listed"
+	Beside  Kind = "has failed once beside other tests, and never alone"
 )
 
 // A Finding is what a run through the proxy has and the direct one has not, or a line of the list that is not true any more.
@@ -40,6 +41,8 @@ type Sheet struct {
 	// Partial says that the direct run has only those tests that have failed behind the proxy. Which tests there are is known from the
 	// session run then.
 	Partial bool
+	// Again has what failed newly behind the proxy, and was run Repeats times more, alone: see [Sheet.Doubtful].
+	Again map[stage.Run][]outcome.Outcome
 	// Skipped are listed tests that were not run through the proxy, by intention.
 	Skipped []string
 }
@@ -63,6 +66,42 @@ func (s *Sheet) base() stage.Run {
 		return stage.Session
 	}
 	return stage.Direct
+}
+
+// Repeats is how often a test that has failed newly is run again, and mostBeside how many of a run may pass then. Drivers have tests that give
+// a server 10 or 100 ms for an answer: beside others, on a busy machine, that is too little with a proxy and without.
+const (
+	Repeats    = 3
+	mostBeside = 3
+)
+
+// Doubtful returns the tests that have failed newly in a run and are worth to be run again, nil if those are too many for chance.
+func (s *Sheet) Doubtful(r *Reasons, run stage.Run) []string {
+	var tests []string
+	for _, f := range Judge(r, s) {
+		if f.Run == run && f.Kind == New {
+			tests = append(tests, f.Test)
+		}
+	}
+	if len(tests) > mostBeside {
+		return nil
+	}
+	return tests
+}
+
+// passedAlone says whether a test was run again as often as it should, and has passed each time.
+func (s *Sheet) passedAlone(run stage.Run, test string) bool {
+	n := 0
+	for _, o := range s.Again[run] {
+		switch {
+		case o.Test != test:
+		case o.Result != outcome.Passed:
+			return false
+		default:
+			n++
+		}
+	}
+	return n >= Repeats
 }
 
 // mostFailing is how many tests have to pass directly for one that fails.
@@ -98,7 +137,11 @@ func judgeRun(s *Sheet, run stage.Run, direct map[string]outcome.Outcome, outcom
 		case o.Result == outcome.Failed && excused:
 			find(o.Test, Excused, why)
 		case o.Result == outcome.Failed && direct[o.Test].Result != outcome.Failed:
-			find(o.Test, New, o.Why)
+			if s.passedAlone(run, o.Test) {
+				find(o.Test, Beside, o.Why)
+			} else {
+				find(o.Test, New, o.Why)
+			}
 		case o.Result != outcome.Failed && excused:
 			find(o.Test, Stale, "take it off the list")
 		}
@@ -135,11 +178,11 @@ func covered(ran map[string]outcome.Outcome, test string) bool {
 	return false
 }
 
-// Faults returns how many findings are not excused.
+// Faults returns how many findings are to be answered for.
 func Faults(findings []Finding) int {
 	n := 0
 	for _, f := range findings {
-		if f.Kind != Excused {
+		if f.Kind != Excused && f.Kind != Beside {
 			n++
 		}
 	}

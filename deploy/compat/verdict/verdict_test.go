@@ -84,6 +84,41 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestAgain plants tests that fail once and tests that fail again.
+func TestAgain(t *testing.T) {
+	const three = "A=passed A=passed A=passed"
+	tests := []struct {
+		name, transaction, again string
+		doubtful                 int
+		want                     Kind
+		faults                   int
+	}{
+		{"never again", "A=failed", three, 1, Beside, 0},
+		{"once again", "A=failed", "A=passed A=failed A=passed", 1, New, 1},
+		{"not often enough", "A=failed", "A=passed A=passed", 1, New, 1},
+		{"another", "A=failed", "B=passed B=passed B=passed", 1, New, 1},
+		{"not run again", "A=failed", "", 1, New, 1},
+		{"too many for chance", "A=failed B=failed C=failed D=failed", "", 0, New, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			passed := "A=passed B=passed C=passed D=passed"
+			s := &Sheet{Suite: "s", Runs: map[stage.Run][]outcome.Outcome{
+				stage.Direct: outcomes(passed), stage.Session: outcomes(passed), stage.Transaction: outcomes(tt.transaction),
+			}}
+			r := &Reasons{}
+			if doubtful := s.Doubtful(r, stage.Transaction); len(doubtful) != tt.doubtful {
+				t.Errorf("%q are to be run again, want %d", doubtful, tt.doubtful)
+			}
+			s.Again = map[stage.Run][]outcome.Outcome{stage.Transaction: outcomes(tt.again)}
+			findings := slices.DeleteFunc(Judge(r, s), func(f Finding) bool { return f.Kind == Missing })
+			if findings[0].Kind != tt.want || Faults(findings) != tt.faults {
+				t.Errorf("%q with %d faults, want %q with %d", findings[0].Kind, Faults(findings), tt.want, tt.faults)
+			}
+		})
+	}
+}
+
 func TestParseReasonsRefuses(t *testing.T) {
 	for _, text := range []string{
 		"pgx A nokey", "reason a: x", "reason a: x\npgx A a\npgx A a", "reason a x", "reason a: x\nreason a: y\npgx A a",
