@@ -54,7 +54,9 @@ func (t *translator) host(d *item) {
 	from := d.from
 	if s := d.pairs["host"]; s.given {
 		from, d.host = s.from, s.value
-		if all := listOf(s.value); len(all) > 1 {
+		if all := listOf(s.value); len(all) == 1 && isName(s.value) {
+			d.spread = "round-robin" // over its addresses, whatever load_balance_hosts says
+		} else if len(all) > 1 {
 			d.host, d.spread = strings.Join(all, ","), "round-robin"
 			if s := d.pairs["load_balance_hosts"]; s.given {
 				if word, ok := t.value(s); ok {
@@ -80,6 +82,11 @@ func (t *translator) host(d *item) {
 			t.add(failure, s.from, "invalid port: %s", s.value)
 		}
 	}
+}
+
+// isName says whether a host is a name that may have several addresses. localhost has two, and both are this machine.
+func isName(host string) bool {
+	return net.ParseIP(host) == nil && !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") && host != "localhost"
 }
 
 // place chooses the first cluster of the server that has room for the database.
@@ -138,7 +145,7 @@ func (t *translator) writeDatabases() {
 			node.set(s.from, "port", d.port)
 		}
 		if s := d.pairs["load_balance_hosts"]; d.spread != "" {
-			if !s.given {
+			if !s.given || isName(d.host) && !strings.Contains(d.host, ",") {
 				s.from = from
 			}
 			node.set(s.from, "load_balance_hosts", d.spread)

@@ -195,7 +195,7 @@ func databaseKeys() []key {
 		{section: d, name: "reserve_pool", form: number, zero: zeroNone, to: inPool("reserve_connections"), lack: "a pool has no reserve", level: warning},
 		{section: d, name: "connect_query", to: inPool("connect_query"), lack: "nothing is run on a new server connection", level: warning},
 		{section: d, name: "pool_mode", form: word, words: modes(), to: inPool("mode")},
-		{section: d, name: "load_balance_hosts", form: word, words: []string{"disable", "round-robin"}, def: "round-robin", how: (*translator).done, to: one("nodes.load_balance_hosts"), doc: "`nodes.load_balance_hosts`, where there is a list of hosts"},
+		{section: d, name: "load_balance_hosts", form: word, words: []string{"disable", "round-robin"}, def: "round-robin", how: (*translator).done, to: one("nodes.load_balance_hosts"), doc: "`nodes.load_balance_hosts`, where there is a list of hosts; over the addresses of a single name connections are always spread"},
 		{section: d, name: "max_db_connections", form: number, zero: zeroNone, to: one("databases.max_server_connections"), lack: "each pool has its own bound, and all of the database have none", level: warning},
 		{section: d, name: "max_db_client_connections", form: number, zero: zeroNone, to: one("databases.max_clients")},
 		{section: d, name: "server_lifetime", form: number, zero: zeroNone, to: inPool("max_lifetime_secs"), lack: "a server connection is closed when it is idle, not when it is old", level: warning},

@@ -43,7 +43,7 @@ type item struct {
 	// Of a database.
 	host, cluster string
 	port          int64
-	spread        string // how connections are spread over several hosts; empty: there is one
+	spread        string // how connections are spread over several hosts, or addresses of a name; empty: there is one
 }
 
 func (t *translator) add(level configfile.Severity, at origin, format string, args ...any) {
