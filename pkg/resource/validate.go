@@ -237,6 +237,9 @@ func (c *checker) user(u *heliosv1.User) {
 	if _, err := FormOf(u.GetSecret().GetValue()); err != nil {
 		c.refuse("secret", "%s", err)
 	}
+	if u.GetLookedUp() && hasSecret(u.GetSecret()) {
+		c.refuse("looked_up", "there is a secret, which is to be the database's")
+	}
 	c.noNUL("server_user", u.GetServerUser())
 	c.opens("server_password", u.GetServerPassword())
 	c.passwords("server_passwords", u.GetServerPasswords())

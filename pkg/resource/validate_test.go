@@ -187,6 +187,7 @@ func TestValidate(t *testing.T) {
 		{`User "v": secret: not a SCRAM-SHA-256 verifier: want iterations:salt$StoredKey:ServerKey`, func(s *resource.Set) {
 			s.Users["v"].Secret.Value = "SCRAM-SHA-256$" + canary
 		}},
+		{`User "v": looked_up: there is a secret, which is to be the database's`, func(s *resource.Set) { s.Users["v"].LookedUp = true }},
 		{`User "v": secret: a secret has no NUL byte`, func(s *resource.Set) { s.Users["v"].Secret.Value = canary + "\x00" }},
 		{`User "v": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
 			s.Users["v"].ServerPassword.Value = s.Users["v"].GetSecret().GetValue()

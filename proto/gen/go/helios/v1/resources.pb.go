@@ -1813,8 +1813,11 @@ type User struct {
 	Pool *PoolOverrides `protobuf:"bytes,7,opt,name=pool,proto3" json:"pool,omitempty"`
 	// The most connections that all pools have to a server as the name that he uses there, in place of what Limits say.
 	MaxServerConnections uint32 `protobuf:"varint,8,opt,name=max_server_connections,json=maxServerConnections,proto3" json:"max_server_connections,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Nobody logs in by this: what is said here holds for a user of this name whom a database knows, or whom a method lets in that
+	// asks for no secret. Not set together with secret.
+	LookedUp      bool `protobuf:"varint,9,opt,name=looked_up,json=lookedUp,proto3" json:"looked_up,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
@@ -1901,6 +1904,13 @@ func (x *User) GetMaxServerConnections() uint32 {
 		return x.MaxServerConnections
 	}
 	return 0
+}
+
+func (x *User) GetLookedUp() bool {
+	if x != nil {
+		return x.LookedUp
+	}
+	return false
 }
 
 // PoolOverrides is what goes before a PoolProfile for one User. What is not set is as the profile says. Where all clients of a
@@ -2545,7 +2555,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x05query\x18\x03 \x01(\tR\x05query\x12\x1a\n" +
 	"\bdatabase\x18\x04 \x01(\tR\bdatabase\x128\n" +
 	"\n" +
-	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\xed\x02\n" +
+	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\x8a\x03\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x06secret\x18\x02 \x01(\v2\x11.helios.v1.SecretR\x06secret\x12\x1f\n" +
@@ -2556,7 +2566,8 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"maxClients\x12D\n" +
 	"\x10server_passwords\x18\x06 \x01(\v2\x19.helios.v1.PasswordSourceR\x0fserverPasswords\x12,\n" +
 	"\x04pool\x18\a \x01(\v2\x18.helios.v1.PoolOverridesR\x04pool\x124\n" +
-	"\x16max_server_connections\x18\b \x01(\rR\x14maxServerConnections\"\x8f\x04\n" +
+	"\x16max_server_connections\x18\b \x01(\rR\x14maxServerConnections\x12\x1b\n" +
+	"\tlooked_up\x18\t \x01(\bR\blookedUp\"\x8f\x04\n" +
 	"\rPoolOverrides\x12'\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x13.helios.v1.PoolModeR\x04mode\x12'\n" +
 	"\x0fmax_connections\x18\x02 \x01(\rR\x0emaxConnections\x12<\n" +
