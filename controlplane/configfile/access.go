@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -114,7 +115,7 @@ func needsUsers(m heliosv1.AuthMethod) bool {
 
 // hasUsers says whether users are known, or where they are looked up.
 func (r *reader) hasUsers() bool {
-	if len(r.lists["users"]) > 0 || r.settings.has("auth.auth_file") || r.settings.has("auth.auth_user") {
+	if slices.ContainsFunc(r.lists["users"], func(s *section) bool { return !s.bool("users.looked_up") }) || r.settings.has("auth.auth_file") || r.settings.has("auth.auth_user") {
 		return true
 	}
 	for _, d := range r.lists["databases"] {
@@ -134,7 +135,7 @@ func (r *reader) buildUsers() {
 		if !unique(r, resource.KindUser, name, s, "users.name", r.set.Users) {
 			continue
 		}
-		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user"), MaxClients: uint32(s.int("users.max_clients")), MaxServerConnections: uint32(s.int("users.max_server_connections"))}
+		user := &heliosv1.User{Name: name, ServerUser: s.text("users.server_user"), MaxClients: uint32(s.int("users.max_clients")), MaxServerConnections: uint32(s.int("users.max_server_connections")), LookedUp: s.bool("users.looked_up")}
 		if s.has("users.password") {
 			user.Secret = &heliosv1.Secret{Value: s.text("users.password")}
 		} else if u, ok := list[name]; ok {
@@ -148,7 +149,7 @@ func (r *reader) buildUsers() {
 		user.Pool = r.poolOverrides(name, s)
 		r.set.Users[name] = user
 		r.from(resource.KindUser, name, s, "users.", map[string]string{
-			"name": "name", "secret": "password", "server_user": "server_user", "server_password": "server_password", "max_server_connections": "max_server_connections",
+			"name": "name", "secret": "password", "server_user": "server_user", "server_password": "server_password", "max_server_connections": "max_server_connections", "looked_up": "looked_up",
 		})
 		r.warnOfSecret(s, user, auth)
 	}
@@ -163,7 +164,7 @@ func (r *reader) warnOfSecret(s *section, user *heliosv1.User, auth heliosv1.Aut
 		return // refused by validation
 	}
 	switch {
-	case form == resource.SecretNone && needsUsers(auth) && !r.settings.has("auth.hba_file"):
+	case form == resource.SecretNone && !user.GetLookedUp() && needsUsers(auth) && !r.settings.has("auth.hba_file"):
 		warn("%s has no password and cannot log in")
 	case form == resource.SecretMD5 && auth == heliosv1.AuthMethod_AUTH_METHOD_SCRAM:
 		warn("an md5 hash does not answer SCRAM: %s cannot log in unless auth.mode is md5 or password")

@@ -441,6 +441,10 @@ func userKeys() []key {
 			doc:  "What a client's proof is checked against: a password, PostgreSQL's md5 hash or its SCRAM verifier (the two forms of `pg_authid.rolpassword`).",
 		},
 		{
+			name: "users.looked_up", kind: boolean, def: false,
+			doc: "Says what holds for a user whom `auth.auth_query` finds, or who needs no password: without it, a user who is listed is not looked up. By itself it lets nobody in. Not with `password`.",
+		},
+		{
 			name: "users.server_user",
 			doc:  "The name used at the server. The user's own unless set.",
 		},

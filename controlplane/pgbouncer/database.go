@@ -215,12 +215,11 @@ func (t *translator) authDatabase(d *item, e *element) {
 // writeUsers writes what is said of single users.
 func (t *translator) writeUsers() {
 	for _, u := range t.users {
-		if !t.known[u.name] {
-			t.add(warning, u.from, "is not in auth_file: what is said of him is not carried over")
-			continue
-		}
 		e := &element{}
 		e.set(u.from, "name", u.name)
+		if !t.known[u.name] {
+			e.set(u.from, "looked_up", true)
+		}
 		for _, k := range userKeys() {
 			if s, ok := u.pairs[k.name]; ok && k.section == "users" {
 				t.one(s, func(string) *element { return e }, "users")

@@ -173,7 +173,7 @@ func networkKeys() []key {
 		{section: g, name: "tcp_keepcnt", form: number, def: "0", lack: "keepalive has times of its own", level: warning},
 		{section: g, name: "tcp_keepidle", form: number, def: "0", lack: "keepalive has times of its own", level: warning},
 		{section: g, name: "tcp_keepintvl", form: number, def: "0", lack: "keepalive has times of its own", level: warning},
-		{section: g, name: "tcp_user_timeout", form: number, def: "0", lack: "a dead peer is found by keepalive", level: warning},
+		{section: g, name: "tcp_user_timeout", form: number, def: "0", how: (*translator).userTimeout, to: one("limits.backend_write_timeout_secs"), doc: "`limits.backend_write_timeout_secs` and `limits.client_write_timeout_secs`, in whole seconds, rounded up", lack: "a dead peer is found by keepalive", level: warning},
 	}
 }
 

@@ -365,6 +365,17 @@ func (t *translator) prepared(s setting) {
 	}
 }
 
+// userTimeout is for both sides, and in milliseconds there.
+func (t *translator) userTimeout(s setting) {
+	value, ok := t.value(s)
+	ms, _ := value.(int64)
+	if !ok || ms == 0 {
+		return
+	}
+	t.write("limits.backend_write_timeout_secs", s.from, (ms+999)/1000)
+	t.write("limits.client_write_timeout_secs", s.from, (ms+999)/1000)
+}
+
 // resetAlways is the strictest of the leak guards.
 func (t *translator) resetAlways(s setting) {
 	if value, ok := t.value(s); ok && value == true {

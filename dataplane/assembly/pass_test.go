@@ -1,10 +1,13 @@
 package assembly
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -55,6 +58,39 @@ func TestPassThrough(t *testing.T) {
 	})
 	if n := px.hub.Ring.Len(); n != 0 {
 		t.Errorf("%d keys are kept of users who may not log in", n)
+	}
+}
+
+// TestLookedUp lets in whom the database knows, by what the configuration says of him besides; and nobody for being listed.
+func TestLookedUp(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}})
+	pg.Primary.CreateRole(t, "ann", "hers", "scram-sha-256")
+	set := asking(pg, time.Minute)
+	for _, name := range []string{"ann", "nobody"} {
+		set.Users[name] = &heliosv1.User{
+			Name: name, LookedUp: true, MaxClients: 1,
+			Pool: &heliosv1.PoolOverrides{Mode: heliosv1.PoolMode_POOL_MODE_SESSION},
+		}
+	}
+	_, addr := start(t, set)
+	first, err := pgconn.Connect(t.Context(), "postgres://ann:hers@"+addr+"/postgres?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close(context.Background())
+	r, err := first.Exec(t.Context(), "SELECT pg_backend_pid()").ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told, is := fmt.Sprint(first.PID()), string(r[0].Rows[0][0]); told != is {
+		t.Errorf("told %s and served by %s: that is not pool mode session", told, is)
+	}
+	if got := psql(t, addr, as("ann", "hers"), "SELECT 1"); !strings.Contains(got, "too many") {
+		t.Errorf("a second one is told %s", got)
+	}
+	if got := psql(t, addr, as("nobody", "hers"), "SELECT 1"); !strings.Contains(got, "password authentication failed") {
+		t.Errorf("nobody is told %s", got)
 	}
 }
 

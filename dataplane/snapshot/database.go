@@ -286,7 +286,7 @@ func (s *Snapshot) identity(d *database, n *heliosv1.Node, db, name string) (as 
 func (s *Snapshot) self(d *database, db, name string) (as string, secret *backend.Secret) {
 	u := s.users[name]
 	switch {
-	case u == nil && d.query != nil:
+	case d.query != nil && (u == nil || u.brings(name)):
 		if known := s.machine.Users.Secret(s.place(d, db), name); known != "" && !scram.IsVerifier(known) {
 			return name, backend.NewSecret(name, known)
 		}
@@ -313,7 +313,12 @@ func (s *Snapshot) place(d *database, db string) users.Place {
 	return users.Place{Cluster: d.cluster, Database: cmp.Or(d.query.Database, d.server, db), Query: d.query.Query, As: d.query.User}
 }
 
-// Inquiry is where a user is looked up that the configuration does not name.
+// brings says whether what a database knows of him, or what he proves there, is all that opens servers for the user of this name.
+func (u *user) brings(name string) bool {
+	return u.looked && !u.said && u.passwords == nil && u.server == name
+}
+
+// Inquiry is where a user is looked up who has no secret in the configuration.
 type Inquiry struct {
 	Place  users.Place
 	Target *backend.Target
@@ -325,7 +330,7 @@ type Inquiry struct {
 // Inquiry says where the user of a client is looked up; ok is false if nowhere.
 func (s *Snapshot) Inquiry(asked Asked, name string) (q Inquiry, ok bool) {
 	d := s.inquired(asked)
-	if d == nil || d.query == nil || s.users[name] != nil {
+	if u := s.users[name]; d == nil || d.query == nil || u != nil && !u.looked {
 		return Inquiry{}, false
 	}
 	n := s.primaries[d.cluster]
@@ -350,7 +355,7 @@ func (s *Snapshot) Inquiry(asked Asked, name string) (q Inquiry, ok bool) {
 func (s *Snapshot) Owner(asked Asked, name string) (o keyring.Owner, ok bool) {
 	d, _ := s.choose(asked)
 	u := s.users[name]
-	if d == nil || u == nil && d.query == nil || u != nil && !u.proves {
+	if d == nil || u != nil && !u.proves && !u.brings(name) || d.query == nil && (u == nil || u.looked) {
 		return keyring.Owner{}, false
 	}
 	return keyring.Owner{Cluster: d.cluster, User: name}, true

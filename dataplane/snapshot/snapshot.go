@@ -123,7 +123,8 @@ type Listener struct {
 
 type user struct {
 	auth      *users.User
-	clients   int // that may be him at once; 0: what is said for all
+	looked    bool // nobody logs in by this: a database knows him, or a method asks for no secret
+	clients   int  // that may be him at once; 0: what is said for all
 	server    string
 	secret    *backend.Secret          // that opens servers: a password or an md5 hash
 	proves    bool                     // there is none: what the client proves to have opens servers
@@ -243,7 +244,7 @@ func compileUser(u *heliosv1.User) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, opens := &user{auth: a, server: u.GetServerUser(), clients: int(u.GetMaxClients()), passwords: u.GetServerPasswords(), pool: overridesOf(u.GetPool()), most: int(u.GetMaxServerConnections())}, u.GetServerPassword().GetValue()
+	c, opens := &user{auth: a, looked: u.GetLookedUp(), server: u.GetServerUser(), clients: int(u.GetMaxClients()), passwords: u.GetServerPasswords(), pool: overridesOf(u.GetPool()), most: int(u.GetMaxServerConnections())}, u.GetServerPassword().GetValue()
 	c.said = opens != ""
 	if c.server == "" {
 		c.server = u.GetName()
@@ -274,9 +275,9 @@ func (s *Snapshot) Unstretched(yield func(*users.User) bool) {
 	}
 }
 
-// User returns who may log in under the name; nil if nobody may.
+// User returns who may log in under the name by the configuration alone; nil if nobody may.
 func (s *Snapshot) User(name string) *users.User {
-	if u := s.users[name]; u != nil {
+	if u := s.users[name]; u != nil && !u.looked {
 		return u.auth
 	}
 	return nil

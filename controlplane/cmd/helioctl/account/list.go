@@ -44,6 +44,9 @@ func (w World) show(all []*heliosv1.Resource, o output.Format) error {
 			return err
 		}
 		stored, opens := form(u.GetSecret(), r.GetSecrets()["secret"]), atServers(u, r.GetSecrets())
+		if u.GetLookedUp() {
+			stored = "looked up"
+		}
 		if o.Word == "name" {
 			fmt.Fprintf(w.Out, "user/%s\n", u.GetName())
 			continue
