@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/cmd/helioctl/exit"
@@ -144,6 +146,8 @@ func (d *draining) await(ctx context.Context, client heliosv1.AdminServiceClient
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case status.Code(err) == codes.DeadlineExceeded: // the other side's clock was first
+			return context.DeadlineExceeded
 		case lost && d.before.GetSource() == heliosv1.Source_SOURCE_FILE:
 			return nil // who was asked is the proxy itself
 		case lost:
