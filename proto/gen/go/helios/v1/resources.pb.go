@@ -1044,8 +1044,11 @@ type PoolProfile struct {
 	ApplicationNameAddHost bool `protobuf:"varint,25,opt,name=application_name_add_host,json=applicationNameAddHost,proto3" json:"application_name_add_host,omitempty"`
 	// Parameters that a client may send when it logs in and that are dropped.
 	IgnoreStartupParameters []string `protobuf:"bytes,26,rep,name=ignore_startup_parameters,json=ignoreStartupParameters,proto3" json:"ignore_startup_parameters,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
+	// Of the free connections the one that was not used for longest is lent, in place of the one that was used last: all of them are
+	// used alike, and none is closed for being unused.
+	ServerRoundRobin bool `protobuf:"varint,27,opt,name=server_round_robin,json=serverRoundRobin,proto3" json:"server_round_robin,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *PoolProfile) Reset() {
@@ -1258,6 +1261,13 @@ func (x *PoolProfile) GetIgnoreStartupParameters() []string {
 		return x.IgnoreStartupParameters
 	}
 	return nil
+}
+
+func (x *PoolProfile) GetServerRoundRobin() bool {
+	if x != nil {
+		return x.ServerRoundRobin
+	}
+	return false
 }
 
 // Listener is a door for PostgreSQL clients and the rule that stands at it.
@@ -2464,8 +2474,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x06curves\x18\n" +
 	" \x01(\tR\x06curves\x12\x16\n" +
 	"\x06direct\x18\v \x01(\bR\x06direct\x12B\n" +
-	"\x0fchannel_binding\x18\f \x01(\x0e2\x19.helios.v1.ChannelBindingR\x0echannelBinding\"\xe7\n" +
-	"\n" +
+	"\x0fchannel_binding\x18\f \x01(\x0e2\x19.helios.v1.ChannelBindingR\x0echannelBinding\"\x95\v\n" +
 	"\vPoolProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x13.helios.v1.PoolModeR\x04mode\x12'\n" +
@@ -2498,7 +2507,8 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"waitNotice\x12#\n" +
 	"\rconnect_query\x18\x18 \x01(\tR\fconnectQuery\x129\n" +
 	"\x19application_name_add_host\x18\x19 \x01(\bR\x16applicationNameAddHost\x12:\n" +
-	"\x19ignore_startup_parameters\x18\x1a \x03(\tR\x17ignoreStartupParameters\"\xab\x02\n" +
+	"\x19ignore_startup_parameters\x18\x1a \x03(\tR\x17ignoreStartupParameters\x12,\n" +
+	"\x12server_round_robin\x18\x1b \x01(\bR\x10serverRoundRobin\"\xab\x02\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
