@@ -142,6 +142,10 @@ func poolKeys() []key {
 			doc: "In mode `transaction`, a `BEGIN` (or `START TRANSACTION`) that is a Query of its own is answered by the proxy, and sent to a server with the first statement behind it: a client that opens a transaction and then thinks holds no server connection. The transaction begins with that statement, and so does `now()`. With `SERIALIZABLE` or `READ WRITE`, which a standby refuses, `BEGIN` is sent at once, as is one of the extended protocol.",
 		},
 		{
+			name: "pool.server_round_robin", kind: boolean, def: false,
+			doc: "Of the free server connections of an event loop (`proxy.loops`) the one that was not used for longest is used next, in place of the one that was used last: for servers behind a balancer that are to have the same load. A pool does not become smaller again then as long as it is used.",
+		},
+		{
 			name: "pool.safe_functions", kind: texts,
 			doc: "Functions that leave nothing on a server connection and call nothing that does, as `[\"audit\", \"app.next_number\"]`: `leak_guard = \"catalog\"` does not suspect them.",
 		},

@@ -79,6 +79,7 @@ func (r *reader) buildPool(name string, s *section, prefix string) {
 
 		MaxLifetime:        p.duration("max_lifetime_secs"),
 		MinConnections:     p.number("min_connections"),
+		ServerRoundRobin:   p.flag("server_round_robin"),
 		ReserveConnections: p.number("reserve_connections"),
 		ReserveTimeout:     p.duration("reserve_timeout_secs"),
 		LoginRetry:         p.duration("login_retry_secs"),

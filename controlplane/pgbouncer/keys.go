@@ -84,7 +84,7 @@ func generalKeys() []key {
 		{section: g, name: "max_db_client_connections", form: number, def: "0", zero: zeroNone, to: one("limits.max_clients_per_database")},
 		{section: g, name: "max_user_connections", form: number, def: "0", zero: zeroNone, to: one("limits.max_server_connections_per_user"), lack: "each pool has its own bound, and all of a user have none", level: warning},
 		{section: g, name: "max_user_client_connections", form: number, def: "0", zero: zeroNone, to: one("limits.max_clients_per_user")},
-		{section: g, name: "server_round_robin", form: onOff, def: "0", lack: "the server connection that was used last is used first", level: warning},
+		{section: g, name: "server_round_robin", form: onOff, def: "0", to: one("pool.server_round_robin"), lack: "the server connection that was used last is used first", level: warning},
 		{section: g, name: "track_extra_parameters", def: "IntervalStyle", lack: "every setting of a session follows it", level: note},
 		{section: g, name: "ignore_startup_parameters", how: (*translator).ignored, to: one("pool.ignore_startup_parameters"), lack: "what a client says at its start is a setting of its session, which the server takes or refuses", level: warning},
 		{section: g, name: "peer_id", form: number, def: "0", zero: zeroNone, to: one("proxy.peer_id"), doc: "`proxy.peer_id`, for [cancel requests](cancel.md). Proxies of this program pass them on to each other; they and PgBouncers do not"},

@@ -29,6 +29,7 @@ type Profile struct {
 	Retry        time.Duration // how long none is opened after a log-in has failed
 	Acquire      time.Duration // how long somebody waits for a connection
 	Notice       time.Duration // when somebody who waits is told so; 0 is never
+	InTurn       bool          // of a loop's free connections the one that was not used for longest is lent, not the one that was used last
 	Limits       Limits        // what it shares with other pools
 }
 
@@ -109,13 +110,18 @@ func (p *Pool) TryAcquire(t *reactor.Task) *backend.Conn {
 		return nil
 	}
 	lo := &p.locals[t.Loop().ID]
-	n := len(lo.idle)
-	if n == 0 || !lo.idle[n-1].Quiet() {
+	last := len(lo.idle) - 1
+	next := last
+	if p.profile.Load().InTurn {
+		next = min(0, last)
+	}
+	if next < 0 || !lo.idle[next].Quiet() {
 		return nil
 	}
-	c := lo.idle[n-1]
-	lo.idle[n-1] = nil
-	lo.idle = lo.idle[:n-1]
+	c := lo.idle[next]
+	copy(lo.idle[next:], lo.idle[next+1:])
+	lo.idle[last] = nil
+	lo.idle = lo.idle[:last]
 	c.Lease(t)
 	return c
 }

@@ -2,9 +2,11 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -261,6 +263,39 @@ func TestIdle(t *testing.T) {
 		}
 	}).done
 	eventually(t, "the connection is closed", func() bool { conns, _ := p.Total(); return conns == 0 && srv.open.Load() == 0 })
+}
+
+// TestInTurn lends the connection that was used last, or the one that was not used for longest.
+func TestInTurn(t *testing.T) {
+	for inTurn, want := range map[bool]string{false: "3 3 3 3", true: "1 2 3 1"} {
+		ls, srv := loops(t, 1), serve(t, nil)
+		p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 3, Opening: 1, InTurn: inTurn})
+		var lent []string
+		<-begin(t, ls[0], func(task *reactor.Task) {
+			var cs []*backend.Conn
+			for range 3 {
+				c, err := p.Acquire(task, &Waiter{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				cs = append(cs, c)
+			}
+			for _, c := range cs {
+				p.Release(c)
+			}
+			for range 4 {
+				c := p.TryAcquire(task)
+				lent = append(lent, fmt.Sprint(c.PID))
+				p.Release(c)
+			}
+			for p.TryAcquire(task) != nil {
+			}
+		}).done
+		if got := strings.Join(lent, " "); got != want {
+			t.Errorf("in turn %v: %s, want %s", inTurn, got, want)
+		}
+	}
 }
 
 // TestGone closes the connections of a pool that is removed, and of one whose server is another now, when they are free.

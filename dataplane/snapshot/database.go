@@ -135,7 +135,7 @@ func (s *Snapshot) compileDatabase(name string, d *heliosv1.Database, set *resou
 			Reserve: int(prof.GetReserveConnections()), ReserveAfter: prof.GetReserveTimeout().AsDuration(),
 			Opening: int(prof.GetMaxOpening()), Retry: prof.GetLoginRetry().AsDuration(),
 			Idle: prof.GetIdleTimeout().AsDuration(), Lifetime: prof.GetMaxLifetime().AsDuration(),
-			Acquire: prof.GetAcquireTimeout().AsDuration(), Notice: prof.GetWaitNotice().AsDuration(),
+			Acquire: prof.GetAcquireTimeout().AsDuration(), Notice: prof.GetWaitNotice().AsDuration(), InTurn: prof.GetServerRoundRobin(),
 		},
 		mode: prof.GetMode(), modes: map[heliosv1.PoolMode]*mode{},
 		clients: int(d.GetMaxClients()),
