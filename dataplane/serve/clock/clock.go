@@ -46,8 +46,16 @@ const (
 	Running              // the server has
 )
 
-// grace is how long a statement may go on that was cancelled.
-func grace(query time.Duration) time.Duration { return min(max(query, time.Second), 5*time.Second) }
+// longest is how long a cancel may take, and the statement may go on behind it at most.
+const longest = 5 * time.Second
+
+// grace is how long a statement may go on whose cancel is through, or else how long that may take.
+func (k *Clock) grace() time.Duration {
+	if k.cancels {
+		return longest
+	}
+	return min(max(k.times.Query, time.Second), longest)
+}
 
 // Clock ends what takes too long. It is there only if something may. A statement that begins or ends costs it a few stores: its one timer
 // is started for the first bound that may be reached, and looks what has become of it when that time has come.
@@ -57,7 +65,7 @@ type Clock struct {
 	doing Doing
 	since int64 // when it began to do that; of a statement: when it was sent, or what is before it in the stream was answered
 	began int64 // when the transaction began
-	// overdue is when the statement was cancelled; 0: it was not.
+	// overdue is when the statement was cancelled, from when that is through; 0: it was not.
 	overdue int64
 	cancels bool // that is under way
 	over    bool // the session is ended
@@ -117,7 +125,7 @@ func (k *Clock) next() (at int64, reached func(*Clock)) {
 		if k.overdue == 0 {
 			first(k.since, k.times.Query, (*Clock).query)
 		} else {
-			first(k.overdue, grace(k.times.Query), (*Clock).stuck)
+			first(k.overdue, k.grace(), (*Clock).stuck)
 		}
 		first(k.began, k.times.Transaction, (*Clock).transaction)
 	}
@@ -147,7 +155,7 @@ func (k *Clock) Fire(*reactor.Timer) {
 func (k *Clock) idle()            { k.kill(pgerr.New(pgerr.ClientIdleTimeout)) }
 func (k *Clock) idleTransaction() { k.kill(pgerr.New(pgerr.IdleTransactionTimeout)) }
 func (k *Clock) transaction()     { k.kill(pgerr.New(pgerr.TransactionTimeout)) }
-func (k *Clock) stuck()           { k.kill(pgerr.New(pgerr.QueryStuck, k.times.Query+grace(k.times.Query))) }
+func (k *Clock) stuck()           { k.kill(pgerr.New(pgerr.QueryStuck, k.times.Query+k.grace())) }
 
 // Through waits until a cancel is through.
 func (k *Clock) Through(t *reactor.Task) error {
@@ -167,7 +175,13 @@ func (k *Clock) kill(why *pgerr.Error) {
 // query cancels a statement. Until the cancel is through nothing more is sent to the server, so that it cannot hit what comes next.
 func (k *Clock) query() {
 	k.overdue, k.cancels = k.of.Loop().Now(), true
-	k.of.Overdue(k.times.Query, func() { k.cancels = false })
+	k.of.Overdue(k.times.Query, func() {
+		k.cancels = false
+		if k.overdue != 0 {
+			k.overdue = k.of.Loop().Now()
+			k.wind()
+		}
+	})
 }
 
 // Over says whether the clock has ended the session.
