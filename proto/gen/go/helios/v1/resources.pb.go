@@ -1291,7 +1291,11 @@ type Listener struct {
 	ProxyProtocol []string `protobuf:"bytes,8,rep,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
 	// Other processes may listen at the same TCP address, if they say so too (SO_REUSEPORT): each is given some of the connections. It
 	// counts when the listener is opened.
-	SoReuseport   bool `protobuf:"varint,9,opt,name=so_reuseport,json=soReuseport,proto3" json:"so_reuseport,omitempty"`
+	SoReuseport bool `protobuf:"varint,9,opt,name=so_reuseport,json=soReuseport,proto3" json:"so_reuseport,omitempty"`
+	// Who may connect to a unix socket: the mode of its file in octal digits, as "0770". 0777 unless set, and the auth method asks them.
+	SocketMode string `protobuf:"bytes,10,opt,name=socket_mode,json=socketMode,proto3" json:"socket_mode,omitempty"`
+	// The group of a unix socket's file, a name or a number. That of the process unless set.
+	SocketGroup   string `protobuf:"bytes,11,opt,name=socket_group,json=socketGroup,proto3" json:"socket_group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1387,6 +1391,20 @@ func (x *Listener) GetSoReuseport() bool {
 		return x.SoReuseport
 	}
 	return false
+}
+
+func (x *Listener) GetSocketMode() string {
+	if x != nil {
+		return x.SocketMode
+	}
+	return ""
+}
+
+func (x *Listener) GetSocketGroup() string {
+	if x != nil {
+		return x.SocketGroup
+	}
+	return ""
 }
 
 // Program is one that judges passwords. It finds HELIOS_USER, HELIOS_DATABASE, HELIOS_ADDRESS, HELIOS_TLS (on or off) and
@@ -2508,7 +2526,7 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\rconnect_query\x18\x18 \x01(\tR\fconnectQuery\x129\n" +
 	"\x19application_name_add_host\x18\x19 \x01(\bR\x16applicationNameAddHost\x12:\n" +
 	"\x19ignore_startup_parameters\x18\x1a \x03(\tR\x17ignoreStartupParameters\x12,\n" +
-	"\x12server_round_robin\x18\x1b \x01(\bR\x10serverRoundRobin\"\xab\x02\n" +
+	"\x12server_round_robin\x18\x1b \x01(\bR\x10serverRoundRobin\"\xef\x02\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12)\n" +
@@ -2518,7 +2536,11 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"\x05ident\x18\x06 \x01(\tR\x05ident\x12,\n" +
 	"\aprogram\x18\a \x01(\v2\x12.helios.v1.ProgramR\aprogram\x12%\n" +
 	"\x0eproxy_protocol\x18\b \x03(\tR\rproxyProtocol\x12!\n" +
-	"\fso_reuseport\x18\t \x01(\bR\vsoReuseport\"X\n" +
+	"\fso_reuseport\x18\t \x01(\bR\vsoReuseport\x12\x1f\n" +
+	"\vsocket_mode\x18\n" +
+	" \x01(\tR\n" +
+	"socketMode\x12!\n" +
+	"\fsocket_group\x18\v \x01(\tR\vsocketGroup\"X\n" +
 	"\aProgram\x12\x18\n" +
 	"\acommand\x18\x01 \x03(\tR\acommand\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xc9\x02\n" +
