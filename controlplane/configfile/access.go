@@ -18,14 +18,16 @@ func (r *reader) buildListeners() {
 	door := func(name, key, address string) {
 		l := &heliosv1.Listener{Name: name, Address: address, Auth: auth, Hba: rules, Ident: maps, Program: r.program(name)}
 		l.ProxyProtocol, l.SoReuseport = s.texts("proxy.proxy_protocol"), s.bool("proxy.so_reuseport") && name != unixName
-		if !strings.HasPrefix(address, "unix:") {
+		if strings.HasPrefix(address, "unix:") {
+			l.SocketMode, l.SocketGroup = s.text("proxy.unix_socket_mode"), s.text("proxy.unix_socket_group")
+		} else {
 			l.Tls = r.clientTLS()
 			r.fromTLS(resource.KindListener, name, s, "tls.")
 		}
 		r.set.Listeners[name] = l
 		r.origins[origin{resource.KindListener, name, "address"}] = s.at(key)
 		r.origins[origin{resource.KindListener, name, "auth"}] = s.at("auth.mode")
-		r.from(resource.KindListener, name, s, "proxy.", map[string]string{"proxy_protocol": "proxy_protocol", "so_reuseport": "so_reuseport"})
+		r.from(resource.KindListener, name, s, "proxy.", map[string]string{"proxy_protocol": "proxy_protocol", "so_reuseport": "so_reuseport", "socket_mode": "unix_socket_mode", "socket_group": "unix_socket_group"})
 	}
 	door(defaultName, "proxy.listen_address", first)
 	more, _ := s.get("proxy.more_addresses").([]string)
@@ -39,9 +41,24 @@ func (r *reader) buildListeners() {
 		address, _ := resource.ParseAddress(first)
 		door(unixName, "proxy.unix_socket_dir", "unix:"+socketPath(s.text("proxy.unix_socket_dir"), address.TCP.Port()))
 	}
+	r.warnOfSocket()
 	r.warnOfAccess(auth, append([]string{first}, more...))
 	r.warnOfProgram(auth, rules)
 	r.warnOfServerNames()
+}
+
+// warnOfSocket says of what holds for unix sockets that there is none.
+func (r *reader) warnOfSocket() {
+	for _, l := range r.set.Listeners {
+		if strings.HasPrefix(l.GetAddress(), "unix:") {
+			return
+		}
+	}
+	for _, key := range []string{"proxy.unix_socket_mode", "proxy.unix_socket_group"} {
+		if at := r.settings.at(key); r.settings.has(key) {
+			r.warn(at.line, at.key, "there is no unix socket: proxy.unix_socket_dir opens one")
+		}
+	}
 }
 
 // warnOfServerNames says of databases that are chosen by host names that no client says one.

@@ -69,6 +69,14 @@ func proxyKeys() []key {
 			doc:  "A directory, absolute, for a unix socket `.s.PGSQL.PORT` with the port of `proxy.listen_address`. This is the listener `unix` of `--listen`. Without it there is no socket.",
 		},
 		{
+			name: "proxy.unix_socket_mode",
+			doc:  "Who may connect to unix sockets: the mode of their files in octal digits, as `\"0770\"`. Connecting takes the right to write. 0777 unless set, as with PostgreSQL; a socket that systemd has opened keeps its own.",
+		},
+		{
+			name: "proxy.unix_socket_group",
+			doc:  "The group that the files of unix sockets have, a name or a number: one that the user of the process is in, unless that is root. The process's own unless set.",
+		},
+		{
 			name: "proxy.admin_address", def: "127.0.0.1:9090",
 			doc: "Where `/livez`, `/readyz` and `/metrics` are served over HTTP: `HOST:PORT`, the host an IP address. Read at start only.",
 		},

@@ -86,17 +86,18 @@ func (t *translator) addresses(s setting, name string, port int64) []string {
 	return found
 }
 
-// socketMode tells of a socket that is open to more than PgBouncer's.
+// socketMode is the mode of a socket's file, where there is a socket.
 func (t *translator) socketMode(s setting) {
 	value, ok := t.value(s)
-	if mode, _ := value.(int64); !ok || mode&0o777 == 0o777 || t.get("unix_socket_dir").value == "" {
-		return
+	if mode, _ := value.(int64); ok && mode&0o777 != 0o777 && t.get("unix_socket_dir").value != "" {
+		t.write(s.to[0], s.from, fmt.Sprintf("%04o", mode&0o777))
 	}
-	level := s.level
-	if m, _ := choose(t.get("auth_type").value, authTypes()); m == "any" || m == "trust" {
-		level = failure
+}
+
+func (t *translator) socketGroup(s setting) {
+	if s.value != "" && t.get("unix_socket_dir").value != "" {
+		t.write(s.to[0], s.from, s.value)
 	}
-	t.add(level, s.from, "not carried over, %s: put it into a directory that only those may enter", s.lack)
 }
 
 // readUsers reads the names in auth_file. What is wrong with it is told when proxy.toml is read.

@@ -335,21 +335,19 @@ func (p *Proxy) warm(snap *snapshot.Snapshot) (map[string]*reactor.Listener, []*
 		}
 	}
 	handed := p.inherited.match(needed)
-	for name, addr := range needed {
-		if handed[name] != nil {
-			opened[name] = handed[name]
-			continue
+	for name, l := range snap.Listeners {
+		addr, missing := needed[name]
+		ls := handed[name]
+		if !missing {
+			ls = p.doors[name].ls
 		}
-		a, err := reactor.ParseAddress(addr)
-		var ls *reactor.Listener
-		if err == nil {
-			ls, err = bind(a, snap.Listeners[name].Shared)
+		ls, field, err := ready(l, addr, ls)
+		switch {
+		case err != nil:
+			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: field, Reason: err.Error()})
+		case missing:
+			opened[name] = ls
 		}
-		if err != nil {
-			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: "address", Reason: err.Error()})
-			continue
-		}
-		opened[name] = ls
 	}
 	if len(faults) == 0 {
 		return opened, nil

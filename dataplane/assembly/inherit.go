@@ -2,11 +2,14 @@ package assembly
 
 import (
 	"maps"
+	"os/user"
 	"slices"
+	"strconv"
 
 	"go.uber.org/zap"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 )
 
 // inherited are the listening sockets that the process was handed, until a configuration is in force that says which of them are used.
@@ -80,10 +83,36 @@ func (in *inherited) settle(used map[string]*reactor.Listener) {
 	in.sockets = nil
 }
 
-// bind opens a listener, where other processes may listen too if it is shared.
-func bind(a reactor.Address, shared bool) (*reactor.Listener, error) {
-	if shared {
-		return reactor.ListenShared(a)
+// ready opens a listener at addr, unless ls is there already, and says who may connect. An error is about a field of the resource.
+func ready(l *snapshot.Listener, addr string, ls *reactor.Listener) (_ *reactor.Listener, field string, err error) {
+	s, err := share(l)
+	if err != nil {
+		return nil, "socket_group", err
 	}
-	return reactor.Listen(a)
+	if ls != nil {
+		return ls, "socket_mode", ls.Share(s)
+	}
+	a, err := reactor.ParseAddress(addr)
+	if err == nil {
+		ls, err = reactor.Listen(a, s)
+	}
+	return ls, "address", err
+}
+
+// share says who else may use a listener.
+func share(l *snapshot.Listener) (reactor.Share, error) {
+	s := reactor.Share{Port: l.Shared, Mode: l.Mode}
+	if l.Group == "" {
+		return s, nil
+	}
+	number, err := strconv.Atoi(l.Group)
+	if err != nil {
+		g, err := user.LookupGroup(l.Group)
+		if err != nil {
+			return s, err
+		}
+		number, _ = strconv.Atoi(g.Gid)
+	}
+	s.Group = number
+	return s, nil
 }

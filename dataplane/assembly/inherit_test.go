@@ -16,7 +16,7 @@ func TestInherited(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ls, err := reactor.Listen(a)
+		ls, err := reactor.Listen(a, reactor.Share{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,13 +49,13 @@ func TestInherited(t *testing.T) {
 	if got := in.match(map[string]string{"a": elsewhere}); len(got) != 0 {
 		t.Errorf("a socket is used twice: %v", got)
 	}
-	again, err := reactor.Listen(y.Address())
+	again, err := reactor.Listen(y.Address(), reactor.Share{})
 	if err != nil {
 		t.Errorf("the socket that nobody uses is still open: %v", err)
 	} else {
 		again.Close()
 	}
-	if again, err := reactor.Listen(x.Address()); err == nil {
+	if again, err := reactor.Listen(x.Address(), reactor.Share{}); err == nil {
 		again.Close()
 		t.Error("the socket that is used was closed")
 	}

@@ -3,11 +3,13 @@ package assembly
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -178,8 +180,24 @@ func TestUnixSocket(t *testing.T) {
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Nodes["n1"].Host = pg.Primary.SocketDir()
 	dir := t.TempDir()
-	set.Listeners["sock"] = &heliosv1.Listener{Name: "sock", Address: "unix:" + dir + "/.s.PGSQL.6432"}
-	start(t, set)
+	sock := &heliosv1.Listener{Name: "sock", Address: "unix:" + dir + "/.s.PGSQL.6432", SocketMode: "0700"}
+	set.Listeners["sock"] = sock
+	p, _ := start(t, set)
+	for _, x := range []struct{ mode, want string }{{"0700", "-rwx------"}, {"0770", "-rwxrwx---"}, {"", "-rwxrwxrwx"}} {
+		sock = proto.Clone(sock).(*heliosv1.Listener)
+		sock.SocketMode, set.Listeners["sock"] = x.mode, sock
+		if _, err := p.Apply(set, nil); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(dir + "/.s.PGSQL.6432"); err != nil || st.Mode().Perm().String() != x.want {
+			t.Errorf("mode %q: %v, %v", x.mode, st.Mode(), err)
+		}
+	}
+	sock = proto.Clone(sock).(*heliosv1.Listener)
+	sock.SocketGroup, set.Listeners["sock"] = "no such group", sock
+	if _, err := p.Apply(set, nil); err == nil || !strings.Contains(err.Error(), "unknown group") {
+		t.Errorf("a group that is not there: %v", err)
+	}
 	c, err := pgconn.Connect(context.Background(), "host="+dir+" port=6432 user=postgres dbname=postgres sslmode=disable")
 	if err != nil {
 		t.Fatal(err)

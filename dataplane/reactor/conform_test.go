@@ -170,7 +170,7 @@ func TestReused(t *testing.T) { conform(t, testReused) }
 func testReused(t *testing.T, o Options) {
 	l := still(t, o)
 	a, _ := ParseAddress("127.0.0.1:0")
-	ls, err := Listen(a)
+	ls, err := Listen(a, Share{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestPause(t *testing.T) { conform(t, testPause) }
 func testPause(t *testing.T, o Options) {
 	l := still(t, o)
 	a, _ := ParseAddress("127.0.0.1:0")
-	ls, err := Listen(a)
+	ls, err := Listen(a, Share{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,20 +127,20 @@ func TestServes(t *testing.T) {
 // TestListenShared: who shares a port shares it with those who do, and a unix socket is not shared.
 func TestListenShared(t *testing.T) {
 	a, _ := ParseAddress("127.0.0.1:0")
-	first, err := ListenShared(a)
+	first, err := Listen(a, Share{Port: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	second, err := ListenShared(first.Address())
+	second, err := Listen(first.Address(), Share{Port: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	second.Close()
-	if _, err := Listen(first.Address()); err == nil {
+	if _, err := Listen(first.Address(), Share{}); err == nil {
 		t.Error("who does not share gets the port")
 	}
-	if _, err := ListenShared(Address{Path: filepath.Join(t.TempDir(), "s")}); err == nil || !strings.Contains(err.Error(), "so_reuseport") {
+	if _, err := Listen(Address{Path: filepath.Join(t.TempDir(), "s")}, Share{Port: true}); err == nil || !strings.Contains(err.Error(), "so_reuseport") {
 		t.Errorf("a unix socket: %v", err)
 	}
 }

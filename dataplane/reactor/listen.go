@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -29,20 +30,21 @@ const backlog = 4096
 // read costs that memory, and is not seen to be slow.
 const unsent = 128 << 10
 
-// Listen binds a. The socket takes connections from Accept on. A unix socket gets mode 0777, as PostgreSQL's:
-// who may log in is asked at the door. A socket file that nobody listens at any more is replaced.
-func Listen(a Address) (*Listener, error) { return open(a, false) }
-
-// ListenShared is Listen at a TCP address where other processes may listen too that say so (SO_REUSEPORT): each is given some of the
-// clients.
-func ListenShared(a Address) (*Listener, error) {
-	if a.IsUnix() {
-		return nil, fmt.Errorf("listen at %s: a unix socket is one process's, and so_reuseport is set", a)
-	}
-	return open(a, true)
+// A Share is who else may use the address of a listener.
+type Share struct {
+	// Port lets other processes listen at the same TCP address that say so too (SO_REUSEPORT): each is given some of the clients.
+	Port bool
+	// Mode is that of a unix socket's file: who may connect. 0 is 0777, as PostgreSQL's: who may log in is asked at the door.
+	Mode os.FileMode
+	// Group is the number of the group that the file has; 0 leaves it the process's.
+	Group int
 }
 
-func open(a Address, shared bool) (*Listener, error) {
+// Listen binds a. The socket takes connections from Accept on. A socket file that nobody listens at any more is replaced.
+func Listen(a Address, s Share) (*Listener, error) {
+	if a.IsUnix() && s.Port {
+		return nil, fmt.Errorf("listen at %s: a unix socket is one process's, and so_reuseport is set", a)
+	}
 	family, sa := a.sockaddr()
 	fd, err := sys.Socket(family)
 	if err != nil {
@@ -57,7 +59,7 @@ func open(a Address, shared bool) (*Listener, error) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		inheritable(fd)
 	}
-	if shared {
+	if s.Port {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			sys.Close(fd)
 			return nil, fmt.Errorf("listen at %s: SO_REUSEPORT: %w", a, err)
@@ -67,20 +69,42 @@ func open(a Address, shared bool) (*Listener, error) {
 		sys.Close(fd)
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
+	if a.IsUnix() { // before anybody can connect
+		if err := s.own(a); err != nil {
+			sys.Close(fd)
+			_ = os.Remove(a.Path)
+			return nil, fmt.Errorf("listen at %s: %w", a, err)
+		}
+	}
 	if err := unix.Listen(fd, backlog); err != nil {
 		sys.Close(fd)
 		return nil, fmt.Errorf("listen at %s: %w", a, err)
 	}
-	if a.IsUnix() {
-		if err := os.Chmod(a.Path, 0o777); err != nil {
-			sys.Close(fd)
-			return nil, fmt.Errorf("listen at %s: %w", a, err)
+	if !a.IsUnix() {
+		if got, err := unix.Getsockname(fd); err == nil {
+			a = addressOf(got)
 		}
-	} else if got, err := unix.Getsockname(fd); err == nil {
-		a = addressOf(got)
 	}
 	spare, _ := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	return &Listener{fd: fd, spare: spare, addr: a, owns: a.IsUnix()}, nil
+}
+
+// Share says who may use the listener from now on, as far as it is a file's. One that was inherited keeps what s does not say.
+func (ls *Listener) Share(s Share) error {
+	if !ls.addr.IsUnix() || !ls.owns && s.Mode == 0 && s.Group == 0 {
+		return nil
+	}
+	return s.own(ls.addr)
+}
+
+// own gives a socket's file its group and mode.
+func (s Share) own(a Address) error {
+	if s.Group != 0 {
+		if err := os.Chown(a.Path, -1, s.Group); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(a.Path, cmp.Or(s.Mode, 0o777))
 }
 
 // inheritable sets the options of a TCP socket that those inherit which it accepts.

@@ -83,7 +83,7 @@ func listen(t testing.TB, l *Loop, f func(*Endpoint)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ls, err := Listen(a)
+	ls, err := Listen(a, Share{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func testNoDescriptor(t *testing.T, o Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ls, err := Listen(a)
+	ls, err := Listen(a, Share{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,19 +21,19 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(Address{Path: plain}); err == nil || !strings.Contains(err.Error(), "not a socket") {
+	if _, err := Listen(Address{Path: plain}, Share{}); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("a plain file: %v", err)
 	}
 	sock := Address{Path: filepath.Join(dir, "s")}
-	first, err := Listen(sock)
+	first, err := Listen(sock, Share{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(sock); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Listen(sock, Share{}); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a socket that is listened at: %v", err)
 	}
 	sys.Close(first.fd) // as a process that was killed leaves it
-	second, err := Listen(sock)
+	second, err := Listen(sock, Share{})
 	if err != nil {
 		t.Errorf("a socket that nobody listens at: %v", err)
 	} else {
@@ -41,6 +41,44 @@ func TestListen(t *testing.T) {
 	}
 	if _, err := os.Stat(sock.Path); !os.IsNotExist(err) {
 		t.Errorf("the file is left: %v", err)
+	}
+}
+
+// TestShare gives a socket's file the mode that is asked for before anybody can connect, and another one later.
+func TestShare(t *testing.T) {
+	at := Address{Path: filepath.Join(t.TempDir(), "s")}
+	mode := func() os.FileMode {
+		st, err := os.Stat(at.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Mode().Perm()
+	}
+	ls, err := Listen(at, Share{Mode: 0o700, Group: os.Getgid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ls.Close()
+	if got := mode(); got != 0o700 {
+		t.Errorf("opened with %o", got)
+	}
+	for want, s := range map[os.FileMode]Share{0o770: {Mode: 0o770}, 0o777: {}} {
+		if err := ls.Share(s); err != nil || mode() != want {
+			t.Errorf("%o, %v; want %o", mode(), err, want)
+		}
+	}
+	ls.owns = false // as one that was handed over
+	if err := os.Chmod(at.Path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ls.Share(Share{}); err != nil || mode() != 0o600 {
+		t.Errorf("a file of somebody else's has mode %o, %v", mode(), err)
+	}
+	if err := ls.Share(Share{Mode: 0o660}); err != nil || mode() != 0o660 {
+		t.Errorf("a file of somebody else's has mode %o, %v", mode(), err)
+	}
+	if _, err := Listen(Address{Path: filepath.Join(t.TempDir(), "s")}, Share{Group: 1 << 30}); os.Getuid() != 0 && err == nil {
+		t.Error("the file has a group that the process is not in")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -119,6 +120,8 @@ type Listener struct {
 	Program *judge.Spec        // that judges passwords; nil: there is none
 	Senders proxyproto.Senders // who begin with a header of PROXY protocol
 	Shared  bool               // other processes may listen there
+	Mode    fs.FileMode        // of a unix socket; 0: nothing is said
+	Group   string             // of a unix socket; empty: the process's
 }
 
 type user struct {
@@ -167,11 +170,15 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("Listener %q: proxy_protocol: %w", name, err)
 		}
+		mode, err := resource.SocketMode(x)
+		if err != nil {
+			return nil, fmt.Errorf("Listener %q: socket_mode: %w", name, err)
+		}
 		spec := resource.TowardsClients(x.GetTls())
 		s.Listeners[name] = &Listener{
 			Name: name, Address: x.GetAddress(), TLS: spec,
 			Door:    &auth.Door{Method: methods[x.GetAuth()], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
-			Program: programOf(x.GetProgram()), Senders: senders, Shared: x.GetSoReuseport(),
+			Program: programOf(x.GetProgram()), Senders: senders, Shared: x.GetSoReuseport(), Mode: mode, Group: x.GetSocketGroup(),
 		}
 	}
 	for _, n := range set.Nodes {

@@ -3,8 +3,10 @@ package resource
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,10 +184,39 @@ func (c *checker) listener(l *heliosv1.Listener) {
 	if _, err := proxyproto.ParseSenders(l.GetProxyProtocol()); err != nil {
 		c.refuse("proxy_protocol", "%s", err)
 	}
+	c.socket(l)
 	c.mode(l.GetTls().GetMode())
 	c.unshown("tls.key_password", l.GetTls().GetKeyPassword())
 	c.tls(TowardsClients(l.GetTls()).Check())
 	c.rules(l)
+}
+
+// socket checks who may use a unix socket.
+func (c *checker) socket(l *heliosv1.Listener) {
+	if _, err := SocketMode(l); err != nil {
+		c.refuse("socket_mode", "%s", err)
+	}
+	if a, err := ParseAddress(l.GetAddress()); err != nil || a.Path != "" {
+		return
+	}
+	if l.GetSocketMode() != "" {
+		c.refuse("socket_mode", "is for unix sockets")
+	}
+	if l.GetSocketGroup() != "" {
+		c.refuse("socket_group", "is for unix sockets")
+	}
+}
+
+// SocketMode is the mode of a listener's unix socket, 0 unless set.
+func SocketMode(l *heliosv1.Listener) (fs.FileMode, error) {
+	if l.GetSocketMode() == "" {
+		return 0, nil
+	}
+	mode, err := strconv.ParseUint(l.GetSocketMode(), 8, 32)
+	if err != nil || mode > 0o777 || mode == 0 {
+		return 0, fmt.Errorf("%q is no mode of a file in octal digits, as 0770", l.GetSocketMode())
+	}
+	return fs.FileMode(mode), nil
 }
 
 // addresses checks that no two listeners share an address; port 0 is another one each time.

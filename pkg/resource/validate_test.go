@@ -71,6 +71,11 @@ func TestValidate(t *testing.T) {
 		{`Listener "unix": so_reuseport: a unix socket is one process's`, func(s *resource.Set) {
 			s.Listeners["unix"].SoReuseport = true
 		}},
+		{`Listener "unix": socket_mode: "0888" is no mode of a file in octal digits, as 0770`, func(s *resource.Set) { s.Listeners["unix"].SocketMode = "0888" }},
+		{`Listener "unix": socket_mode: "0" is no mode of a file in octal digits, as 0770`, func(s *resource.Set) { s.Listeners["unix"].SocketMode = "0" }},
+		{`Listener "unix": socket_mode: "4777" is no mode of a file in octal digits, as 0770`, func(s *resource.Set) { s.Listeners["unix"].SocketMode = "4777" }},
+		{`Listener "tcp": socket_mode: is for unix sockets`, func(s *resource.Set) { s.Listeners["tcp"].SocketMode = "0770" }},
+		{`Listener "tcp": socket_group: is for unix sockets`, func(s *resource.Set) { s.Listeners["tcp"].SocketGroup = "x" }},
 		{`Listener "tcp": proxy_protocol: "localhost" is neither an IP address, nor a network as 10.0.0.0/8, nor unix`, func(s *resource.Set) {
 			s.Listeners["tcp"].ProxyProtocol = []string{"unix", "localhost"}
 		}},
