@@ -1,6 +1,8 @@
 package assembly
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -125,13 +127,18 @@ func (s *secrets) watch(period time.Duration) {
 		case <-s.stop:
 			return
 		case <-tick.C:
-			s.look()
+			_ = s.look(false) // it has logged what is wrong
 		}
 	}
 }
 
-// look reads again what has changed. What cannot be read stays as it was, and is tried again.
-func (s *secrets) look() {
+// ReadFiles reads certificates, keys, authorities and revocation lists again, at once. The error says what could not be read: what was
+// read of it before stays in force.
+func (p *Proxy) ReadFiles() error { return p.secrets.look(true) }
+
+// look reads again what has changed, or all. What cannot be read stays as it was until it has changed.
+func (s *secrets) look(all bool) error {
+	var failed []error
 	s.mu.Lock()
 	now := s.now
 	s.mu.Unlock()
@@ -141,11 +148,12 @@ func (s *secrets) look() {
 		Warnings() []string
 	}
 	look := func(of string, x source) {
-		if !x.Changed() {
+		if !x.Changed() && !all {
 			return
 		}
 		if err := x.Reload(); err != nil {
 			s.log.Error("cannot read a changed file: what was read before stays in force", zap.String("of", of), zap.Error(err))
+			failed = append(failed, fmt.Errorf("%s: %w", of, err))
 			return
 		}
 		s.log.Info("certificates were read again", zap.String("of", of))
@@ -157,6 +165,7 @@ func (s *secrets) look() {
 	for name, x := range now.links {
 		look("node "+name, x)
 	}
+	return errors.Join(failed...)
 }
 
 func (s *secrets) close() {

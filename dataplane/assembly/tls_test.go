@@ -162,6 +162,45 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// TestReadFiles reads a list that has become longer when it is told to, and says each time of one that cannot be read.
+func TestReadFiles(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p := newPKI(t)
+	ann, crl := p.Client("postgres"), filepath.Join(t.TempDir(), "crl.pem")
+	write := func(pem []byte) {
+		t.Helper()
+		if err := os.WriteFile(crl, pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(p.Revoke())
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_CERT
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_REQUIRE, CertFile: p.cert, KeyFile: p.key, CaFile: p.ca, CrlFile: crl}
+	px, addr := start(t, set, func(o *Options) { o.FilesPeriod = time.Hour })
+	conninfo := "user=postgres sslmode=require" + p.client(t, "client", ann)
+	if got := psql(t, addr, conninfo, "SELECT 1"); got != "1" {
+		t.Fatal(got)
+	}
+	write(p.Revoke(ann.Leaf(t)))
+	if err := px.ReadFiles(); err != nil {
+		t.Error(err)
+	}
+	if got := psql(t, addr, conninfo, "SELECT 1"); !strings.Contains(got, "certificate revoked") {
+		t.Errorf("after that: %s", got)
+	}
+	write([]byte("rubbish"))
+	for range 2 {
+		if err := px.ReadFiles(); err == nil || !strings.Contains(err.Error(), "listener main: ") {
+			t.Errorf("of a file that cannot be read: %v", err)
+		}
+	}
+	if got := psql(t, addr, conninfo, "SELECT 1"); !strings.Contains(got, "certificate revoked") {
+		t.Errorf("with a list that cannot be read: %s", got)
+	}
+}
+
 // TestCertificateReplaced gives a listener another certificate, file by file, while clients are at work and others come: nobody is
 // dropped or turned away, and who comes after that sees the new one.
 func TestCertificateReplaced(t *testing.T) {

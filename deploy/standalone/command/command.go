@@ -111,6 +111,8 @@ type Server interface {
 	// Pause holds all clients and returns when the server connections are closed; Resume lets them go on.
 	Pause(context.Context) error
 	Resume()
+	// ReadFiles reads certificates and keys again that have changed.
+	ReadFiles() error
 	// Alive returns when the data plane has shown that it works, or with ctx's error.
 	Alive(context.Context) error
 	Close() error

@@ -91,7 +91,8 @@ type plane struct {
 	draining chan struct{}
 	drained  chan struct{} // Drain returns when it is closed
 	closed   chan struct{}
-	held     chan string // what is done to clients
+	held     chan string // what is done to clients, and that files are read
+	unread   error       // of files
 	met      chan *heliosv1.Peers
 }
 
@@ -131,6 +132,8 @@ func (p *plane) Pause(context.Context) error { p.held <- "paused"; return errors
 func (p *plane) Resume()                     { p.held <- "resumed" }
 
 func (p *plane) Alive(context.Context) error { return nil }
+
+func (p *plane) ReadFiles() error { p.held <- "read"; return p.unread }
 
 func (p *plane) Close() error { close(p.closed); return nil }
 
@@ -438,6 +441,9 @@ func TestReload(t *testing.T) {
 		t.Errorf("got %v", s.PoolProfiles)
 	}
 	x.err.wait("configuration reloaded")
+	if did := <-p.held; did != "read" {
+		t.Errorf("certificates are not read again: %s", did)
+	}
 	if at, then := <-p.met, <-p.met; at.GetYourNumber() != 0 || then.GetYourNumber() != 5 || len(then.GetPeers()) != 1 {
 		t.Errorf("the peers are %v, then %v", at, then)
 	}

@@ -131,7 +131,9 @@ func (p Program) join(f flags, o Options, m Membership) error {
 			case !ok:
 				return nil
 			case s == syscall.SIGHUP:
-				log.Info("SIGHUP does nothing here: the control plane sends what changes")
+				if err := plane.ReadFiles(); err == nil { // or it has logged why not
+					log.Info("files of certificates are read again; what else changes the control plane sends")
+				}
 			default:
 				log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", f.drainTimeout))
 				p.stopping(log, "waiting for transactions")

@@ -236,6 +236,9 @@ func (r *runner) reread() error {
 	r.bootstrap.Store(l.file)
 	r.warnOfTrust()
 	r.log.Info("configuration reloaded", zap.String("file", r.flags.name()), zap.Any("listeners", r.plane.Addresses()))
+	if err := r.plane.ReadFiles(); err != nil {
+		return fmt.Errorf("the configuration is in force, but with what was read of these files before: %w", err)
+	}
 	return nil
 }
 
