@@ -156,7 +156,8 @@ func (r *Reader) fail(err error) {
 	if r.closed {
 		return
 	}
-	r.forget()
+	r.signature = ""
+	r.Handle.Fail()
 	wait := min(patience<<min(r.failures, 10), period)
 	r.failures++
 	r.counts.failures.Add(1)

@@ -272,7 +272,7 @@ func (c *Conn) awaitCatalog(t *reactor.Task) error {
 	c.awaited = true
 	l := t.Loop()
 	for end := l.Now() + int64(catalogWait); l.Now() < end; {
-		if _, ok := c.session.Catalog.Parameters(); ok {
+		if _, ok := c.session.Catalog.Parameters(); ok || !c.session.Catalog.Coming() {
 			break
 		}
 		t.SetDeadline(l.Now() + int64(catalogLook))

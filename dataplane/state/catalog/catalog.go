@@ -28,6 +28,8 @@ type Judge interface {
 	// Parameters are the custom parameters that code in the database sets, as far as its source says. They are not the
 	// caller's to change. ok is false while the catalogue is not known.
 	Parameters() (names []string, ok bool)
+	// Coming says, of a catalogue that is not known, whether it soon may be: it was not found to be unreadable.
+	Coming() bool
 	// Change is called before a statement is sent that may change the catalogue; the function that it returns after
 	// that statement's transaction has ended, in whatever way. From the one until the catalogue was read again after
 	// the other everything is suspect.

@@ -15,7 +15,8 @@ import (
 // every change did. What is changed elsewhere is seen when the reader looks again.
 type Handle struct {
 	now  atomic.Pointer[view]
-	want func() // asks for a reading; called on any thread, often, under no lock
+	want func()      // asks for a reading; called on any thread, often, under no lock
+	lost atomic.Bool // the last reading has failed
 
 	mu       sync.Mutex
 	changing int    // changes under way
@@ -59,10 +60,14 @@ func (h *Handle) Judge(f *sqlparse.Facts) (Reach, uint64) {
 func (h *Handle) Parameters() (names []string, ok bool) {
 	f := h.now.Load().facts
 	if f == nil {
+		h.ask() // those who judge may all know their verdicts already
 		return nil, false
 	}
 	return f.parameters, true
 }
+
+// Coming implements [Judge].
+func (h *Handle) Coming() bool { return !h.lost.Load() }
 
 // Why implements [Judge].
 func (h *Handle) Why(f *sqlparse.Facts) string {
@@ -124,6 +129,7 @@ func (h *Handle) Confirm(m Mark) bool { return h.publish(nil, m) }
 func (h *Handle) publish(f *Facts, m Mark) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.lost.Store(false)
 	v := h.now.Load()
 	next := view{epoch: v.epoch + 1, facts: cmp.Or(f, v.facts)}
 	next.unsure = next.facts == nil || h.changing > 0 || uint64(m) != h.changed
@@ -133,7 +139,13 @@ func (h *Handle) publish(f *Facts, m Mark) bool {
 	return !next.unsure
 }
 
-// Withdraw takes back what was published: nobody reads the catalogue any more, or it cannot be read.
+// Fail takes back what was published: the catalogue cannot be read.
+func (h *Handle) Fail() {
+	h.lost.Store(true)
+	h.Withdraw()
+}
+
+// Withdraw takes back what was published: nobody reads the catalogue any more.
 func (h *Handle) Withdraw() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

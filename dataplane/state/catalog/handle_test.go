@@ -144,3 +144,20 @@ func stopped(c chan struct{}) bool {
 		return false
 	}
 }
+
+// TestParametersAsk asks for a reading where nothing is known, whoever wants to know it, and says when none is to be waited for.
+func TestParametersAsk(t *testing.T) {
+	asked := 0
+	h := NewHandle(func() { asked++ })
+	if _, ok := h.Parameters(); ok || asked != 1 || !h.Coming() {
+		t.Errorf("at first: known %v, asked %d times, coming %v", ok, asked, h.Coming())
+	}
+	h.Fail()
+	if _, ok := h.Parameters(); ok || asked != 2 || h.Coming() {
+		t.Errorf("after a failure: known %v, asked %d times, coming %v", ok, asked, h.Coming())
+	}
+	h.Publish(&Facts{}, h.Mark())
+	if _, ok := h.Parameters(); !ok || asked != 2 || !h.Coming() {
+		t.Errorf("when it is known: known %v, asked %d times, coming %v", ok, asked, h.Coming())
+	}
+}

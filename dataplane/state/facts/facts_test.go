@@ -80,6 +80,7 @@ func (j *judge) Epoch() uint64 { return j.epoch }
 func (*judge) Why(*sqlparse.Facts) string { return "" }
 
 func (*judge) Parameters() ([]string, bool) { return nil, true }
+func (*judge) Coming() bool                 { return false }
 
 func (*judge) Change() func() { return func() {} }
 
