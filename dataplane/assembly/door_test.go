@@ -49,7 +49,8 @@ func TestAuthentication(t *testing.T) {
 		{heliosv1.AuthMethod_AUTH_METHOD_PASSWORD, keys.String(), "ann's", "ann's", ""},
 		{heliosv1.AuthMethod_AUTH_METHOD_PASSWORD, keys.String(), "ann's", "bob's", "28P01"},
 		{heliosv1.AuthMethod_AUTH_METHOD_TRUST, "ann's", "", "", ""},
-		{heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED, "ann's", "", "", ""},
+		{heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED, "ann's", "", "ann's", ""},
+		{heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED, "ann's", "", "", "28P01"},
 	} {
 		t.Run(fmt.Sprintf("%s/%.3s/%s", c.method, c.secret, c.password), func(t *testing.T) {
 			set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
@@ -69,7 +70,7 @@ func TestAuthentication(t *testing.T) {
 			}
 			defer conn.Close(context.Background())
 			want(t, conn, "SELECT current_user", "ann")
-			if c.method > heliosv1.AuthMethod_AUTH_METHOD_TRUST {
+			if c.method != heliosv1.AuthMethod_AUTH_METHOD_TRUST {
 				_, err := tryConnect(addr, "eve", "password", c.password)
 				var pe *pgconn.PgError
 				if !asPg(err, &pe) || pe.Code != "28P01" || pe.Message != `password authentication failed for user "eve"` {

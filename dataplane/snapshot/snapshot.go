@@ -177,7 +177,7 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 		spec := resource.TowardsClients(x.GetTls())
 		s.Listeners[name] = &Listener{
 			Name: name, Address: x.GetAddress(), TLS: spec,
-			Door:    &auth.Door{Method: methods[x.GetAuth()], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
+			Door:    &auth.Door{Method: methods[set.AuthOf(x)], Rules: rules, Maps: maps, Named: spec.Mode == tlsconf.VerifyFull},
 			Program: programOf(x.GetProgram()), Senders: senders, Shared: x.GetSoReuseport(), Mode: mode, Group: x.GetSocketGroup(),
 		}
 	}

@@ -126,6 +126,24 @@ func (c *checker) towardsServers(x *heliosv1.ServerTLS) {
 	}
 }
 
+// AuthOf is how clients of a listener without rules prove who they are. Where it does not say, and it is known who there is, they have to.
+func (s *Set) AuthOf(l *heliosv1.Listener) heliosv1.AuthMethod {
+	if l.GetAuth() != heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED {
+		return l.GetAuth()
+	}
+	for _, u := range s.Users {
+		if !u.GetLookedUp() {
+			return heliosv1.AuthMethod_AUTH_METHOD_SCRAM
+		}
+	}
+	for _, d := range s.Databases {
+		if d.GetAuthQuery() != nil {
+			return heliosv1.AuthMethod_AUTH_METHOD_SCRAM
+		}
+	}
+	return heliosv1.AuthMethod_AUTH_METHOD_UNSPECIFIED
+}
+
 // rules checks who is let in at a listener.
 func (c *checker) rules(l *heliosv1.Listener) {
 	_, _, problems := Rules(l)

@@ -24,6 +24,7 @@ type door struct {
 	unix     bool
 	tls      tlsconf.Mode
 	auth     heliosv1.AuthMethod // where there are no rules
+	silent   bool                // it does not say auth itself
 	rules    *hba.Rules          // nil: auth is for all
 	maps     *hba.Maps
 }
@@ -73,13 +74,37 @@ func (w World) openListener(c *cobra.Command, name string) (*door, error) {
 	if fault != nil || !ok {
 		return nil, exit.Refused(fmt.Errorf("listener %q: %s: is helioctl older than the control plane?", name, fault.GetReason()))
 	}
-	d := &door{name: fmt.Sprintf("Listener %q", name), resource: true, auth: l.GetAuth(), tls: resource.TowardsClients(l.GetTls()).Mode}
+	auth, err := w.authOf(c, l)
+	if err != nil {
+		return nil, err
+	}
+	d := &door{name: fmt.Sprintf("Listener %q", name), resource: true, auth: auth, silent: l.GetAuth() != auth, tls: resource.TowardsClients(l.GetTls()).Mode}
 	if a, err := resource.ParseAddress(l.GetAddress()); err == nil {
 		d.unix = a.Path != ""
 	}
 	var problems []hba.Problem
 	d.rules, d.maps, problems = resource.Rules(l)
 	return d, refuse(problems)
+}
+
+// authOf is how clients of a listener without rules prove who they are, which is another way if there are users.
+func (w World) authOf(c *cobra.Command, l *heliosv1.Listener) (heliosv1.AuthMethod, error) {
+	set := &resource.Set{Users: map[string]*heliosv1.User{}, Databases: map[string]*heliosv1.Database{}}
+	for _, kind := range []resource.Kind{resource.KindUser, resource.KindDatabase} {
+		all, err := w.List(c, string(kind))
+		if err != nil {
+			return 0, err
+		}
+		for _, x := range all {
+			switch _, m, _ := release.Decode(x.GetItem()); m := m.(type) {
+			case *heliosv1.User:
+				set.Users[m.GetName()] = m
+			case *heliosv1.Database:
+				set.Databases[m.GetName()] = m
+			}
+		}
+	}
+	return set.AuthOf(l), nil
 }
 
 // refuse makes one error of what is wrong with rules.

@@ -101,6 +101,9 @@ func where(q *hba.Request) string {
 func (d *door) method(t *trial) (ask demand, ok bool) {
 	q := t.request
 	says := func(s string) { t.reason = fmt.Sprintf("%s has no rules, and its auth is %s", d.name, s) }
+	if d.silent {
+		says = func(s string) { t.reason = fmt.Sprintf("%s has neither rules nor auth, and there are users, so it is %s", d.name, s) }
+	}
 	switch d.auth {
 	case heliosv1.AuthMethod_AUTH_METHOD_TRUST:
 		says("trust: everybody is let in under any name")

@@ -479,7 +479,8 @@ func (PoolMode) EnumDescriptor() ([]byte, []int) {
 type AuthMethod int32
 
 const (
-	// Nothing was said: peers on unix sockets and loopback are let in under any name, all others refused.
+	// Nothing was said. If there are Users or a Database looks them up, it is SCRAM. Else peers on unix sockets and loopback are let in
+	// under any name, and all others refused.
 	AuthMethod_AUTH_METHOD_UNSPECIFIED AuthMethod = 0
 	// Everybody is let in under any name.
 	AuthMethod_AUTH_METHOD_TRUST AuthMethod = 1
