@@ -130,6 +130,18 @@ func TestPinRefused(t *testing.T) {
 		}
 		ask(c, "DEALLOCATE ALL")
 	}
+	f := pgscript.Dial(t, "tcp", addr)
+	f.Login(pgscript.Login{User: "postgres", Database: "postgres"})
+	for oid, why := range map[uint32]pin.Set{2880: pin.Lock, 1599: pin.Lasting, 177: 0} { // pg_advisory_lock, setseed, int4pl
+		values := [][]byte{[]byte("1")}
+		if oid == 177 {
+			values = append(values, []byte("2"))
+		}
+		f.Send(pgscript.FunctionCall(oid, nil, values, 0))
+		if got := strings.Join(f.Ready(), " "); strings.Contains(got, refused(why)) != (why != 0) || strings.Contains(got, "V ") != (why == 0) {
+			t.Errorf("FunctionCall of %d: %s", oid, got)
+		}
+	}
 }
 
 // TestPinDropped drops what would keep the server connection at the end of the transaction, and says so before

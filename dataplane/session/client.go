@@ -275,8 +275,7 @@ func (s *Session) message(c *compose.Composer, p []byte, i, n int, srv *serverst
 	case pgwire.CopyData:
 		s.data = true
 	case pgwire.FunctionRun:
-		s.Account.Queries++
-		s.queue.Push(expect.Answer{Kind: expect.Function})
+		return s.call(c, p, i, end, srv)
 	case pgwire.CopyDone, pgwire.CopyFail:
 		s.copyIn, s.data = false, false
 		if s.queue.N > 0 {

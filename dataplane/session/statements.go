@@ -7,6 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/residue"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
@@ -108,7 +109,12 @@ func (s *Session) does(fx *statement.Effects, t residue.Text, name []byte, srv *
 // statements that the bound one names.
 func (s *Session) carryOut(c *compose.Composer, i int, fx *statement.Effects, values []byte, srv *serverstate.Server) {
 	if s.residue.Suspect {
-		pgwire.BindValues(values, s.Changes.Search)
+		pgwire.BindValues(values, func(v []byte) {
+			s.Changes.Search(v)
+			if fx != nil && fx.Suspect && pin.NamesSeed(v) {
+				s.leave(pin.Lasting, srv)
+			}
+		})
 	}
 	if fx != nil && len(fx.Uses) > 0 {
 		c.UpTo(i)

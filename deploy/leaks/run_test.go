@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // digest is everything that a session can see of itself.
@@ -137,7 +139,7 @@ func (w *world) do(t *twin, sql string, extended bool) string {
 	direct := run(t.direct, sql, extended)
 	proxied := run(t.proxied, sql, extended)
 	w.story = append(w.story, fmt.Sprintf("%d: %s -> %s", t.n, sql, proxied))
-	t.seeded = t.seeded || strings.Contains(sql, "setseed")
+	t.seeded = t.seeded || strings.Contains(sql, "seed")
 	t.inTransaction = t.proxied.TxStatus() != 'I'
 	if proxied == direct {
 		return ""
@@ -148,10 +150,48 @@ func (w *world) do(t *twin, sql string, extended bool) string {
 // stuck is how long a statement may take.
 const stuck = 30 * time.Second
 
+// call is what FUNCTION NAME(TYPES) VALUE|VALUE... is answered with, a FunctionCall.
+func call(ctx context.Context, c *pgconn.PgConn, what string) string {
+	name, rest, _ := strings.Cut(what, ")")
+	r, err := c.Exec(ctx, "SELECT '"+name+")'::regprocedure::oid").ReadAll()
+	if pe, ok := err.(*pgconn.PgError); ok {
+		return pe.Code
+	} else if err != nil {
+		return err.Error()
+	}
+	oid, _ := strconv.ParseUint(string(r[0].Rows[0][0]), 10, 32)
+	m := &pgproto3.FunctionCall{Function: uint32(oid)}
+	for v := range strings.SplitSeq(strings.TrimSpace(rest), "|") {
+		m.Arguments = append(m.Arguments, []byte(v))
+	}
+	c.Frontend().Send(m)
+	if err := c.Frontend().Flush(); err != nil {
+		return err.Error()
+	}
+	said := ""
+	for {
+		m, err := c.ReceiveMessage(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		switch m := m.(type) {
+		case *pgproto3.FunctionCallResponse:
+			said = fmt.Sprintf("%q", m.Result)
+		case *pgproto3.ErrorResponse:
+			said = m.Code
+		case *pgproto3.ReadyForQuery:
+			return said
+		}
+	}
+}
+
 // run is what a statement is answered with.
 func run(c *pgconn.PgConn, sql string, extended bool) string {
 	ctx, cancel := context.WithTimeout(context.Background(), stuck)
 	defer cancel()
+	if what, ok := strings.CutPrefix(sql, "FUNCTION "); ok {
+		return call(ctx, c, what)
+	}
 	var rs []*pgconn.Result
 	var err error
 	if extended && !strings.HasPrefix(sql, "COPY") {

@@ -35,6 +35,7 @@ func TestTaken(t *testing.T) {
 		{planted.Prepared, text},
 		{planted.Sequence, text},
 		{planted.Seed, text},
+		{planted.Called, catalog},
 		{planted.Do, catalog},
 		{planted.Written, catalog},
 		{planted.Operator, catalog},

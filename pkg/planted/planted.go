@@ -10,6 +10,7 @@ const (
 	Rollback  Fault = "rollback"   // that a transaction ends otherwise than it began: what was set in it counts
 	SetConfig Fault = "set_config" // the call of set_config in a text
 	Role      Fault = "role"       // SET ROLE
+	Called    Fault = "called"     // that a function is called by its number
 	Do        Fault = "do"         // what a statement reaches: by DO,
 	Written   Fault = "written"    // functions that somebody has written,
 	Operator  Fault = "operates"   // operators,

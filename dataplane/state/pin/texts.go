@@ -1,6 +1,8 @@
 package pin
 
 import (
+	"bytes"
+
 	"github.com/heliosproxy/heliosproxy/pkg/planted"
 	"github.com/heliosproxy/heliosproxy/pkg/sqlparse"
 	"github.com/heliosproxy/heliosproxy/pkg/sqltext"
@@ -15,7 +17,7 @@ func Leaves(text []byte, stdStrings bool, f sqltext.Flags, sql *sqlparse.Facts) 
 	} else {
 		why = leavesByWords(f)
 	}
-	if f&sqltext.FlagSet != 0 && setsSeed(text, stdStrings) {
+	if f&sqltext.FlagSet != 0 && setsSeed(text, stdStrings) || f&sqltext.FlagSetConfig != 0 && NamesSeed(text) {
 		why |= Lasting
 	}
 	return seen(why)
@@ -100,6 +102,12 @@ func Releases(f *sqlparse.Facts) bool {
 		}
 	}
 	return false
+}
+
+// NamesSeed says whether the parameter seed is named in a string constant of a text that may set parameters by name, or is all of a value.
+func NamesSeed(text []byte) bool {
+	lower := bytes.ToLower(text)
+	return bytes.Contains(lower, []byte("'seed'")) || bytes.Equal(lower, []byte("seed"))
 }
 
 // setsSeed says whether one of the statements is SET seed.

@@ -102,7 +102,9 @@ func (d *door) method(t *trial) (ask demand, ok bool) {
 	q := t.request
 	says := func(s string) { t.reason = fmt.Sprintf("%s has no rules, and its auth is %s", d.name, s) }
 	if d.silent {
-		says = func(s string) { t.reason = fmt.Sprintf("%s has neither rules nor auth, and there are users, so it is %s", d.name, s) }
+		says = func(s string) {
+			t.reason = fmt.Sprintf("%s has neither rules nor auth, and there are users, so it is %s", d.name, s)
+		}
 	}
 	switch d.auth {
 	case heliosv1.AuthMethod_AUTH_METHOD_TRUST:
