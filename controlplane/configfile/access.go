@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heliosproxy/heliosproxy/pkg/hba"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -26,7 +27,11 @@ func (r *reader) buildListeners() {
 		}
 		r.set.Listeners[name] = l
 		r.origins[origin{resource.KindListener, name, "address"}] = s.at(key)
-		r.origins[origin{resource.KindListener, name, "auth"}] = s.at("auth.mode")
+		mode := s.at("auth.mode")
+		if name == unixName && (auth == heliosv1.AuthMethod_AUTH_METHOD_CERT || auth == heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS) {
+			mode = s.at(key) // no socket can have them
+		}
+		r.origins[origin{resource.KindListener, name, "auth"}] = mode
 		r.from(resource.KindListener, name, s, "proxy.", map[string]string{"proxy_protocol": "proxy_protocol", "so_reuseport": "so_reuseport", "socket_mode": "unix_socket_mode", "socket_group": "unix_socket_group"})
 	}
 	door(defaultName, "proxy.listen_address", first)
@@ -57,6 +62,25 @@ func (r *reader) warnOfSocket() {
 	for _, key := range []string{"proxy.unix_socket_mode", "proxy.unix_socket_group"} {
 		if at := r.settings.at(key); r.settings.has(key) {
 			r.warn(at.line, at.key, "there is no unix socket: proxy.unix_socket_dir opens one")
+		}
+	}
+}
+
+// warnOfRules says of lines that nobody can log in by them. whole says that maps are all that there are.
+func (r *reader) warnOfRules(rules *hba.Rules, maps *hba.Maps, whole bool) {
+	t := resource.TowardsClients(r.clientTLS())
+	for rule := range rules.All() {
+		warn := func(format string, args ...any) {
+			r.beside(Warning, rule.File, rule.Line, "hba", fmt.Sprintf(format, args...))
+		}
+		switch {
+		case rule.Type == hba.HostSSL && !t.Mode.Offered():
+			warn("no client fits a hostssl line: there is no TLS without tls.cert_path and tls.key_path")
+		case rule.Method == hba.Reject:
+		case rule.ClientCert != "" && t.CAFile == "":
+			warn("nobody can log in by this line, which asks for a certificate: tls.ca_path is missing, which says whose are good")
+		case rule.Map != "" && whole && !maps.Has(rule.Map):
+			warn("nobody can log in by this line: there is no map %q in auth.ident_file", rule.Map)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func authKeys() []key {
 		},
 		{
 			name: "auth.auth_file",
-			doc:  "A list of users beside `[[users]]`: PgBouncer's `userlist.txt` (`\"name\" \"secret\"`), or lines `name:secret`. A secret is what `users.password` may be. Where `[[users]]` has a user without password it has the one of the list. A relative path is one beside this file.",
+			doc:  "A list of users beside `[[users]]`: PgBouncer's `userlist.txt` (`\"name\" \"secret\"`), or lines `name:secret`. A secret is what `users.password` may be. Where `[[users]]` has a user without password it has the one of the list. Of a name that stands twice the last line counts. A relative path is one beside this file.",
 		},
 		{
 			name: "auth.program", kind: texts,
@@ -46,7 +46,7 @@ func authQueryKeys() []key {
 		},
 		{
 			name: "auth.auth_query",
-			doc:  "What is asked, with the name of the user as `$1`. It returns a row with the name and the secret (`pg_authid.rolpassword`), or none; a third column, if there is one, is the moment from which on the secret is not good. `SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1 AND rolcanlogin` unless set, for which `auth_user` must be a superuser; a function with `SECURITY DEFINER` does without. It runs with `search_path = pg_catalog, pg_temp`.",
+			doc:  "What is asked, with the name of the user as `$1`. It returns a row with the name and the secret (`pg_authid.rolpassword`), or none; a third column, if there is one, is the moment from which on the secret is not good: a `timestamptz`, as a `timestamp` or a `date` is refused. `SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1 AND rolcanlogin` unless set, for which `auth_user` must be a superuser; a function with `SECURITY DEFINER` does without. It runs with `search_path = pg_catalog, pg_temp`.",
 		},
 		{
 			name: "auth.auth_dbname",

@@ -16,17 +16,17 @@ import (
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
-// beside is the path of a file that the configuration names: a relative one is beside it.
-func (r *reader) beside(p string) string {
+// near is the path of a file that the configuration names: a relative one is beside it.
+func (r *reader) near(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
 	return filepath.Join(filepath.Dir(r.file), p)
 }
 
-// path is beside for who reads the file later, from wherever.
+// path is near for who reads the file later, from wherever.
 func (r *reader) path(p string) string {
-	p = r.beside(p)
+	p = r.near(p)
 	if abs, err := filepath.Abs(p); err == nil && p != "" {
 		return abs
 	}
@@ -35,7 +35,7 @@ func (r *reader) path(p string) string {
 
 // open reads the file that a key names; ok is false if there is none or it cannot be read, which is reported.
 func (r *reader) open(key string) (path string, text []byte, ok bool) {
-	if path = r.beside(r.settings.text(key)); path == "" {
+	if path = r.near(r.settings.text(key)); path == "" {
 		return "", nil, false
 	}
 	text, err := os.ReadFile(path)
@@ -51,24 +51,27 @@ func (r *reader) open(key string) (path string, text []byte, ok bool) {
 func (r *reader) rules() (rules, maps string) {
 	o := hba.Options{ReadFile: os.ReadFile, ReadDir: os.ReadDir, Lack: hba.Needs{Roles: true}}
 	report := func(key string, problems []hba.Problem) {
-		at := r.settings.at(key)
 		for _, p := range problems {
-			r.fail(at.line, at.key, "%s", p)
+			r.beside(Error, p.File, p.Line, key, p.Reason)
 		}
 	}
+	var known *hba.Maps
+	whole := true // the maps are known
 	if path, text, ok := r.open("auth.ident_file"); ok {
 		m, problems := hba.ParseIdent(path, text, o)
-		if report("auth.ident_file", problems); len(problems) == 0 {
+		if report("ident", problems); len(problems) == 0 {
 			maps = m.Text()
 		}
+		known, whole = m, len(problems) == 0
 	}
 	if path, text, ok := r.open("auth.hba_file"); ok {
 		m, problems := hba.Parse(path, text, o)
 		if m != nil {
 			problems = append(problems, resource.NotServed(m, r.settings.has("auth.program"))...)
 		}
-		if report("auth.hba_file", problems); len(problems) == 0 {
+		if report("hba", problems); len(problems) == 0 {
 			rules = m.Text()
+			r.warnOfRules(m, known, whole)
 		}
 		for _, s := range r.lists["hba"] {
 			r.fail(s.line, "hba", "auth.hba_file has the rules; put this one there")
@@ -142,7 +145,11 @@ func (r *reader) authFile() (map[string]pgpass.User, place) {
 	at := r.settings.at("auth.auth_file")
 	users, problems := pgpass.ParseUserlist(path, text)
 	for _, p := range problems {
-		r.fail(at.line, at.key, "%s", p)
+		severity := Error
+		if p.Works {
+			severity = Warning
+		}
+		r.beside(severity, p.File, p.Line, "auth_file", p.Reason)
 	}
 	list := make(map[string]pgpass.User, len(users))
 	for _, u := range users {
@@ -155,7 +162,7 @@ func (r *reader) authFile() (map[string]pgpass.User, place) {
 func (r *reader) addUsers(list map[string]pgpass.User, at place) {
 	for _, name := range slices.Sorted(maps.Keys(list)) {
 		if _, taken := r.set.Users[name]; taken {
-			r.fail(at.line, at.key, "%s:%d: user %q is one of [[users]] already", r.beside(r.settings.text("auth.auth_file")), list[name].Line, name)
+			r.beside(Error, r.near(r.settings.text("auth.auth_file")), list[name].Line, "auth_file", fmt.Sprintf("user %q is one of [[users]] already", name))
 			continue
 		}
 		r.set.Users[name] = &heliosv1.User{Name: name, Secret: &heliosv1.Secret{Value: list[name].Secret}}

@@ -28,7 +28,7 @@ func (s Severity) String() string {
 type Finding struct {
 	File     string
 	Line     int    // from 1
-	Key      string // as the file spells it, dotted; "toml" for syntax, ${NAME} for a variable
+	Key      string // as the file spells it, dotted; "toml" for syntax, ${NAME} for a variable; hba, ident or auth_file for a line of such a file
 	Sentence string // without capital and full stop; never holds a secret
 	Severity Severity
 }
@@ -38,7 +38,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s", f.File, f.Line, f.Key, f.Sentence)
 }
 
-// Findings are those of one file, by line.
+// Findings are those of one file, by line, and behind them those of the files that it names.
 type Findings []Finding
 
 // Failed says whether one of them is an error.
@@ -48,8 +48,9 @@ func (f Findings) Failed() bool {
 
 // report collects findings.
 type report struct {
-	file string
-	all  Findings
+	file   string
+	all    Findings
+	others Findings // about files that this one names
 }
 
 func (r *report) fail(line int, key, format string, args ...any) {
@@ -75,7 +76,13 @@ func (r *report) add(severity Severity, line int, key, format string, args ...an
 	r.all = append(r.all, Finding{r.file, line, key, fmt.Sprintf(format, args...), severity})
 }
 
+// beside is about a line of a file that the configuration names. Line 0 is the file as a whole.
+func (r *report) beside(severity Severity, file string, line int, key, sentence string) {
+	r.others = append(r.others, Finding{file, max(1, line), key, sentence, severity})
+}
+
+// sorted are the findings of the file by line, and behind them those of others, which are in order.
 func (r *report) sorted() Findings {
 	slices.SortStableFunc(r.all, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
-	return r.all
+	return append(r.all, r.others...)
 }

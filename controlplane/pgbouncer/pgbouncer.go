@@ -65,7 +65,7 @@ func Load(path string, o Options) *Config {
 	for _, l := range all {
 		c.TOML = append(append(c.TOML, l.text...), '\n')
 	}
-	file, findings := configfile.Parse("proxy.toml", c.TOML, func(string) (string, bool) { return "", false })
+	file, findings := configfile.Parse(tomlName, c.TOML, func(string) (string, bool) { return "", false })
 	if !t.findings.Failed() {
 		if c.File = file; file != nil {
 			file.Bootstrap.AdminOptional = true
@@ -76,16 +76,23 @@ func Load(path string, o Options) *Config {
 	return c
 }
 
-const headerLines = 2
+const (
+	headerLines = 2
+	tomlName    = "proxy.toml"
+)
 
 // header begins a proxy.toml. It has headerLines lines.
 func header(path string) string {
 	return "# What " + quote(filepath.Base(path)) + " means, written by heliosproxy import pgbouncer. Defaults of PgBouncer that\n# are others here are spelt out. Each key is in docs/configuration.md.\n"
 }
 
-// retell says what was found in the proxy.toml of the lines of the ini that it comes from.
+// retell says what was found in the proxy.toml of the lines of the ini that it comes from. What is about another file stays so.
 func (t *translator) retell(findings configfile.Findings, all []line) {
 	for _, f := range findings {
+		if f.File != tomlName {
+			t.add(f.Severity, origin{place{f.File, f.Line}, f.Key}, "%s", f.Sentence)
+			continue
+		}
 		from := origin{place{t.file, 1}, f.Key}
 		if n := f.Line - headerLines - 1; n >= 0 && n < len(all) && all[n].from.line > 0 {
 			from = all[n].from
@@ -102,14 +109,13 @@ func inOrder(findings configfile.Findings, entries []entry, first string) config
 			rank[e.file] = len(rank)
 		}
 	}
-	of := func(f configfile.Finding) int {
-		if n, ok := rank[f.File]; ok {
-			return n
+	for _, f := range findings { // of the files that the ini names
+		if _, ok := rank[f.File]; !ok {
+			rank[f.File] = len(rank)
 		}
-		return len(rank)
 	}
 	slices.SortStableFunc(findings, func(a, b configfile.Finding) int {
-		return cmp.Or(cmp.Compare(of(a), of(b)), cmp.Compare(a.Line, b.Line))
+		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), cmp.Compare(a.Line, b.Line))
 	})
 	return findings
 }

@@ -56,20 +56,21 @@ func TestClientLimits(t *testing.T) {
 		name string
 		edit func(*resource.Set)
 		want string
+		keys string
 	}{
-		{"all", func(s *resource.Set) { s.Limits["default"].MaxClients = 2 }, "53300 too many clients in all: the limit is 2"},
-		{"address", func(s *resource.Set) { s.Limits["default"].MaxClientsPerAddress = 2 }, `53300 too many clients from address "127.0.0.1": the limit is 2`},
-		{"database", func(s *resource.Set) { s.Limits["default"].MaxClientsPerDatabase = 2 }, `53300 too many clients in database "postgres": the limit is 2`},
+		{"all", func(s *resource.Set) { s.Limits["default"].MaxClients = 2 }, "53300 too many clients in all: the limit is 2", "limits.max_clients"},
+		{"address", func(s *resource.Set) { s.Limits["default"].MaxClientsPerAddress = 2 }, `53300 too many clients from address "127.0.0.1": the limit is 2`, "limits.max_clients_per_address"},
+		{"database", func(s *resource.Set) { s.Limits["default"].MaxClientsPerDatabase = 2 }, `53300 too many clients in database "postgres": the limit is 2`, "limits.max_clients_per_database and databases.max_clients"},
 		{"one database", func(s *resource.Set) {
 			s.Limits["default"].MaxClientsPerDatabase = 1
 			s.Databases["postgres"] = proto.Clone(s.Databases["*"]).(*heliosv1.Database)
 			s.Databases["postgres"].Name, s.Databases["postgres"].MaxClients = "postgres", 2
-		}, `53300 too many clients in database "postgres": the limit is 2`},
-		{"user", func(s *resource.Set) { s.Limits["default"].MaxClientsPerUser = 2 }, `53300 too many clients of user "postgres": the limit is 2`},
+		}, `53300 too many clients in database "postgres": the limit is 2`, "limits.max_clients_per_database and databases.max_clients"},
+		{"user", func(s *resource.Set) { s.Limits["default"].MaxClientsPerUser = 2 }, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients"},
 		{"one user", func(s *resource.Set) {
 			s.Limits["default"].MaxClientsPerUser = 1
 			s.Users["postgres"] = &heliosv1.User{Name: "postgres", MaxClients: 2}
-		}, `53300 too many clients of user "postgres": the limit is 2`},
+		}, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
@@ -77,8 +78,13 @@ func TestClientLimits(t *testing.T) {
 			p, addr := start(t, set)
 			a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
 			for range 3 { // who is refused is not counted
-				if _, err := from("127.0.0.1", addr, "postgres", "postgres", ""); turnedDown(err) != c.want {
+				_, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+				if turnedDown(err) != c.want {
 					t.Errorf("the third: %v, want %s", err, c.want)
+				}
+				var pe *pgconn.PgError
+				if asPg(err, &pe) && pe.Hint != "Try again later, or raise the limit: see "+c.keys+"." {
+					t.Errorf("the third: the hint is %q, want %s", pe.Hint, c.keys)
 				}
 			}
 			done := make(chan error, 1)
@@ -160,7 +166,7 @@ func TestFailedLogins(t *testing.T) {
 	for i := range 30 - 4 - 6 {
 		attempt("127.0.0.1", fmt.Sprint("guess", i), "wrong")
 	}
-	if got := attempt("127.0.0.1", "bob", "right"); !strings.HasPrefix(got, "28000 too many failed log-ins") {
+	if got := attempt("127.0.0.1", "bob", "right"); !strings.HasPrefix(got, "28000 too many failed log-ins from this address: try again in ") {
 		t.Errorf("an address that has tried many users: %q", got)
 	}
 	check("from elsewhere", attempt("127.0.0.2", "bob", "right"), "")

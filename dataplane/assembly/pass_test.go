@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
+	"github.com/heliosproxy/heliosproxy/pkg/scram"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -107,6 +108,26 @@ func TestPassThroughNoKey(t *testing.T) {
 	}
 }
 
+// TestPassThroughOther: a verifier that is not the server's lets a client in at the proxy and opens no server. What is said about
+// it does not ask for what was just done.
+func TestPassThroughOther(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}})
+	pg.Primary.CreateRole(t, "ann", "first", "scram-sha-256")
+	keys, _ := scram.Derive("first", []byte("0123456789abcdef"), 4096)
+	set := asking(pg, time.Minute)
+	set.Databases["*"].AuthQuery.Query = "SELECT $1::text, '" + keys.String() + "'"
+	_, addr := start(t, set)
+	_, err := from("127.0.0.1", addr, "ann", "postgres", "first")
+	var pe *pgconn.PgError
+	if !asPg(err, &pe) || pe.Code != "28P01" || !strings.HasSuffix(pe.Message, "its salt is another") {
+		t.Fatal(err)
+	}
+	if !strings.Contains(pe.Hint, "must be the verifier that this server stores") || strings.Contains(pe.Hint, "SCRAM once") {
+		t.Errorf("the hint is %q", pe.Hint)
+	}
+}
+
 // TestAuthQuery looks users up with a query of one's own, in another database, by a role that needs a password; whose secrets are
 // md5 hashes too, and with a search_path that somebody has set a trap in.
 func TestAuthQuery(t *testing.T) {
@@ -146,6 +167,8 @@ func TestAuthQuery(t *testing.T) {
 		"two rows":          {User: "postgres", Query: "SELECT $1::text, '' FROM generate_series(1, 2)"},
 		"another name":      {User: "postgres", Query: "SELECT 'eve' || $1, ''"},
 		"no moment":         {User: "postgres", Query: "SELECT $1::text, '', 'soon'"},
+		"a timestamp":       {User: "postgres", Query: "SELECT $1::text, '', now()::timestamp + '1 day'"},
+		"a date":            {User: "postgres", Query: "SELECT $1::text, '', current_date + 1"},
 		"a broken verifier": {User: "postgres", Query: "SELECT $1::text, 'SCRAM-SHA-256$1:x$y:z'"},
 	} {
 		set.Databases["*"].AuthQuery = q

@@ -219,5 +219,9 @@ func (c *Conn) answer(t *reactor.Task, exchange *scram.Client, body []byte) (*sc
 
 // noKey says that there is neither a password nor a key.
 func (c *Conn) noKey(err error) error {
-	return pgerr.New(pgerr.ServerKey, c.Target.Node, c.Target.Secret.For, err.Error()).Because(err)
+	e := pgerr.New(pgerr.ServerKey, c.Target.Node, c.Target.Secret.For, err.Error()).Because(err)
+	if errors.Is(err, scram.ErrOtherVerifier) {
+		e = e.WithHint("What auth_query, auth_file or users.password has for the user must be the verifier that this server stores, not an old copy or another server's. After a change of the password log in again, or set server_password.")
+	}
+	return e
 }

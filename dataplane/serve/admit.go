@@ -24,8 +24,8 @@ func (c *Conn) turnAway() {
 	if fd < c.hub.Files-reserve {
 		return
 	}
-	full := &admission.Full{What: "for the files that it may open", Max: c.hub.Files - reserve}
-	c.end(pgerr.New(pgerr.TooManyClients, full))
+	full := &admission.Full{What: "for the files that it may open", Max: c.hub.Files - reserve, Keys: "how many files the process may open (ulimit -n, or LimitNOFILE of systemd)"}
+	c.end(pgerr.New(pgerr.TooManyClients, full).WithHint(full.Hint()))
 	if fd >= c.hub.Files-reserve/2 && c.phase == lingering {
 		c.close()
 	}
@@ -72,7 +72,7 @@ func (c *Conn) patience(t *reactor.Task) error {
 	if wait <= 0 {
 		return nil
 	}
-	return pgerr.New(pgerr.TooManyFailures, c.name, wait.Round(time.Second)+time.Second)
+	return pgerr.New(pgerr.TooManyFailures, c.hub.Failures.Whose(t.Loop().Now(), c.address(), c.name, c.snap.Admission.Patience), wait.Round(time.Second)+time.Second)
 }
 
 // noteFailure counts a wrong proof. That it could not be judged whether a proof is wrong is nobody's failure who logs in.

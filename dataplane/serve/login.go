@@ -43,7 +43,7 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	}
 	c.at = r.Counts.Resource
 	if full := c.hub.Clients.Admit(&c.place, r.Counts, c.name, c.snap.Bounds(c.asked, c.name)); full != nil {
-		return pgerr.New(pgerr.TooManyClients, full)
+		return pgerr.New(pgerr.TooManyClients, full).WithHint(full.Hint())
 	}
 	start.Ignore(r.Ignore)
 	start.Fill(r.Parameters)

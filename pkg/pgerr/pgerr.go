@@ -46,6 +46,12 @@ func (e *Error) WithDetail(text string) *Error {
 	return e
 }
 
+// WithHint returns e with another hint than its row has.
+func (e *Error) WithHint(text string) *Error {
+	e.Hint = text
+	return e
+}
+
 // AsFatal returns e as an error that ends the connection.
 func (e *Error) AsFatal() *Error {
 	e.Severity = Fatal

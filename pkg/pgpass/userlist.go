@@ -36,8 +36,8 @@ func (u User) GoString() string { return u.String() }
 //	user:secret       the first colon ends the name, and the end of the line the secret
 //
 // White space before a line is ignored, lines that begin with ; are comments. text is not kept, file is its name for
-// problems. A line that has a problem gives no user; only of lines with the same name, which are a problem, too, the last one
-// counts, as in PgBouncer. Where PgBouncer reads on in the next line (for a quote that is not closed, or a name without a
+// problems. A line that has a problem gives no user; only of lines with the same name, which are a problem that works, the last
+// one counts, as in PgBouncer. Where PgBouncer reads on in the next line (for a quote that is not closed, or a name without a
 // secret) the line is a problem, and so is a broken SCRAM verifier or a bcrypt hash, which would else be a password.
 func ParseUserlist(file string, text []byte) ([]User, []Problem) {
 	r := report{file: file}
@@ -62,7 +62,7 @@ func ParseUserlist(file string, text []byte) ([]User, []Problem) {
 		}
 		u.Line = n
 		if i, twice := place[u.Name]; twice {
-			r.add(n, "user %q stands on line %d, too: the last line counts", u.Name, users[i].Line)
+			r.odd(n, "user %q stands on line %d, too: the last line counts", u.Name, users[i].Line)
 			users[i] = u
 			continue
 		}

@@ -89,6 +89,9 @@ func TestParseUserlist(t *testing.T) {
 			var got []string
 			for _, p := range problems {
 				got = append(got, strings.TrimPrefix(p.String(), "users.txt:"))
+				if p.Works != strings.HasSuffix(p.Reason, "the last line counts") {
+					t.Errorf("%s: works is %v", p, p.Works)
+				}
 				if strings.Contains(p.String(), "hunter2") {
 					t.Errorf("the secret is shown: %s", p)
 				}
@@ -112,6 +115,11 @@ func TestProblemsAreBounded(t *testing.T) {
 	_, problems := ParseUserlist("u", bytes.Repeat([]byte("x\n"), 1000))
 	if len(problems) != maxProblems+1 || problems[maxProblems].Line != 101 {
 		t.Errorf("%d problems, the last is %s", len(problems), problems[len(problems)-1])
+	}
+	// What works leaves room for what does not.
+	_, problems = ParseUserlist("u", append(bytes.Repeat([]byte("a:b\n"), 1000), "x\n"...))
+	if last := problems[len(problems)-1]; len(problems) != maxProblems+2 || last.Works || last.Line != 1001 {
+		t.Errorf("%d problems, the last is %s", len(problems), last)
 	}
 }
 

@@ -156,10 +156,13 @@ func (c *checker) rules(l *heliosv1.Listener) {
 	case l.GetHba() != "":
 	case m == heliosv1.AuthMethod_AUTH_METHOD_PROGRAM && l.GetProgram() == nil:
 		c.refuse("auth", "program needs one that judges passwords: set program (auth.program in a configuration file)")
+	case unix && (m == heliosv1.AuthMethod_AUTH_METHOD_CERT || m == heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS):
+		word := map[heliosv1.AuthMethod]string{heliosv1.AuthMethod_AUTH_METHOD_CERT: "cert", heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS: "scram-plus"}[m]
+		c.refuse("auth", "a unix socket never speaks TLS and cannot have %s: say who gets in by rules (hba, auth.hba_file in a configuration file), with a line for local", word)
 	case m == heliosv1.AuthMethod_AUTH_METHOD_CERT && l.GetTls().GetCaFile() == "":
-		c.refuse("auth", "cert needs tls.ca_file, which says whose certificates are good")
+		c.refuse("auth", "cert needs tls.ca_file (tls.ca_path in a configuration file), which says whose certificates are good")
 	case m == heliosv1.AuthMethod_AUTH_METHOD_SCRAM_PLUS && !TowardsClients(l.GetTls()).Mode.Offered():
-		c.refuse("auth", "scram-plus needs tls")
+		c.refuse("auth", "scram-plus needs TLS: set tls (tls.cert_path and tls.key_path in a configuration file)")
 	case m == heliosv1.AuthMethod_AUTH_METHOD_PEER && !unix && err == nil:
 		c.refuse("auth", "peer is for unix sockets")
 	}

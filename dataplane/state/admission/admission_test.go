@@ -3,6 +3,7 @@ package admission
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,10 @@ func TestClients(t *testing.T) {
 		addr               netip.Addr
 		resource, db, user string
 	}
+	keys := map[string]string{ // by the words before a name
+		"in all": "limits.max_clients", "from address": "limits.max_clients_per_address", "of user": "limits.max_clients_per_user and users.max_clients",
+		"in database": "limits.max_clients_per_database and databases.max_clients",
+	}
 	leave := func(x *client) { c.Leave(&x.place, x.addr, Database{x.resource, x.db}, x.user) }
 	enter := func(x *client, b Bounds) string {
 		full := c.Enter(&x.place, x.addr, b)
@@ -28,6 +33,9 @@ func TestClients(t *testing.T) {
 			return ""
 		}
 		leave(x)
+		if hint, want := full.Hint(), "Try again later, or raise the limit: see "+keys[strings.SplitN(full.What, ` "`, 2)[0]]+"."; hint != want {
+			t.Errorf("%s: the hint is %q, want %q", full, hint, want)
+		}
 		return full.String()
 	}
 	var in []*client
@@ -123,6 +131,19 @@ func TestFailures(t *testing.T) {
 	}
 	check("many at once", here, "eve", 4*time.Minute+20*time.Second)
 	check("its address", here, "bob", 4*time.Minute+2*time.Second)
+	for _, who := range []struct {
+		addr       netip.Addr
+		user, want string
+	}{
+		{here, "eve", `of user "eve" from this address`},
+		{here, "bob", "from this address"},
+		{there, "bob", `of user "bob" from this address`},
+		{netip.Addr{}, "bob", `of user "bob" from this address`},
+	} {
+		if got := f.Whose(now, who.addr, who.user, p); got != who.want {
+			t.Errorf("%s from %s waits for what has failed %s, want %s", who.user, who.addr, got, who.want)
+		}
+	}
 }
 
 // TestFailuresOfNetwork takes an IPv6 network for one.

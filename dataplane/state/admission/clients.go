@@ -14,10 +14,14 @@ type Bounds struct{ All, Address, Database, User int }
 type Full struct {
 	What string // "in all", `from address "10.0.0.1"`, ...
 	Max  int
+	Keys string // what the limit is set by: "limits.max_clients", ...
 }
 
 // String ends the sentence "too many clients ".
 func (f *Full) String() string { return fmt.Sprintf("%s: the limit is %d", f.What, f.Max) }
+
+// Hint says what can be done.
+func (f *Full) Hint() string { return "Try again later, or raise the limit: see " + f.Keys + "." }
 
 // Clients counts the clients of a proxy. The zero Clients is ready, and any thread may use it.
 type Clients struct {
@@ -47,10 +51,10 @@ func (c *Clients) Enter(p *Place, addr netip.Addr, b Bounds) *Full {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if over(c.all, b.All) {
-		return &Full{"in all", b.All}
+		return &Full{"in all", b.All, "limits.max_clients"}
 	}
 	if addr.IsValid() && over(c.addresses[addr], b.Address) {
-		return &Full{fmt.Sprintf("from address %q", addr), b.Address}
+		return &Full{fmt.Sprintf("from address %q", addr), b.Address, "limits.max_clients_per_address"}
 	}
 	c.all++
 	if addr.IsValid() {
@@ -65,10 +69,10 @@ func (c *Clients) Admit(p *Place, db Database, user string, b Bounds) *Full {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if over(c.databases[db], b.Database) {
-		return &Full{fmt.Sprintf("in database %q", db.Name), b.Database}
+		return &Full{fmt.Sprintf("in database %q", db.Name), b.Database, "limits.max_clients_per_database and databases.max_clients"}
 	}
 	if over(c.users[user], b.User) {
-		return &Full{fmt.Sprintf("of user %q", user), b.User}
+		return &Full{fmt.Sprintf("of user %q", user), b.User, "limits.max_clients_per_user and users.max_clients"}
 	}
 	add(&c.databases, db)
 	add(&c.users, user)

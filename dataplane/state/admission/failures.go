@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -58,17 +59,35 @@ func (f *Failures) Wait(now int64, addr netip.Addr, user string, p Patience) tim
 	if p.Max <= 0 {
 		return 0
 	}
-	o := origin(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	wait := f.wait(now, from{o, user}, p)
-	if addr.IsValid() {
-		wait = max(wait, f.wait(now, from{origin: o}, crowded(p)))
-	}
+	his, all := f.waits(now, addr, user, p)
+	wait := max(his, all)
 	if wait > 0 {
 		f.count++
 	}
 	return wait
+}
+
+// Whose goes on the sentence "too many failed log-ins " to a user who has to wait: it is for what he failed himself, or for what has failed
+// from addr under any name. p has a bound.
+func (f *Failures) Whose(now int64, addr netip.Addr, user string, p Patience) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if his, all := f.waits(now, addr, user, p); all > his {
+		return "from this address"
+	}
+	return fmt.Sprintf("of user %q from this address", user)
+}
+
+// waits is how long a user has to wait for what he failed, and how long everybody from his address has to.
+func (f *Failures) waits(now int64, addr netip.Addr, user string, p Patience) (his, all time.Duration) {
+	o := origin(addr)
+	his = f.wait(now, from{o, user}, p)
+	if addr.IsValid() {
+		all = f.wait(now, from{origin: o}, crowded(p))
+	}
+	return his, all
 }
 
 func crowded(p Patience) Patience { return Patience{p.Max * crowd, p.Within} }

@@ -89,7 +89,11 @@ func readMaps(path string, text []byte) (all configfile.Findings) {
 func readUsers(path string, text []byte) (all configfile.Findings) {
 	_, problems := pgpass.ParseUserlist(path, text)
 	for _, p := range problems {
-		all = append(all, wrong(p.File, p.Line, "auth_file", p.Reason))
+		f := wrong(p.File, p.Line, "auth_file", p.Reason)
+		if p.Works {
+			f.Severity = configfile.Warning
+		}
+		all = append(all, f)
 	}
 	return all
 }

@@ -30,6 +30,14 @@ func TestCheckAlone(t *testing.T) {
 			t.Errorf("%s -o json: exit %d: %s", c.flag, code, out)
 		}
 	}
+	twice := filepath.Join(t.TempDir(), "twice")
+	write(t, twice, "\"dup\" \"one\"\n\"dup\" \"two\"\n")
+	if code, out, _ := run("check", "--auth-file", twice); code != 0 || !strings.Contains(out, ":2: auth_file: user \"dup\" stands on line 1, too") {
+		t.Errorf("a name that stands twice: exit %d: %s", code, out)
+	}
+	if code, out, _ := run("check", "--strict", "--auth-file", twice); code != 1 {
+		t.Errorf("a name that stands twice, --strict: exit %d: %s", code, out)
+	}
 	if code, _, errs := run("check", "--hba", "a", "--ident", "b"); code != 2 || !strings.Contains(errs, "one file is checked at a time") {
 		t.Errorf("two files: exit %d: %s", code, errs)
 	}

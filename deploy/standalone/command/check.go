@@ -40,8 +40,8 @@ func (p Program) checkCommand() *cobra.Command {
 		Use:   "check {--config FILE | --pgbouncer-ini FILE | --hba FILE | ...}",
 		Short: "Say what is wrong or without effect in a file, and try what it names",
 		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence. Then try what it names, a line each: ok, warn
-or fail, what, and why. Certificates and keys are loaded, listeners bound for a moment, nodes connected to and asked for TLS; nobody
-is logged in. With --offline no node is connected to. With -o json all of it is one JSON document. A file that configurations name, and
+or fail, what, and why. Certificates and keys are loaded, listeners bound for a moment, nodes connected to and asked for TLS; where
+users are looked up in the database, auth_query is asked once for nobody, as auth_user. With --offline no node is connected to. With -o json all of it is one JSON document. A file that configurations name, and
 a file of resources, can be checked by itself.
 
 The exit code is 1 if the file has an error or something has failed, else 0.`,

@@ -62,7 +62,9 @@ func (a *attempt) nodes(ctx context.Context, offline bool) {
 		})
 	}
 	wait.Wait()
-	for _, o := range found {
+	a.bad = map[string]bool{}
+	for i, o := range found {
+		a.bad[all[i].GetName()] = o.Level == command.Fail
 		if o.What != "" {
 			a.outcomes = append(a.outcomes, o)
 		}

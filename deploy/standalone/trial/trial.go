@@ -1,4 +1,4 @@
-// Package trial tries on this machine what a configuration names: files, addresses, and nodes. It never logs in at a node, and leaves nothing open.
+// Package trial tries on this machine what a configuration names: files, addresses, and nodes. It never logs in at a node but as the auth_user of a database, and leaves nothing open.
 package trial
 
 import (
@@ -29,6 +29,7 @@ type attempt struct {
 	optional bool   // the admin address
 	files    tlsconf.Files
 	lookup   lookup
+	bad      map[string]bool // nodes that were tried in vain
 	outcomes []command.Outcome
 }
 
@@ -52,6 +53,9 @@ func Try(ctx context.Context, file *configfile.File, offline bool) []command.Out
 		a.passwords("passwords of user "+name, a.set.Users[name].GetServerPasswords())
 	}
 	a.nodes(ctx, offline)
+	if !offline {
+		a.inquiries(ctx)
+	}
 	return a.outcomes
 }
 
@@ -81,6 +85,9 @@ func (a *attempt) certificate(l *heliosv1.Listener) {
 		a.warn(what, "%s", w)
 	}
 	_, cert := server.Current()
+	if time.Now().After(cert.NotAfter) {
+		return // of which there is a warning
+	}
 	a.ok(what, "%s is good until %s", spec.CertFile, cert.NotAfter.UTC().Format("2006-01-02 15:04 UTC"))
 }
 

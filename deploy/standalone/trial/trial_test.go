@@ -2,6 +2,7 @@ package trial
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/heliosproxy/heliosproxy/controlplane/configfile"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/certs"
@@ -181,6 +183,11 @@ func TestFiles(t *testing.T) {
 	}
 	wants(t, tried(t, config(key), true), `ok\|TLS of listener default\|.*server.crt is good until 20\d\d-.* UTC`)
 	wants(t, tried(t, config(cert), true), `fail\|TLS of listener default\|private key file .*`)
+	cert, key = authority.Issue("localhost", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }).Files(t, dir, "old")
+	old := tried(t, config(key), true)
+	if wants(t, old, `warn\|TLS of listener default\|.*has expired.*`); strings.Contains(old, "ok|TLS") {
+		t.Errorf("an expired certificate is good:\n%s", old)
+	}
 }
 
 // TestPasswords: what passwords come from is looked for, and nothing is run.
