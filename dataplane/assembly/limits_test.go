@@ -123,6 +123,38 @@ func pgConn(t *testing.T, pg *pgcluster.Cluster) *pgconn.PgConn {
 	return c
 }
 
+// TestFailedAtOnce has many connections asked for a password before one of them has failed: no more of them are told whether theirs is
+// right than would be one after the other.
+func TestFailedAtOnce(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Limits["default"].MaxFailedLogins, set.Limits["default"].FailedLoginWindow = proto.Uint32(3), durationpb.New(time.Hour)
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_PASSWORD
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("right")}
+	_, addr := start(t, set)
+	var all []*pgscript.Client
+	for range 8 {
+		c := pgscript.Dial(t, "tcp", addr)
+		c.Send(pgscript.Startup(pgscript.Version30, "user", "postgres", "database", "postgres"))
+		c.Until("R")
+		all = append(all, c)
+	}
+	var got []string
+	for i, c := range all {
+		password := "wrong"
+		if i == len(all)-1 {
+			password = "right"
+		}
+		c.Send(pgscript.Password(password))
+		said := c.Until("E")
+		got = append(got, said[len(said)-1].Field('C'))
+	}
+	if got, want := strings.Join(got, ", "), "28P01, 28P01, 28P01, 28000, 28000, 28000, 28000, 28000"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestFailedLogins has a user wait at the address where he has failed, there or not, and nobody else.
 func TestFailedLogins(t *testing.T) {
 	t.Parallel()

@@ -162,6 +162,31 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// TestAlternativeNames lets those in by clientname=SAN one of whose alternative names the map has, or is the user.
+func TestAlternativeNames(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	pg.Primary.Exec(t, "CREATE ROLE ann LOGIN", `CREATE ROLE "ann.example.com" LOGIN`)
+	p := newPKI(t)
+	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Listeners["main"].Auth = 0
+	set.Listeners["main"].Hba = "hostssl all ann all cert clientname=SAN map=mail\nhostssl all all all cert clientname=SAN\n"
+	set.Listeners["main"].Ident = `mail /^([a-z]+)@example\.com$ \1` + "\n"
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{Mode: heliosv1.SSLMode_SSL_MODE_REQUIRE, CertFile: p.cert, KeyFile: p.key, CaFile: p.ca}
+	_, addr := start(t, set)
+	named := p.Issue("somebody", func(c *x509.Certificate) {
+		c.DNSNames, c.EmailAddresses = []string{"other.example.com", "ann.example.com"}, []string{"ann@example.com"}
+	})
+	for user, want := range map[string]string{"ann": "ann", "ann.example.com": "ann.example.com", "somebody": "certificate authentication failed", "postgres": "certificate authentication failed"} {
+		if got := psql(t, addr, "user="+user+" sslmode=require"+p.client(t, "named", named), "SELECT current_user"); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", user, got)
+		}
+	}
+	if got := psql(t, addr, "user=ann sslmode=require"+p.client(t, "common", p.Client("ann")), "SELECT 1"); !strings.Contains(got, "certificate authentication failed") {
+		t.Errorf("by the common name: %s", got)
+	}
+}
+
 // TestReadFiles reads a list that has become longer when it is told to, and says each time of one that cannot be read.
 func TestReadFiles(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ type Exchange struct {
 	proved    bool        // the work's outcome
 	given     []byte      // the password message, where another secret may be held against it
 	phase     uint8
+	chosen    bool // the client has named a mechanism and said nothing yet
 
 	// Key is what a client that was let in has proved to have, where its user's secret is a SCRAM verifier, and KeyOf are the keys
 	// that it belongs to; else that is nil.
@@ -159,7 +160,7 @@ func (x *Exchange) Knows(u *users.User) Step {
 	case Password:
 		return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthCleartext, nil)}
 	case MD5:
-		if u == nil || !u.HasVerifier() {
+		if u == nil && x.door.Hashes || u != nil && !u.HasVerifier() {
 			rand.Read(x.salt[:])
 			return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthMD5, x.salt[:])}
 		}
@@ -259,6 +260,10 @@ func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []by
 
 // scram takes the two messages of a SCRAM exchange.
 func (x *Exchange) scram(body []byte) Step {
+	if x.chosen {
+		x.chosen, x.first = false, body
+		return x.begin()
+	}
 	x.phase++
 	if x.phase > 1 {
 		final, key, err := x.server.Final(body)
@@ -271,13 +276,25 @@ func (x *Exchange) scram(body []byte) Step {
 		return x.done(pgwire.AppendAuthentication(nil, pgwire.AuthSASLFinal, final))
 	}
 	mech, rest, ok := pgwire.CString(body)
-	if !ok || x.rule.method == SCRAMPlus && string(mech) != scram.MechanismPlus || len(rest) < 4 || int(int32(binary.BigEndian.Uint32(rest))) != len(rest)-4 {
+	n := 0
+	if ok = ok && len(rest) >= 4; ok {
+		n = int(int32(binary.BigEndian.Uint32(rest)))
+	}
+	if !ok || x.rule.method == SCRAMPlus && string(mech) != scram.MechanismPlus || n != len(rest)-4 && (n != -1 || len(rest) > 4) {
 		return Step{Err: pgerr.New(pgerr.ProtocolViolation, "malformed SASL initial response, or a mechanism that was not offered")}
 	}
 	x.first, x.mechanism = rest[4:], scram.Mechanism
 	if string(mech) != scram.Mechanism {
 		x.mechanism = string(mech)
 	}
+	if x.chosen = n == -1; x.chosen { // nothing was said yet: the client is asked to begin
+		return Step{Reply: pgwire.AppendAuthentication(nil, pgwire.AuthSASLContinue, nil)}
+	}
+	return x.begin()
+}
+
+// begin takes the client's first message.
+func (x *Exchange) begin() Step {
 	u := x.user
 	if u != nil && u.Secret() != "" && !u.HasMD5() && u.Keys() == nil {
 		x.first = append([]byte(nil), x.first...) // the loop's, until it goes on to others

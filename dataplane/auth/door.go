@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/x509"
 	"net/netip"
+	"slices"
 
 	"github.com/heliosproxy/heliosproxy/pkg/hba"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -40,6 +41,8 @@ type Door struct {
 	Maps   *hba.Maps  // nil: there are none
 	// Named says that every client has a certificate with the name of its user, besides what else it proves.
 	Named bool
+	// Hashes says that method md5 asks those for an MD5 hash who are not there, as it does those who are. Else it is SCRAM, as with PostgreSQL.
+	Hashes bool
 	// Judge is whom Judged asks; it is there if clients may come to that.
 	Judge Judge
 }
@@ -67,6 +70,7 @@ type rule struct {
 	usermap string
 	cert    hba.ClientCert
 	dn      bool // the certificate's whole subject names
+	san     bool // its alternative names do
 	service string
 }
 
@@ -124,7 +128,7 @@ func (d *Door) match(c *Client) (rule, *pgerr.Error) {
 	case m.Method == hba.Reject:
 		return rule{}, refused(c).Because(&ruleError{m})
 	}
-	return rule{method: methods[m.Method], usermap: m.Map, cert: m.ClientCert, dn: m.ClientDN, service: m.PAMService}, nil
+	return rule{method: methods[m.Method], usermap: m.Map, cert: m.ClientCert, dn: m.ClientDN, san: m.ClientSAN, service: m.PAMService}, nil
 }
 
 // ruleError names a rule, for the log.
@@ -177,9 +181,12 @@ func (d *Door) certified(r rule, c *Client) bool {
 	if err != nil {
 		return false
 	}
-	name := names.CN
-	if r.dn {
-		name = names.DN
+	all := []string{names.CN}
+	switch {
+	case r.dn:
+		all[0] = names.DN
+	case r.san:
+		all = slices.Concat(names.DNS, names.Emails, names.URIs, names.IPs)
 	}
-	return name != "" && d.allows(r, name, c.User)
+	return slices.ContainsFunc(all, func(name string) bool { return name != "" && d.allows(r, name, c.User) })
 }

@@ -152,6 +152,29 @@ func prove(t *testing.T, x *Exchange, first Step, password string) Step {
 	return s
 }
 
+// TestLateFirst names a mechanism, says nothing with it, and begins when it is asked to.
+func TestLateFirst(t *testing.T) {
+	x, _ := begin(SCRAM, "ann", user(t, "secret"))
+	s := work(x, x.Step(append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff)))
+	if got := request(t, s.Reply, 11); len(got) > 0 {
+		t.Errorf("asked with %q", got)
+	}
+	if s = work(x, x.Step([]byte("n,,n=,r=abc"))); !bytes.HasPrefix(request(t, s.Reply, 11), []byte("r=abc")) {
+		t.Errorf("challenged with %q", s.Reply)
+	}
+}
+
+// TestUnknownMD5 asks who is not there as those who are: by SCRAM, unless they have hashes alone.
+func TestUnknownMD5(t *testing.T) {
+	for hashes, want := range map[bool]byte{false: 10, true: 5} {
+		x, s := Begin(&Door{Method: MD5, Hashes: hashes}, &Client{User: "nobody"}, "mock")
+		if s.Who {
+			s = x.Knows(nil)
+		}
+		request(t, s.Reply, want)
+	}
+}
+
 // TestMalformed sends what is no proof at all.
 func TestMalformed(t *testing.T) {
 	initial := pgscript.SASLInitial(scram.Mechanism, "n,,n=,r=abc")[5:]
@@ -168,7 +191,11 @@ func TestMalformed(t *testing.T) {
 		{"another mechanism", SCRAM, [][]byte{pgscript.SASLInitial("SCRAM-SHA-256-PLUS", "p=x,,n=,r=abc")[5:]}, "08P01"},
 		{"no mechanism", SCRAM, [][]byte{{1}}, "08P01"},
 		{"a length that is not right", SCRAM, [][]byte{append(bytes.Clone(initial), 'x')}, "08P01"},
-		{"no data", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff)}, "08P01"},
+		{"nothing to begin with", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff)}, "more"}, // an empty challenge comes (RFC 4422, 3.4)
+		{"nothing, and more behind it", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff, 'x')}, "08P01"},
+		{"nothing, and then no first message", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff), []byte("hello")}, "08P01"},
+		{"nothing, and then for somebody else", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xff), []byte("n,a=eve,n=,r=abc")}, "0A000"},
+		{"a length of less", SCRAM, [][]byte{append([]byte(scram.Mechanism), 0, 0xff, 0xff, 0xff, 0xfe)}, "08P01"},
 		{"a first message that is none", SCRAM, [][]byte{pgscript.SASLInitial(scram.Mechanism, "hello")[5:]}, "08P01"},
 		{"for somebody else", SCRAM, [][]byte{pgscript.SASLInitial(scram.Mechanism, "n,a=eve,n=,r=abc")[5:]}, "0A000"},
 		{"a proof that is none", SCRAM, [][]byte{initial, []byte("c=biws,r=abc,p=x")}, "08P01"},

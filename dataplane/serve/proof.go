@@ -179,6 +179,13 @@ func (c *Conn) newest() uint32 {
 // prove does what a step of the proof asks for.
 func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
 	for {
+		// Who has asked on many connections at once must not be told by any of them whether a proof is right.
+		told := step.Done || step.Err != nil && step.Err.ID == pgerr.AuthenticationFailed
+		if step.Who || step.Asks || told && c.login.exchange.Asked() {
+			if err := c.patience(t); err != nil {
+				return err
+			}
+		}
 		switch {
 		case step.Work != nil:
 			if err := c.work(t, step); err != nil {
@@ -187,9 +194,6 @@ func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
 			step = c.login.exchange.Resume()
 			continue
 		case step.Who:
-			if err := c.patience(t); err != nil {
-				return err
-			}
 			u, err := c.lookUp(t)
 			if err != nil {
 				return err
@@ -209,11 +213,6 @@ func (c *Conn) prove(t *reactor.Task, step auth.Step) error {
 		case step.Done:
 			c.noteSuccess()
 			return c.welcome(t, step.Reply)
-		}
-		if step.Asks {
-			if err := c.patience(t); err != nil {
-				return err
-			}
 		}
 		if err := c.ep.Send(step.Reply); err != nil {
 			return errors.Join(errGone, err)

@@ -209,8 +209,24 @@ func Compile(set *resource.Set, generation uint64) (*Snapshot, error) {
 			s.mostOf[cu.server] = cu.most
 		}
 	}
+	for _, l := range s.Listeners {
+		l.Door.Hashes = s.hashes()
+	}
 	s.sources = sources(set, s.primaries)
 	return s, nil
+}
+
+// hashes says whether users have secrets, and none of them a SCRAM verifier: then that is what those are taken to have who are not there.
+func (s *Snapshot) hashes() (some bool) {
+	for _, u := range s.users {
+		switch {
+		case u.auth.HasVerifier():
+			return false
+		case u.auth.Secret() != "":
+			some = true
+		}
+	}
+	return some
 }
 
 func admissionOf(l *heliosv1.Limits) Admission {

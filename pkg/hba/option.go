@@ -33,8 +33,8 @@ func (r *Rule) parseOption(text string) error {
 		return errors.New("clientcert can only be set to \"verify-full\" when using \"cert\" authentication")
 	case option == "clientcert" && (value == string(VerifyCA) || value == string(VerifyFull)):
 		r.ClientCert = ClientCert(value)
-	case option == "clientname" && (value == "CN" || value == "DN"):
-		r.ClientDN = value == "DN"
+	case option == "clientname" && (value == "CN" || value == "DN" || value == "SAN"):
+		r.ClientDN, r.ClientSAN = value == "DN", value == "SAN"
 	default:
 		return fmt.Errorf("invalid value for %s: %q", option, value)
 	}

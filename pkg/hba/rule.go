@@ -16,6 +16,9 @@ type Rule struct {
 	ClientCert ClientCert
 	// ClientDN is the option clientname=DN: a certificate names by its whole subject, as RFC 2253 writes it, not by its common name.
 	ClientDN bool
+	// ClientSAN is the option clientname=SAN, which PostgreSQL does not have: each of a certificate's alternative names names, DNS names,
+	// addresses of mail, URIs and IP addresses.
+	ClientSAN bool
 	// PAMService is the option pamservice; empty is PAM's service "postgresql".
 	PAMService string
 	// PAMUseHostname is the option pam_use_hostname=1: PAM is told the client's host name, not its address.
@@ -89,6 +92,7 @@ func (r *Rule) String() string {
 	option(r.Map != "", "map="+r.Map)
 	option(r.ClientCert != "" && r.Method != Cert, "clientcert="+string(r.ClientCert))
 	option(r.ClientDN, "clientname=DN")
+	option(r.ClientSAN, "clientname=SAN")
 	option(r.PAMService != "", "pamservice="+r.PAMService)
 	option(r.PAMUseHostname, "pam_use_hostname=1")
 	return strings.Join(columns, " ")

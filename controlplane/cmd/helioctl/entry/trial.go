@@ -37,6 +37,7 @@ type demand struct {
 	names  string
 	cert   hba.ClientCert
 	dn     bool
+	san    bool
 }
 
 // try says what becomes of a client. as is who its certificate or the operating system says it is, if hasAs.
@@ -70,7 +71,7 @@ func (d *door) try(q *hba.Request, as string, hasAs bool) (*trial, error) {
 		return t.end(refused, "the rule rejects whom it fits"), nil
 	}
 	r := t.rule.Rule
-	t.demand(demand{method: r.Method, names: r.Map, cert: r.ClientCert, dn: r.ClientDN}, as, hasAs)
+	t.demand(demand{method: r.Method, names: r.Map, cert: r.ClientCert, dn: r.ClientDN, san: r.ClientSAN}, as, hasAs)
 	return t, nil
 }
 
@@ -179,8 +180,11 @@ func (t *trial) demand(ask demand, as string, hasAs bool) {
 		t.named("that the operating system knows who is at the socket as", ask.names, as, hasAs)
 	}
 	name := "common name (CN)"
-	if ask.dn {
+	switch {
+	case ask.dn:
 		name = "whole subject (DN, as helioctl cert inspect shows it)"
+	case ask.san:
+		name = "alternative name (SAN), or one of them,"
 	}
 	switch {
 	case t.verdict == refused:
