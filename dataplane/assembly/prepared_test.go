@@ -226,3 +226,44 @@ func TestPgxPool(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestPlannedApart: what a function that is declared immutable reads is a constant of a plan. Sessions that have other custom parameters,
+// or write values otherwise, do not share it.
+func TestPlannedApart(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	pg.Primary.Exec(t, "CREATE FUNCTION tenant() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN current_setting('app.x', true); END$$",
+		"CREATE TABLE kept (t text, v text)", "INSERT INTO kept VALUES ('a', 'of a'), ('b', 'of b')")
+	for _, guard := range []heliosv1.LeakGuard{heliosv1.LeakGuard_LEAK_GUARD_TEXT, heliosv1.LeakGuard_LEAK_GUARD_CATALOG} {
+		set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+		set.PoolProfiles["default"].LeakGuard = guard
+		_, addr := start(t, set)
+		a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+		want(t, a, "SET app.x = 'a'", "")
+		want(t, b, "SET app.x = 'b'", "")
+		want(t, b, "SET bytea_output = escape", "")
+		want(t, b, "SET extra_float_digits = -10", "")
+		for i, q := range []struct{ text, a, b string }{
+			{"SELECT v FROM kept WHERE t = tenant()", "of a", "of b"},
+			{"SELECT 'abc'::bytea::text", `\x616263`, "abc"},
+			{"SELECT (0.1::float8 * 3)::text", "0.30000000000000004", "0.3"},
+		} {
+			name := fmt.Sprint("s", i)
+			for range 2 {
+				for _, x := range []struct {
+					c    *pgconn.PgConn
+					want string
+				}{{a, q.a}, {b, q.b}} {
+					if _, err := x.c.Prepare(t.Context(), name, q.text, nil); err != nil {
+						t.Fatal(err)
+					}
+					r := x.c.ExecPrepared(t.Context(), name, nil, nil, nil).Read()
+					if r.Err != nil || string(r.Rows[0][0]) != x.want {
+						t.Errorf("%v, %s: got %q, %v; want %q", guard, q.text, r.Rows, r.Err, x.want)
+					}
+					want(t, x.c, "DEALLOCATE "+name, "")
+				}
+			}
+		}
+	}
+}

@@ -4,9 +4,11 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -90,6 +92,9 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return end - i, true
 	}
 	key := s.keyOf(rest, q.SQL().IsAnalyzed())
+	if custom := s.Want.Custom(); custom != (settings.Set{}) && s.written(q) {
+		key.Custom = custom
+	}
 	shared, asks := (*statement.Statement)(nil), false
 	moment, meaning := q.IsMoment(), statement.NewMeaning(effects, q.SQL(), q.Shape == nil || q.Shape.Changes())
 	if doubtful := s.unsure(srv) && q.SQL().IsAnalyzed(); doubtful || moment {
@@ -156,6 +161,15 @@ func (s *Session) parseKept(c *compose.Composer, p []byte, name string, rest []b
 	return end - i, true
 }
 
+// written says whether a statement may reach functions that somebody has written.
+func (s *Session) written(q *query.Query) bool {
+	if s.Catalog == nil || q.Shape == nil {
+		return true
+	}
+	reach, _ := q.Shape.Reach(s.Catalog)
+	return reach&catalog.Suspect != 0
+}
+
 // keyOf is the key of a statement that is parsed now; body is what follows the name. analyzed says that what is set is
 // read when it is parsed.
 func (s *Session) keyOf(body []byte, analyzed bool) statement.Key {
@@ -176,7 +190,7 @@ func (s *Session) keyOf(body []byte, analyzed bool) statement.Key {
 func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
 	end := pgwire.HeaderSize + n
 	took = end + pgwire.HeaderSize
-	if s.Keeps || len(p) < took || p[end] != pgwire.Sync || pgwire.Body(p[end:]) != 0 || n > s.Limits.TextBytes {
+	if s.Keeps || s.Want.Custom() != (settings.Set{}) || len(p) < took || p[end] != pgwire.Sync || pgwire.Body(p[end:]) != 0 || n > s.Limits.TextBytes {
 		return 0, false
 	}
 	name, rest, ok := pgwire.CString(p[pgwire.HeaderSize:end])

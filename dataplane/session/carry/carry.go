@@ -31,7 +31,7 @@ func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
 		}
 		x := &heliosv1.CarriedStatement{
 			Name: name, Body: []byte(st.Body), Planner: pairs(st.Planner), Shape: st.Told.Load(), Told: s.Names.Told(name),
-			Private: st.Private, Stale: st.Stale.Load(), Accepted: st.Accepted.Load(), Effects: untold(st.Effects),
+			Private: st.Private || st.Custom != (settings.Set{}), Stale: st.Stale.Load(), Accepted: st.Accepted.Load(), Effects: untold(st.Effects),
 		}
 		if why := s.Reasons.Of(st.Name); why != 0 {
 			x.AtServer, x.Pins = st.Name, uint32(why)

@@ -25,7 +25,7 @@ func readByPlanner(name string) bool {
 var plannerNames = [...]string{
 	"client_encoding", "search_path", role, sessionAuthorization, "row_security", "datestyle", "intervalstyle",
 	"timezone", "timezone_abbreviations", "lc_monetary", "standard_conforming_strings", "backslash_quote",
-	"transform_null_equals", "array_nulls", "xmloption",
+	"transform_null_equals", "array_nulls", "xmloption", "bytea_output", "extra_float_digits",
 }
 
 // Settable says whether a session can set the parameter at all: some are reported that it cannot.

@@ -136,6 +136,14 @@ func (s Set) Planner() Set {
 	return s.Only(readByPlanner)
 }
 
+// Custom returns the part of s that is custom parameters.
+func (s Set) Custom() Set {
+	if s == (Set{}) || !strings.Contains(s.text(), ".") {
+		return Set{}
+	}
+	return s.Only(func(name string) bool { return strings.IndexByte(name, '.') > 0 })
+}
+
 // Differences yields each name whose value is not the same in from and to; in says whether to has one.
 func Differences(from, to Set, yield func(name, value string, in bool)) {
 	if from == to {

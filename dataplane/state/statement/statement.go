@@ -24,6 +24,9 @@ type Key struct {
 	Pool    string // where it is prepared: its objects are those of one database
 	Body    string // of a Parse message behind the name: text, NUL, number of types, types
 	Planner settings.Set
+	// Custom are the custom parameters of the session, where the statement reaches functions that somebody has written: one that is
+	// declared immutable is evaluated when the statement is planned, whatever it reads.
+	Custom settings.Set
 	// What is parsed after the catalogue has changed is another statement: as its epoch says, where it is known, and as many
 	// changes as were sent.
 	Epoch, Change uint64
