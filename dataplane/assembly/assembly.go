@@ -66,6 +66,8 @@ type Options struct {
 	// commands of these names do. nil: they are refused.
 	Reload   func(context.Context) error
 	Shutdown func(Shutdown)
+	// HandedOver is called when another process has taken this one's place, and nothing is left here. It ends the process. nil: nobody is told.
+	HandedOver func()
 	// TakeoverWindow is how long sessions may stay here that a process which takes this one's place cannot take, and DrainRate how many
 	// are ended a second, where they are to end: 0 is all at once. They are asked when that begins; nil is 0.
 	TakeoverWindow func() time.Duration
@@ -179,11 +181,12 @@ func New(o Options) (*Proxy, error) {
 	own := snapshot.NewSecret()
 	p.mock.Store(&own)
 	p.hub.MockSecret = func() string { return *p.mock.Load() }
+	owned := map[int]bool(nil)
 	if before != nil {
-		o.Inherited = before.Sockets
+		o.Inherited, owned = before.Sockets, before.Owned
 	}
 	p.resolver = newResolver(o.Log, p.moved)
-	p.inherited = inherit(o.Log, o.Inherited)
+	p.inherited = inherit(o.Log, o.Inherited, owned)
 	p.hub.Peers = peers.New(peers.Options{Log: o.Log, Number: p.hub.Keys.SetNumber})
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge

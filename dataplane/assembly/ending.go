@@ -27,14 +27,14 @@ func (p *Proxy) become(f serve.Fate) {
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.shut()
 	p.dismiss(ctx)
-	return p.empty(ctx, "in a transaction")
+	return p.finish(ctx)
 }
 
 // Leave stops listening and returns when all clients have left by themselves, or with ctx's error. What comes in force meanwhile counts for
 // those who are there.
 func (p *Proxy) Leave(ctx context.Context) error {
 	p.shut()
-	return p.empty(ctx, "there")
+	return p.empty(ctx, "there", p.load)
 }
 
 // shut stops listening. Probes and the fleet are told before the first port is closed.
@@ -45,7 +45,7 @@ func (p *Proxy) shut() {
 	first := p.group.Loops()[0]
 	for name, d := range p.doors {
 		end := d.ls.Close
-		if p.fate() == serve.Moves { // another process has it
+		if p.succession.begun() { // another process has it
 			end = d.ls.Abandon
 		}
 		first.PostWait(end)
@@ -102,15 +102,39 @@ func (p *Proxy) dismiss(ctx context.Context) {
 	}
 }
 
-// empty waits until no session is left.
-func (p *Proxy) empty(ctx context.Context, what string) error {
+// finish waits until all have ended that are dismissed. Administrators, who have no transactions, may watch until they are alone.
+func (p *Proxy) finish(ctx context.Context) error {
+	return p.empty(ctx, "in a transaction", func() int {
+		n := p.load()
+		if n > 0 && n <= p.hub.Clients.Consoles() {
+			for _, l := range p.group.Loops() {
+				l.Post(func() {
+					l.Local.(*serve.Local).Each(func(c *serve.Conn) {
+						if c.Administers() && c.Rests() {
+							c.EndByAdmin()
+						}
+					})
+				})
+			}
+		}
+		return n
+	})
+}
+
+// load is how many sessions there are.
+func (p *Proxy) load() (n int) {
+	for _, l := range p.group.Loops() {
+		n += l.Load()
+	}
+	return n
+}
+
+// empty waits until no session is left of those that are counted.
+func (p *Proxy) empty(ctx context.Context, what string, count func() int) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		n := 0
-		for _, l := range p.group.Loops() {
-			n += l.Load()
-		}
+		n := count()
 		if n == 0 {
 			return nil
 		}

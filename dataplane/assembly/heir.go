@@ -96,8 +96,9 @@ func (h heir) Alone(why error) {
 	s.mu.Unlock()
 	if why != nil {
 		h.p.o.Log.Warn("the process before this one is gone before it has handed over everything", zap.Error(why))
-		return
+		return // or goes on, with the files of its sockets
 	}
+	h.p.eachDoor((*reactor.Listener).Succeed)
 	h.p.o.Log.Info("everything was taken over")
 }
 

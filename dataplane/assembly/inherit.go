@@ -23,11 +23,12 @@ type handed struct {
 	ls   *reactor.Listener
 }
 
-// inherit takes descriptors over, each with the name of the listener that it is for, or any other.
-func inherit(log *zap.Logger, descriptors map[int]string) *inherited {
+// inherit takes descriptors over, each with the name of the listener that it is for, or any other. owned are those whose socket's file is a
+// proxy's.
+func inherit(log *zap.Logger, descriptors map[int]string, owned map[int]bool) *inherited {
 	in := &inherited{log: log}
 	for _, fd := range slices.Sorted(maps.Keys(descriptors)) {
-		ls, err := reactor.Inherit(fd)
+		ls, err := reactor.Inherit(fd, owned[fd])
 		if err != nil {
 			log.Warn("a descriptor that was handed over is closed", zap.String("name", descriptors[fd]), zap.Error(err))
 			continue

@@ -86,7 +86,7 @@ func (s *succession) Estate() (*heliosv1.Estate, []int) {
 	defer p.mu.Unlock()
 	var fds []int
 	for name, d := range p.doors {
-		e.Sockets = append(e.Sockets, &heliosv1.ListeningSocket{Name: name})
+		e.Sockets = append(e.Sockets, &heliosv1.ListeningSocket{Name: name, OwnsFile: d.ls.Owns()})
 		fds = append(fds, d.ls.Descriptor())
 	}
 	p.hub.Ring.All(func(o keyring.Owner, of *scram.Keys, key scram.ClientKey) {
@@ -129,19 +129,26 @@ func (s *succession) Give(to *handover.Successor) {
 	go s.handOver(ctx, to)
 }
 
+// begun says whether another process has taken this one's place, or is about to.
+func (s *succession) begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to != nil
+}
+
 // handOver waits until the sessions have left, ends those whose time is over, and at last the process.
 func (s *succession) handOver(ctx context.Context, to *handover.Successor) {
 	p := s.p
 	window, over := context.WithTimeout(ctx, p.o.takeoverWindow())
 	defer over()
-	err := p.empty(window, "here")
+	err := p.empty(window, "here", p.load)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
 		p.o.Log.Info("the time for handing over has come to an end", zap.Error(err))
 		p.dismiss(ctx)
-		if p.empty(ctx, "in a transaction") != nil {
+		if p.finish(ctx) != nil {
 			return
 		}
 	}
@@ -154,8 +161,8 @@ func (s *succession) handOver(ctx context.Context, to *handover.Successor) {
 		p.o.Log.Warn("the process that took over is gone", zap.Error(err))
 	}
 	p.o.Log.Info("everything is handed over")
-	if p.o.Shutdown != nil {
-		p.o.Shutdown(Immediately)
+	if p.o.HandedOver != nil {
+		p.o.HandedOver()
 	}
 }
 

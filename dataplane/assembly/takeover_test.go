@@ -28,15 +28,15 @@ type succeeded struct {
 	dir  string
 	old  *Proxy
 	addr string
-	done chan Shutdown
+	done chan struct{}
 }
 
 func succeedable(t *testing.T, set *resource.Set, window time.Duration, edit ...func(*Options)) *succeeded {
-	s := &succeeded{set: set, dir: t.TempDir(), done: make(chan Shutdown, 1)}
+	s := &succeeded{set: set, dir: t.TempDir(), done: make(chan struct{}, 1)}
 	s.old, s.addr = start(t, set, append(edit, func(o *Options) {
 		o.StateDir, o.Loops = s.dir, 2
 		o.TakeoverWindow = func() time.Duration { return window }
-		o.Shutdown = func(how Shutdown) { s.done <- how }
+		o.HandedOver = func() { s.done <- struct{}{} }
 	})...)
 	return s
 }
@@ -221,6 +221,7 @@ func TestTakenOverLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer secure.Close(context.Background())
+	console := consoleAt(t, s.addr) // which the old one does not wait for either
 	s.next(t)
 	want(t, connect(t, s.addr, "postgres"), "SELECT 1", "1")
 	answer := make(chan string, 1)
@@ -235,6 +236,9 @@ func TestTakenOverLate(t *testing.T) {
 	s.gone(t)
 	if got := ask(secure, "SELECT 1"); got != "57P01 terminating connection: the proxy is shutting down" {
 		t.Errorf("behind the window: %s", got)
+	}
+	if got := tell(console, "SHOW STATE"); !strings.HasPrefix(got, "57P01 ") {
+		t.Errorf("an administrator behind the window: %s", got)
 	}
 }
 

@@ -26,7 +26,8 @@ type Predecessor struct {
 	l       *link
 	PID     int64
 	Version string
-	Sockets map[int]string // listening descriptors, with the names of their listeners
+	Sockets map[int]string // listening descriptors, with the names of their listeners, and
+	Owned   map[int]bool   // those whose file is removed by the last process that has them
 	Keys    []*heliosv1.ProvedKey
 
 	mu      sync.Mutex
@@ -45,7 +46,7 @@ func Meet(path string) (*Predecessor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take the place of a running proxy: %w", err)
 	}
-	p := &Predecessor{l: newLink(c), Sockets: map[int]string{}, wishes: map[uint64]func(){}, places: map[poolName]int{}}
+	p := &Predecessor{l: newLink(c), Sockets: map[int]string{}, Owned: map[int]bool{}, wishes: map[uint64]func(){}, places: map[poolName]int{}}
 	hello := &heliosv1.SuccessorHello{Version: version.String(), Pid: int64(os.Getpid()), Understands: understands}
 	if err := p.send(&heliosv1.FromSuccessor{Message: &heliosv1.FromSuccessor_Hello{Hello: hello}}); err != nil {
 		p.l.close()
@@ -71,7 +72,7 @@ func Meet(path string) (*Predecessor, error) {
 	}
 	p.PID, p.Version, p.Keys = e.GetPid(), e.GetVersion(), e.GetKeys()
 	for i, s := range e.GetSockets() {
-		p.Sockets[fds[i]] = s.GetName()
+		p.Sockets[fds[i]], p.Owned[fds[i]] = s.GetName(), s.GetOwnsFile()
 	}
 	return p, nil
 }

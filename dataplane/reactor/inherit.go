@@ -12,8 +12,8 @@ import (
 
 // Inherit makes a listener of a descriptor that somebody else has bound and listens at, and has handed over. It is the listener's from
 // then on, and closed after an error. How many may wait to be accepted stays as it is, and so does the file of a unix socket when the
-// listener is closed.
-func Inherit(fd int) (*Listener, error) {
+// listener is closed; if the listener is heir to it, until Succeed.
+func Inherit(fd int, heir bool) (*Listener, error) {
 	a, err := listening(fd)
 	if err == nil {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
@@ -29,8 +29,14 @@ func Inherit(fd int) (*Listener, error) {
 		inheritable(fd)
 	}
 	spare, _ := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return &Listener{fd: fd, spare: spare, addr: a}, nil
+	return &Listener{fd: fd, spare: spare, addr: a, heir: heir && a.IsUnix()}, nil
 }
+
+// Owns says whether the file of the socket is the listener's, or will be.
+func (ls *Listener) Owns() bool { return ls.owns || ls.heir }
+
+// Succeed says that the process that had the socket before has it no more. On the loop's thread.
+func (ls *Listener) Succeed() { ls.owns, ls.heir = ls.Owns(), false }
 
 // listening is where a descriptor listens for streams.
 func listening(fd int) (Address, error) {

@@ -43,7 +43,7 @@ func testInherit(t *testing.T, o Options) {
 	path := filepath.Join(t.TempDir(), "s")
 	for _, at := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"tcp", "[::1]:0"}, {"unix", path}} {
 		fd := handed(t, at.network, at.address)
-		ls, err := Inherit(fd)
+		ls, err := Inherit(fd, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +71,35 @@ func testInherit(t *testing.T, o Options) {
 	}
 }
 
+// TestSucceed: who is heir to the file of a socket removes it, but not before the one who has it is gone.
+func TestSucceed(t *testing.T) {
+	for _, tt := range []struct{ heir, succeeds, abandons, left bool }{
+		{false, true, false, true},
+		{true, false, false, true},
+		{true, true, false, false},
+		{true, true, true, true},
+	} {
+		path := filepath.Join(t.TempDir(), "s")
+		ls, err := Inherit(handed(t, "unix", path), tt.heir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.succeeds {
+			ls.Succeed()
+		}
+		if ls.Owns() != tt.heir {
+			t.Errorf("%+v: owns it: %t", tt, ls.Owns())
+		}
+		if tt.abandons {
+			ls.Abandon()
+		}
+		ls.Close()
+		if _, err := os.Stat(path); (err == nil) != tt.left {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
 // TestInheritRefuses: what is no listener is refused and closed.
 func TestInheritRefuses(t *testing.T) {
 	file, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
@@ -80,7 +109,7 @@ func TestInheritRefuses(t *testing.T) {
 	open, _ := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	datagrams, _ := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	for fd, want := range map[int]string{file: "non-socket", open: "not a socket that listens", datagrams: "not a socket that listens", 1 << 20: "bad file"} {
-		if _, err := Inherit(fd); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Inherit(fd, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
@@ -109,7 +138,7 @@ func TestServes(t *testing.T) {
 		if strings.HasPrefix(tt.bound, "0.") {
 			network = "tcp4" // Go takes 0.0.0.0 for all of both families
 		}
-		ls, err := Inherit(handed(t, network, tt.bound))
+		ls, err := Inherit(handed(t, network, tt.bound), false)
 		if err != nil {
 			t.Fatal(err)
 		}

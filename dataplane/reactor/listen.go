@@ -20,6 +20,7 @@ type Listener struct {
 	watch   *watched // nil but with the engine Goroutines
 	addr    Address
 	owns    bool // the file of the socket is removed at the end
+	heir    bool // it will be, once no other process has the socket
 	accepts func(*Endpoint, Address)
 	refused func(error)
 }

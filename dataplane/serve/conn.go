@@ -325,8 +325,7 @@ func (c *Conn) release(err error) {
 		return
 	}
 	c.lease = nil
-	left := c.session.Left()
-	over := c.session.EndOfTransaction
+	left, over := c.session.Left(), c.session.EndOfTransaction
 	if errors.Is(err, relay.ErrServer) {
 		s.Lose()
 		over()

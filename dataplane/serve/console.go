@@ -21,6 +21,7 @@ func (c *Conn) welcomeConsole(verdict []byte) error {
 	if rights == console.None {
 		return pgerr.New(pgerr.ConsoleClosed, c.name)
 	}
+	c.hub.Clients.Exempt(&c.place, c.address())
 	c.SetDeadline(0)
 	c.console = console.New(c.hub.Desk, rights)
 	c.hub.Log.Info("an administrator has come", zap.Stringer("peer", c.peer), zap.String("user", c.name))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 )
 
 // errHeld ends a wait in the queue of a pool because an administrator has begun to hold the database.
@@ -31,11 +32,14 @@ func (c *Conn) acquireUnheld(t *reactor.Task, acquire func() (*backend.Conn, err
 	}
 }
 
-// passGate waits until the database is not held.
+// passGate waits until the database is not held. A client that is to end does not wait: nothing of it is at a server.
 func (c *Conn) passGate(t *reactor.Task) error {
 	c.gated = true
 	defer func() { c.gated = false }()
 	for c.hub.Gates.Holds(c.asked.Database) {
+		if c.fate == Ends || c.phase < serving && c.hub.Fate() == Ends {
+			return pgerr.New(pgerr.ShuttingDown)
+		}
 		if err := t.Park(); err != nil {
 			return err
 		}
@@ -48,13 +52,11 @@ func (c *Conn) passGate(t *reactor.Task) error {
 
 // waits is alive for who waits in the queue of a pool.
 func (c *Conn) waits() error {
-	if err := c.alive(); err != nil {
-		return err
+	err := c.alive()
+	if err == nil && c.hub.Gates.Holds(c.asked.Database) {
+		err = errHeld
 	}
-	if c.hub.Gates.Holds(c.asked.Database) {
-		return errHeld
-	}
-	return nil
+	return err
 }
 
 // Held tells the connection, on its loop's thread, that databases are held that were not before, or no more.

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
-
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
@@ -135,6 +134,9 @@ func (c *Conn) CameBefore(t time.Time) bool {
 
 // Administers says that the client is one of the console.
 func (c *Conn) Administers() bool { return c.console != nil }
+
+// Rests says that the client waits neither for a server connection nor for a command of the console.
+func (c *Conn) Rests() bool { return !c.waiting }
 
 // InTransaction says whether a transaction or a statement is under way.
 func (c *Conn) InTransaction() bool {

@@ -77,8 +77,7 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 // begin makes the session of a client who has asked for these settings.
 func (c *Conn) begin(r snapshot.Route, startup settings.Set) {
 	c.session = session.New(&c.local.shared, c, &c.snap.Limits, r.Policy, startup)
-	c.session.ID, c.session.Account = c.id, c.account
-	c.session.Pool, c.session.Ear.Owner = c.pool.Name, c
+	c.session.ID, c.session.Account, c.session.Pool, c.session.Ear.Owner = c.id, c.account, c.pool.Name, c
 	c.rule(r)
 }
 
@@ -90,7 +89,6 @@ func (c *Conn) greetWith(verdict []byte, params []settings.Pair, pid uint32) err
 		secret = cancelkeys.Long
 	}
 	c.key = c.hub.Keys.Issue(c, pid, secret)
-
 	out := append(c.local.greeting[:0], verdict...)
 	out = pgwire.AppendAuthentication(out, pgwire.AuthOK, nil)
 	for _, p := range params {
@@ -102,8 +100,7 @@ func (c *Conn) greetWith(verdict []byte, params []settings.Pair, pid uint32) err
 	if err := c.ep.Send(out); err != nil {
 		return errors.Join(errGone, err)
 	}
-	c.phase, c.fate = serving, c.hub.Fate()
-	c.login = nil
+	c.phase, c.fate, c.login = serving, c.hub.Fate(), nil
 	c.local.Meter.Logins++
 	c.logBegin("client connected")
 	return nil

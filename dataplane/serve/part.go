@@ -129,13 +129,12 @@ func Take(h *Hub, ep, server *reactor.Endpoint, peer reactor.Address, door *Door
 func (c *Conn) take(server *reactor.Endpoint, s *heliosv1.CarriedSession) error {
 	h := c.hub
 	c.since -= s.GetAgeMs() * int64(time.Millisecond)
-	c.login = nil
 	c.name, c.named, c.asked = s.GetUser(), s.GetConfigured(), snapshot.Asked{Database: s.GetDatabase(), Server: s.GetServerName()}
 	c.snap = h.Current()
-	c.phase, c.fate = serving, h.Fate()
+	c.phase, c.fate, c.login = serving, h.Fate(), nil
 	r, _ := c.snap.Route(c.asked, c.name)
 	c.at = r.Counts.Resource
-	_ = h.Clients.Enter(&c.place, c.address(), admission.Bounds{}) // it was in already
+	_ = h.Clients.Enter(&c.place, c.address(), false, admission.Bounds{}) // it was in already
 	_ = h.Clients.Admit(&c.place, r.Counts, c.name, admission.Bounds{})
 	if err := c.Removed(c.snap); err != nil {
 		return err

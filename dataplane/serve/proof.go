@@ -94,7 +94,7 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	c.snap, c.login.start = snap, o.Start
 	c.name, c.asked.Database = o.Start.User, o.Start.Database
 	c.phase = proving
-	if full := c.hub.Clients.Enter(&c.place, c.address(), snap.Bounds(c.asked, c.name)); full != nil {
+	if full := c.hub.Clients.Enter(&c.place, c.address(), resource.IsConsole(c.asked.Database), snap.Bounds(c.asked, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full).WithHint(full.Hint())
 	}
 	if !o.Start.Plain() {

@@ -322,8 +322,7 @@ func (c *Conn) renew() error {
 		return err
 	}
 	r, _ := snap.Route(c.asked, c.name)
-	c.snap = snap
-	c.session.Limits = &snap.Limits
+	c.snap, c.session.Limits = snap, &snap.Limits
 	c.pool = c.hub.Pools.Get(r.Alias, r.Target, r.Profile)
 	c.session.Pool = c.pool.Name
 	c.open()
@@ -355,8 +354,7 @@ func (c *Conn) keep() error {
 	}
 	c.seen = snap
 	if c.session.Keeps {
-		c.snap = snap
-		c.session.Limits = &snap.Limits
+		c.snap, c.session.Limits = snap, &snap.Limits
 	}
 	return nil
 }

@@ -195,7 +195,7 @@ pkt_buf = 4096
 	f.proxy.Signal(t, syscall.SIGHUP)
 	Within(t, patience, "the file is read again", func() bool { return f.says("again", "ann", password, where) == at("ann", "shop", a) })
 
-	// SIGUSR1 holds clients until SIGUSR2, and SIGINT waits for a transaction.
+	// SIGUSR1 holds clients until SIGUSR2, and SIGINT waits for a transaction, but not for those who are held.
 	f.proxy.Signal(t, syscall.SIGUSR1)
 	Within(t, patience, "all are held", func() bool { return f.held(t, "ann", password) })
 	waits := make(chan string, 1)
@@ -213,7 +213,20 @@ pkt_buf = 4096
 	if err != nil {
 		t.Fatal(err)
 	}
+	other, err := pgx.Connect(ctx, f.proxy.DSN("shop", "ann")+" password="+password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.proxy.Signal(t, syscall.SIGUSR1)
+	Within(t, patience, "all are held again", func() bool { return f.held(t, "ann", password) })
+	go func() {
+		_, err := other.Exec(ctx, "select 1")
+		waits <- fmt.Sprint(err)
+	}()
 	f.proxy.Signal(t, syscall.SIGINT)
+	if got := <-waits; !strings.Contains(got, "57P01") {
+		t.Errorf("who is held while it ends: %s", got)
+	}
 	Within(t, patience, "nobody is let in", func() bool { return strings.Contains(f.says("shop", "ann", password, where), "refused") })
 	if _, err := tx.Exec(ctx, "select 1"); err != nil {
 		t.Errorf("the transaction did not live on: %v", err)

@@ -105,12 +105,12 @@ const pause = 50 * time.Millisecond
 func (st *stage) moving(t *testing.T, wait time.Duration) (stop func() (moves int), err error) {
 	t.Helper()
 	dir := t.TempDir()
-	gone := make(chan assembly.Shutdown, 1)
+	gone := make(chan struct{}, 1)
 	next := func(takeover bool) (*assembly.Proxy, error) {
 		return newProxy(st.set, func(o *assembly.Options) {
 			o.StateDir, o.Takeover = dir, takeover
 			o.TakeoverWindow = func() time.Duration { return time.Hour }
-			o.Shutdown = func(how assembly.Shutdown) { gone <- how }
+			o.HandedOver = func() { gone <- struct{}{} }
 		})
 	}
 	now, err := next(false)

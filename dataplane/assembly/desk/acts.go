@@ -47,7 +47,7 @@ func (d *Desk) Pause(ctx context.Context, db string) error {
 				}
 			}
 		})
-		conns := d.closeHeld()
+		conns := d.closeHeld(db)
 		return leases + conns, fmt.Sprintf("%d clients have a server connection, %d of them without a transaction; %d server connections are open", leases, pinned, conns)
 	})
 }
@@ -79,19 +79,22 @@ func (d *Desk) holds(db string) bool {
 	return d.o.Hub.Gates.Holds(db)
 }
 
-// closeHeld closes the connections of pools whose clients are all held, and returns how many there are still.
-func (d *Desk) closeHeld() (left int) {
+// closeHeld closes the connections of pools whose clients are all held, and returns how many there are still for a database's.
+func (d *Desk) closeHeld(db string) (left int) {
 	d.o.Hub.Pools.Each(func(pl *pool.Pool) {
-		as := d.o.Hub.Pools.Aliases(pl)
-		for _, a := range as {
+		meant := db == gate.All
+		for _, a := range d.o.Hub.Pools.Aliases(pl) {
 			if !d.o.Hub.Gates.Holds(a.Database) {
 				return
 			}
+			meant = meant || a.Database == db
 		}
 		pl.Hold(true)
 		if n, _ := pl.Total(); n > 0 {
 			pl.Recycle()
-			left += n
+			if meant {
+				left += n
+			}
 		}
 	})
 	return left
@@ -212,7 +215,7 @@ func (d *Desk) Kill(ctx context.Context, db string) error {
 				clients++
 			}
 		})
-		conns := d.closeHeld()
+		conns := d.closeHeld(db)
 		return clients+conns == 0, fmt.Sprintf("%d clients and %d server connections are left", clients, conns), nil
 	})
 }

@@ -25,7 +25,7 @@ func TestClients(t *testing.T) {
 	}
 	leave := func(x *client) { c.Leave(&x.place, x.addr, Database{x.resource, x.db}, x.user) }
 	enter := func(x *client, b Bounds) string {
-		full := c.Enter(&x.place, x.addr, b)
+		full := c.Enter(&x.place, x.addr, false, b)
 		if full == nil {
 			full = c.Admit(&x.place, Database{x.resource, x.db}, x.user, b)
 		}
@@ -75,6 +75,48 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// TestConsoles lets in who asks for the console where the proxy is full, no more than some until they have proved that they may use it, and
+// counts none of those who have.
+func TestConsoles(t *testing.T) {
+	var c Clients
+	full := Bounds{All: 1, Address: 1}
+	enter := func(console bool) (p Place, refused bool) { return p, c.Enter(&p, here, console, full) != nil }
+	admin, refused := enter(true)
+	if refused || admin != Entered || c.In() != 1 {
+		t.Errorf("where there is a place: %v, %d are in", admin, c.In())
+	}
+	c.Exempt(&admin, here)
+	if client, refused := enter(false); refused || client != Entered {
+		t.Error("an administrator takes a client's place")
+	}
+	if _, refused := enter(false); !refused {
+		t.Error("a client gets in at a full door")
+	}
+	var all []Place
+	for round := range 3 {
+		for i := range maxBeyond {
+			p, refused := enter(true)
+			if refused || p != Beyond {
+				t.Errorf("round %d: number %d is refused: %v", round, i, p)
+			}
+			all = append(all, p)
+		}
+		if _, refused := enter(true); !refused {
+			t.Errorf("round %d: there is no bound for those who have proved nothing", round)
+		}
+		for i := range all {
+			if round == 0 { // they prove it; in the others they give up
+				c.Exempt(&all[i], here)
+			} else {
+				c.Leave(&all[i], here, Database{}, "")
+			}
+		}
+		if want := 1 + map[bool]int{true: maxBeyond}[round == 0]; c.In() != 1 || c.Consoles() != want {
+			t.Errorf("round %d: %d are in, %d use the console; want %d", round, c.In(), c.Consoles(), want)
+		}
+	}
+}
+
 // TestClientsAtOnce never lets in more than the bound, whoever comes at the same time.
 func TestClientsAtOnce(t *testing.T) {
 	var c Clients
@@ -83,7 +125,7 @@ func TestClientsAtOnce(t *testing.T) {
 	in := 0
 	for range 100 {
 		wg.Go(func() {
-			if c.Enter(new(Place), here, Bounds{All: 60, Address: 40}) == nil {
+			if c.Enter(new(Place), here, false, Bounds{All: 60, Address: 40}) == nil {
 				mu.Lock()
 				in++
 				mu.Unlock()

@@ -27,6 +27,8 @@ func (f *Full) Hint() string { return "Try again later, or raise the limit: see 
 type Clients struct {
 	mu        sync.Mutex
 	all       int
+	beyond    int // that ask for the console, and
+	consoles  int // that may use it: neither is in all
 	addresses map[netip.Addr]int
 	databases map[Database]int
 	users     map[string]int
@@ -44,23 +46,43 @@ const (
 	Outside  Place = iota
 	Entered        // counts in all, and for its address
 	Admitted       // and for its database and user
+	Beyond         // asks for the console where there was no place, and counts for that alone
+	Exempt         // has proved that he may use the console, and takes nobody's place
 )
 
-// Enter counts a client that says who it wants to be. One at a unix socket has no valid address, and no bound for it.
-func (c *Clients) Enter(p *Place, addr netip.Addr, b Bounds) *Full {
+// maxBeyond is how many clients may ask for the console, until they have proved who they are, where the proxy is full: an administrator
+// gets in, and nobody else has connections without bound by asking for the same.
+const maxBeyond = 16
+
+// Enter counts a client that says who it wants to be, and whether it wants the console. One at a unix socket has no valid address, and no
+// bound for it.
+func (c *Clients) Enter(p *Place, addr netip.Addr, console bool, b Bounds) *Full {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if over(c.all, b.All) {
-		return &Full{"in all", b.All, "limits.max_clients"}
-	}
-	if addr.IsValid() && over(c.addresses[addr], b.Address) {
-		return &Full{fmt.Sprintf("from address %q", addr), b.Address, "limits.max_clients_per_address"}
+	if full := c.full(addr, b); full != nil {
+		if !console || c.beyond >= maxBeyond {
+			return full
+		}
+		c.beyond++
+		*p = Beyond
+		return nil
 	}
 	c.all++
 	if addr.IsValid() {
 		add(&c.addresses, addr)
 	}
 	*p = Entered
+	return nil
+}
+
+// full says which bound of those who enter is reached.
+func (c *Clients) full(addr netip.Addr, b Bounds) *Full {
+	if over(c.all, b.All) {
+		return &Full{"in all", b.All, "limits.max_clients"}
+	}
+	if addr.IsValid() && over(c.addresses[addr], b.Address) {
+		return &Full{fmt.Sprintf("from address %q", addr), b.Address, "limits.max_clients_per_address"}
+	}
 	return nil
 }
 
@@ -80,6 +102,15 @@ func (c *Clients) Admit(p *Place, db Database, user string, b Bounds) *Full {
 	return nil
 }
 
+// Exempt counts a client apart that may use the console, as it has proved.
+func (c *Clients) Exempt(p *Place, addr netip.Addr) {
+	c.Leave(p, addr, Database{}, "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.consoles++
+	*p = Exempt
+}
+
 // Leave gives back what the client holds, which may be nothing. The rest is what it entered and was admitted with.
 func (c *Clients) Leave(p *Place, addr netip.Addr, db Database, user string) {
 	if *p == Outside {
@@ -87,15 +118,23 @@ func (c *Clients) Leave(p *Place, addr netip.Addr, db Database, user string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	was := *p
+	*p = Outside
+	switch was {
+	case Beyond:
+		c.beyond--
+		return
+	case Exempt:
+		c.consoles--
+		return
+	case Admitted:
+		take(c.databases, db)
+		take(c.users, user)
+	}
 	c.all--
 	if addr.IsValid() {
 		take(c.addresses, addr)
 	}
-	if *p == Admitted {
-		take(c.databases, db)
-		take(c.users, user)
-	}
-	*p = Outside
 }
 
 // In returns how many clients are counted.
@@ -103,6 +142,13 @@ func (c *Clients) In() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.all
+}
+
+// Consoles returns how many use the console.
+func (c *Clients) Consoles() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.consoles
 }
 
 func over(n, limit int) bool { return limit > 0 && n >= limit }

@@ -88,7 +88,7 @@ type plane struct {
 	applied  chan *resource.Set
 	refuse   func(nth int) error // what Apply answers; nil: nothing
 	count    int
-	draining chan struct{}
+	draining chan string   // Drain or Leave has begun
 	drained  chan struct{} // Drain returns when it is closed
 	closed   chan struct{}
 	held     chan string // what is done to clients, and that files are read
@@ -98,7 +98,7 @@ type plane struct {
 
 func newPlane() *plane {
 	return &plane{
-		applied: make(chan *resource.Set, 9), draining: make(chan struct{}), drained: make(chan struct{}), closed: make(chan struct{}),
+		applied: make(chan *resource.Set, 9), draining: make(chan string, 9), drained: make(chan struct{}), closed: make(chan struct{}),
 		held: make(chan string, 9), met: make(chan *heliosv1.Peers, 9),
 	}
 }
@@ -116,8 +116,12 @@ func (p *plane) Meet(said *heliosv1.Peers) { p.met <- said }
 
 func (p *plane) Addresses() map[string]string { return map[string]string{"default": "127.0.0.1:1"} }
 
-func (p *plane) Drain(ctx context.Context) error {
-	close(p.draining)
+func (p *plane) Drain(ctx context.Context) error { return p.wait(ctx, "drain") }
+
+func (p *plane) Leave(ctx context.Context) error { return p.wait(ctx, "leave") }
+
+func (p *plane) wait(ctx context.Context, how string) error {
+	p.draining <- how
 	select {
 	case <-p.drained:
 		return nil
@@ -125,8 +129,6 @@ func (p *plane) Drain(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
-func (p *plane) Leave(ctx context.Context) error { return p.Drain(ctx) }
 
 func (p *plane) Pause(context.Context) error { p.held <- "paused"; return errors.New("who is busy") }
 func (p *plane) Resume()                     { p.held <- "resumed" }
@@ -395,7 +397,7 @@ func TestWishes(t *testing.T) {
 		if err := os.WriteFile(path, []byte(invalid), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := x.options.Reload(t.Context()); err == nil || len(x.applied) != 2 {
+		if err := x.options.Reload(t.Context()); err == nil || err.Error() != "the file is invalid: "+path+strings.TrimSpace(mistake) || len(x.applied) != 2 {
 			t.Errorf("an invalid file: %v, applied %d times", err, len(x.applied))
 		}
 		x.options.Shutdown(how)

@@ -137,11 +137,12 @@ func (p Program) join(f flags, o Options, m Membership) error {
 			default:
 				log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", f.drainTimeout))
 				p.stopping(log, "waiting for transactions")
-				return p.drain(log, plane, f.drainTimeout)
+				return p.farewell(log, plane, w, f.drainTimeout).end(AfterTransactions)
 			}
 		case how := <-w.endings:
-			p.stopping(log, "ending on an administrator's behalf")
-			return p.finish(log, plane, how, f.drainTimeout)
+			log.Info(how.why(), zap.Stringer("how", how))
+			p.stopping(log, how.why())
+			return p.farewell(log, plane, w, f.drainTimeout).end(how)
 		}
 	}
 }

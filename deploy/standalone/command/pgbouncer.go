@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -106,25 +107,13 @@ func (r *runner) signalAsPgBouncer(s os.Signal) (end func() error) {
 		return nil
 	case syscall.SIGQUIT:
 		r.log.Info("ending at once", zap.Stringer("signal", s))
-		return r.close
+		return func() error { return r.farewell().end(AtOnce) }
 	case syscall.SIGTERM:
 		r.log.Info("ending when all clients have left", zap.Stringer("signal", s))
-		return func() error { return r.leave(r.plane.Leave) }
+		return func() error { return r.farewell().end(AfterClients) }
 	}
 	r.log.Info("draining", zap.Stringer("signal", s))
-	return func() error { return r.leave(r.plane.Drain) }
-}
-
-// endingAsPgBouncer ends as an administrator wants it, as the signals with the same meaning do.
-func (r *runner) endingAsPgBouncer(how Ending) error {
-	r.log.Info("ending on an administrator's behalf", zap.Int("how", int(how)))
-	switch how {
-	case AfterTransactions:
-		return r.leave(r.plane.Drain)
-	case AfterClients:
-		return r.leave(r.plane.Leave)
-	}
-	return r.close()
+	return func() error { return r.farewell().end(AfterTransactions) }
 }
 
 // pause holds all clients, as PAUSE does.
@@ -134,36 +123,18 @@ func (r *runner) pause() {
 	}
 }
 
-// leave waits as wait says and closes the data plane.
-func (r *runner) leave(wait func(context.Context) error) error {
-	ctx, stop := context.WithCancel(context.Background())
+// asPgBouncer has no bound but the one on the command line, which is one for clients too, and lets those go on who are held, if a signal
+// says so.
+func (r *runner) asPgBouncer(f *farewell) {
+	f.bounds, f.cut = nil, nil
 	if r.flags.drainSet {
-		ctx, stop = context.WithTimeout(ctx, r.flags.drainTimeout)
+		f.bounds = map[Ending]time.Duration{AfterTransactions: r.flags.drainTimeout, AfterClients: r.flags.drainTimeout}
 	}
-	defer stop()
-	left := make(chan error, 1)
-	go func() { left <- wait(ctx) }()
-	for {
-		select {
-		case s := <-r.Signals:
-			if s == syscall.SIGHUP || s == syscall.SIGUSR1 || s == syscall.SIGUSR2 {
-				continue // nothing new begins
-			}
-			r.log.Info("ending at once", zap.Stringer("signal", s))
-			return nil // the kernel closes what is open
-		case err := <-left:
-			if err != nil {
-				r.log.Warn("sessions were cut off", zap.Error(err))
-			}
-			return r.close()
+	f.passes = func(s os.Signal) bool {
+		if s == syscall.SIGUSR2 {
+			r.plane.Resume()
+			return true
 		}
+		return s == syscall.SIGHUP || s == syscall.SIGUSR1 // nothing new begins
 	}
-}
-
-func (r *runner) close() error {
-	if err := r.plane.Close(); err != nil {
-		return failed{fmt.Errorf("close: %w", err)}
-	}
-	r.log.Info("heliosproxy ended")
-	return nil
 }

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -160,18 +159,18 @@ func (r *runner) warnOfTrust() {
 
 // serve obeys signals and administrators until the end.
 func (r *runner) serve() error {
-	obeys, ends := r.signal, r.ending
+	obeys := r.signal
 	if r.flags.ini != "" {
-		obeys, ends = r.signalAsPgBouncer, r.endingAsPgBouncer
+		obeys = r.signalAsPgBouncer
 	}
-	end := r.obey(obeys, ends)
+	end := r.obey(obeys)
 	r.stopping(r.log, "waiting for clients")
 	close(r.over)
 	return end()
 }
 
 // obey returns how to end.
-func (r *runner) obey(signal func(os.Signal) (end func() error), ending func(Ending) error) (end func() error) {
+func (r *runner) obey(signal func(os.Signal) (end func() error)) (end func() error) {
 	for end == nil {
 		select {
 		case s, ok := <-r.Signals:
@@ -182,14 +181,12 @@ func (r *runner) obey(signal func(os.Signal) (end func() error), ending func(End
 		case done := <-r.reloads:
 			done <- r.again()
 		case how := <-r.endings:
-			end = func() error { return ending(how) }
+			r.log.Info(how.why(), zap.Stringer("how", how))
+			end = func() error { return r.farewell().end(how) }
 		}
 	}
 	return end
 }
-
-// ending ends as an administrator wants it.
-func (r *runner) ending(how Ending) error { return r.finish(r.log, r.plane, how, r.drainTimeout()) }
 
 // signal obeys a signal. It returns how to end, if that is what it says.
 func (r *runner) signal(s os.Signal) (end func() error) {
@@ -198,7 +195,7 @@ func (r *runner) signal(s os.Signal) (end func() error) {
 		return nil
 	}
 	r.log.Info("draining", zap.Stringer("signal", s), zap.Duration("timeout", r.drainTimeout()))
-	return func() error { return r.drain(r.log, r.plane, r.drainTimeout()) }
+	return func() error { return r.farewell().end(AfterTransactions) }
 }
 
 // again reads the file again. Whatever is wrong, what is in force stays so.
@@ -225,7 +222,7 @@ func (r *runner) reread() error {
 	}
 	if err != nil {
 		if errors.Is(err, errReported) {
-			err = errors.New("the file is invalid")
+			err = invalid(l.findings)
 		}
 		r.log.Error("configuration not reloaded, the one before stays in force", zap.String("file", r.flags.name()), zap.Error(err))
 		return err
@@ -262,48 +259,4 @@ func (r *runner) drainTimeout() time.Duration {
 		return r.flags.drainTimeout
 	}
 	return r.file.Bootstrap.DrainTimeout
-}
-
-// finish ends the data plane as an administrator wants it.
-func (p Program) finish(log *zap.Logger, plane Server, how Ending, timeout time.Duration) error {
-	log.Info("ending on an administrator's behalf", zap.Int("how", int(how)))
-	switch how {
-	case AfterTransactions:
-		return p.drain(log, plane, timeout)
-	case AfterClients:
-		return p.wait(context.Background(), log, plane, plane.Leave)
-	}
-	return p.wait(context.Background(), log, plane, func(context.Context) error { return nil })
-}
-
-// drain lets sessions end until the timeout and closes the data plane.
-func (p Program) drain(log *zap.Logger, plane Server, timeout time.Duration) error {
-	ctx, stop := context.WithTimeout(context.Background(), timeout)
-	defer stop()
-	return p.wait(ctx, log, plane, plane.Drain)
-}
-
-// wait closes the data plane when drain has returned. A signal ends it on the spot.
-func (p Program) wait(ctx context.Context, log *zap.Logger, plane Server, drain func(context.Context) error) error {
-	drained := make(chan error, 1)
-	go func() { drained <- drain(ctx) }()
-	for {
-		select {
-		case s := <-p.Signals:
-			if s == syscall.SIGHUP {
-				continue // nothing new begins
-			}
-			log.Warn("ending at once", zap.Stringer("signal", s))
-			return failed{errReported} // the kernel closes what is open
-		case err := <-drained:
-			if err != nil {
-				log.Warn("sessions were cut off", zap.Error(err))
-			}
-			if err := plane.Close(); err != nil {
-				return failed{fmt.Errorf("close: %w", err)}
-			}
-			log.Info("heliosproxy ended")
-			return nil
-		}
-	}
 }

@@ -74,3 +74,24 @@ func printFindings(w io.Writer, findings configfile.Findings) {
 		fmt.Fprintln(w, f)
 	}
 }
+
+// invalid is why a file with these findings is not used: the first error, and how many more there are.
+func invalid(findings configfile.Findings) error {
+	var first *configfile.Finding
+	n := 0
+	for i, f := range findings {
+		if f.Severity != configfile.Error {
+			continue
+		}
+		if n++; first == nil {
+			first = &findings[i]
+		}
+	}
+	switch {
+	case first == nil:
+		return errors.New("the file is invalid")
+	case n == 1:
+		return fmt.Errorf("the file is invalid: %s", first)
+	}
+	return fmt.Errorf("the file is invalid: %s (and %d more in the log)", first, n-1)
+}

@@ -5,16 +5,6 @@ import (
 	"errors"
 )
 
-// Ending is whom a proxy waits for that an administrator ends.
-type Ending int
-
-// The endings.
-const (
-	AtOnce Ending = iota
-	AfterTransactions
-	AfterClients
-)
-
 // wishes are what administrators want of the program on the console, for the goroutine that obeys signals too.
 type wishes struct {
 	reloads chan chan error
@@ -41,10 +31,14 @@ func (w wishes) reload(ctx context.Context) error {
 	}
 }
 
-// end asks for the end. The first who does decides how.
+// end asks for the end. Of several wishes that nobody has heard yet the one that waits for fewest stays.
 func (w wishes) end(how Ending) {
-	select {
-	case w.endings <- how:
-	default:
+	for {
+		select {
+		case w.endings <- how:
+			return
+		case before := <-w.endings:
+			how = min(how, before)
+		}
 	}
 }

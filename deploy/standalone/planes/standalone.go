@@ -68,7 +68,7 @@ func newProxy(o command.Options) (*data.Proxy, error) {
 		Log: o.Log, LogLevel: o.LogLevel, NodeID: o.NodeID, Loops: o.Loops, AdminAddress: o.AdminAddress, AdminToken: o.AdminToken, Listen: o.Listen,
 		StateDir: o.StateDir, Takeover: o.Takeover, TakeoverWindow: o.TakeoverWindow, DrainRate: o.DrainRate, AdminOptional: o.AdminOptional,
 		Reload: o.Reload, Shutdown: func(how data.Shutdown) { o.Shutdown(endings()[how]) },
-		Inherited: o.Inherited,
+		HandedOver: func() { o.Shutdown(command.HandedOver) }, Inherited: o.Inherited,
 	})
 }
 

@@ -489,7 +489,10 @@ func (x *Estate) GetKeys() []*ProvedKey {
 type ListeningSocket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The listener that it belongs to.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// It is a unix socket whose file a proxy has made: the last process that has the socket removes it. A file that came from elsewhere, as
+	// from a service manager, is left alone.
+	OwnsFile      bool `protobuf:"varint,2,opt,name=owns_file,json=ownsFile,proto3" json:"owns_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -529,6 +532,13 @@ func (x *ListeningSocket) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *ListeningSocket) GetOwnsFile() bool {
+	if x != nil {
+		return x.OwnsFile
+	}
+	return false
 }
 
 // ProvedKey is the key of a user at the servers of a cluster, with the verifier that it belongs to. It is kept in memory only.
@@ -1638,9 +1648,10 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x124\n" +
 	"\asockets\x18\x03 \x03(\v2\x1a.helios.v1.ListeningSocketR\asockets\x12(\n" +
-	"\x04keys\x18\x04 \x03(\v2\x14.helios.v1.ProvedKeyR\x04keys\"%\n" +
+	"\x04keys\x18\x04 \x03(\v2\x14.helios.v1.ProvedKeyR\x04keys\"B\n" +
 	"\x0fListeningSocket\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xca\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\towns_file\x18\x02 \x01(\bR\bownsFile\"\xca\x01\n" +
 	"\tProvedKey\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
