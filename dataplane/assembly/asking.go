@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/certs"
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
@@ -36,9 +37,9 @@ func TryInquiries(ctx context.Context, set *resource.Set, name string, spared fu
 		return nil, err
 	}
 	log := zap.NewNop()
-	secrets := newSecrets(log, 0)
-	defer secrets.close()
-	loaded, faults := secrets.load(snap)
+	secrets := certs.New(log, 0)
+	defer secrets.Close()
+	loaded, faults := secrets.Load(snap)
 	if len(faults) > 0 {
 		return nil, refusal(0, faults...)
 	}
@@ -52,7 +53,7 @@ func TryInquiries(ctx context.Context, set *resource.Set, name string, spared fu
 	}
 	group.Start()
 	defer group.Stop()
-	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: keyring.New(1), Users: users.NewBook(1), Passwords: finder, Hosts: names.Book})
+	snap.Equip(snapshot.Machine{Links: loaded.Links, Ring: keyring.New(1), Users: users.NewBook(1), Passwords: finder, Hosts: names.Book})
 	done := map[users.Place]bool{}
 	for _, of := range slices.Sorted(maps.Keys(set.Databases)) {
 		d := set.Databases[of]

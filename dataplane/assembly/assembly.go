@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/certs"
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly/desk"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/configsync"
@@ -116,7 +117,7 @@ type Proxy struct {
 	inherited  *inherited
 	resolver   *resolver
 	inquirers  *inquirers
-	secrets    *secrets
+	secrets    *certs.Store
 	passwords  *passwords.Finder
 	programs   *judge.Programs
 	succession *succession
@@ -200,7 +201,7 @@ func New(o Options) (*Proxy, error) {
 	for _, l := range g.Loops() {
 		serve.NewLocal(p.hub, l)
 	}
-	p.secrets = newSecrets(o.Log, o.FilesPeriod)
+	p.secrets = certs.New(o.Log, o.FilesPeriod)
 	p.passwords, p.programs = passwords.New(), judge.New()
 	p.desk = desk.New(desk.Options{
 		Log: o.Log, LogLevel: o.LogLevel, Group: g, Hub: p.hub, Started: p.started, Names: p.resolver.Book, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
@@ -258,7 +259,7 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	if err != nil {
 		return nil, refusal(heliosv1.Stage_STAGE_COMPILE, &heliosv1.Fault{Reason: err.Error()})
 	}
-	loaded, faults := p.secrets.load(snap)
+	loaded, faults := p.secrets.Load(snap)
 	if len(faults) > 0 {
 		return nil, refusal(heliosv1.Stage_STAGE_WARM, faults...)
 	}
@@ -276,7 +277,7 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	if old := p.current.Load(); old != nil {
 		snap.Inherit(old)
 	}
-	snap.Equip(snapshot.Machine{Links: loaded.links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords, Programs: p.programs, Hosts: p.resolver.Book})
+	snap.Equip(snapshot.Machine{Links: loaded.Links, Ring: p.hub.Ring, Users: p.hub.Users, Passwords: p.passwords, Programs: p.programs, Hosts: p.resolver.Book})
 	p.resolver.use(snap.Resolver)
 	old := p.current.Load()
 	swapped := false
@@ -299,7 +300,7 @@ func (p *Proxy) apply(set *resource.Set, persist func() error) (warnings []strin
 	}
 	swapped = true
 	p.generation++
-	p.secrets.use(loaded)
+	p.secrets.Use(loaded)
 	p.current.Store(snap)
 	p.resolver.retain(snap)
 	p.inherited.settle(opened)
@@ -400,7 +401,7 @@ func (p *Proxy) open(snap *snapshot.Snapshot, opened map[string]*reactor.Listene
 	first := p.group.Loops()[0]
 	for name, d := range p.doors {
 		if l := snap.Listeners[name]; l != nil && opened[name] == nil {
-			d.rule.Store(&serve.Door{Listener: l, TLS: p.secrets.door(name)})
+			d.rule.Store(&serve.Door{Listener: l, TLS: p.secrets.Door(name)})
 			continue
 		}
 		first.PostWait(d.ls.Close)
@@ -409,7 +410,7 @@ func (p *Proxy) open(snap *snapshot.Snapshot, opened map[string]*reactor.Listene
 	for name, ls := range opened {
 		l := snap.Listeners[name]
 		d := &door{ls: ls, addr: p.address(l)}
-		d.rule.Store(&serve.Door{Listener: l, TLS: p.secrets.door(name)})
+		d.rule.Store(&serve.Door{Listener: l, TLS: p.secrets.Door(name)})
 		p.doors[name] = d
 		first.PostWait(func() {
 			err := ls.Accept(first, func(e *reactor.Endpoint, peer reactor.Address) {
@@ -454,7 +455,7 @@ func (p *Proxy) Close() error {
 	if p.admin != nil {
 		err = p.admin.Close() // it asks the loops
 	}
-	p.secrets.close()
+	p.secrets.Close()
 	p.resolver.Close()
 	p.group.Stop()
 	p.inherited.settle(nil)
@@ -462,3 +463,7 @@ func (p *Proxy) Close() error {
 	p.programs.Close()
 	return err
 }
+
+// ReadFiles reads certificates, keys, authorities and revocation lists again, at once. The error says what could not be read: what was
+// read of it before stays in force.
+func (p *Proxy) ReadFiles() error { return p.secrets.Read() }

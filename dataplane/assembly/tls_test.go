@@ -153,7 +153,7 @@ func TestClientCertificates(t *testing.T) {
 		return strings.Contains(psql(t, addr, conninfo, "SELECT 1"), "certificate revoked")
 	})
 	write(crl, []byte("rubbish"))
-	eventually(t, 10*time.Second, "a file that cannot be read", func() bool { return !px.secrets.door("main").Changed() })
+	eventually(t, 10*time.Second, "a file that cannot be read", func() bool { return !px.secrets.Door("main").Changed() })
 	if got := psql(t, addr, conninfo, "SELECT 1"); !strings.Contains(got, "certificate revoked") {
 		t.Errorf("with a list that cannot be read: %s", got)
 	}

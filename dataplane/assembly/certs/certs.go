@@ -1,4 +1,5 @@
-package assembly
+// Package certs has the certificates, keys and authorities of this machine that the configuration names, and reads them again when their files change. It never decides whom they are good for.
+package certs
 
 import (
 	"errors"
@@ -20,41 +21,41 @@ import (
 // filesPeriod is how often it is looked whether files have changed, unless told otherwise.
 const filesPeriod = 5 * time.Second
 
-// secrets has the certificates, keys and authorities of this machine that the configuration names, and reads them again when
-// their files change. What the configuration says as before is not read anew: its session tickets stay good, and server
+// Store has what is read. What the configuration says as before is not read anew: its session tickets stay good, and server
 // connections stay of use. Any thread may use it.
-type secrets struct {
+type Store struct {
 	log   *zap.Logger
 	files tlsconf.Files
 	stop  chan struct{}
 	done  chan struct{}
 
 	mu  sync.Mutex
-	now loaded
+	now Loaded
 }
 
-// loaded is what one configuration names.
-type loaded struct {
-	doors map[string]*tlsconf.Server // by listener
-	links map[string]*tlsconf.Client // by node
+// Loaded is what one configuration names.
+type Loaded struct {
+	Doors map[string]*tlsconf.Server // by listener
+	Links map[string]*tlsconf.Client // by node
 	specs map[string]any             // of both, by kind and name
 }
 
-func newSecrets(log *zap.Logger, period time.Duration) *secrets {
+// New makes a Store that looks at the files so often; 0 is five seconds.
+func New(log *zap.Logger, period time.Duration) *Store {
 	if period == 0 {
 		period = filesPeriod
 	}
-	s := &secrets{log: log, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{log: log, stop: make(chan struct{}), done: make(chan struct{})}
 	go s.watch(period)
 	return s
 }
 
-// load reads what a configuration names, for use.
-func (s *secrets) load(snap *snapshot.Snapshot) (loaded, []*heliosv1.Fault) {
+// Load reads what a configuration names, for use.
+func (s *Store) Load(snap *snapshot.Snapshot) (Loaded, []*heliosv1.Fault) {
 	s.mu.Lock()
 	old := s.now
 	s.mu.Unlock()
-	now := loaded{map[string]*tlsconf.Server{}, map[string]*tlsconf.Client{}, map[string]any{}}
+	now := Loaded{map[string]*tlsconf.Server{}, map[string]*tlsconf.Client{}, map[string]any{}}
 	var faults []*heliosv1.Fault
 	for _, name := range slices.Sorted(maps.Keys(snap.Listeners)) {
 		spec, key := snap.Listeners[name].TLS, "listener "+name
@@ -62,7 +63,7 @@ func (s *secrets) load(snap *snapshot.Snapshot) (loaded, []*heliosv1.Fault) {
 			continue
 		}
 		now.specs[key] = spec
-		have, err := old.doors[name], error(nil)
+		have, err := old.Doors[name], error(nil)
 		if have != nil && reflect.DeepEqual(old.specs[key], any(spec)) {
 			err = have.Reload()
 		} else {
@@ -72,7 +73,7 @@ func (s *secrets) load(snap *snapshot.Snapshot) (loaded, []*heliosv1.Fault) {
 			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindListener), Name: name, Field: "tls", Reason: err.Error()})
 			continue
 		}
-		now.doors[name] = have
+		now.Doors[name] = have
 		s.warn(key, have.Warnings())
 	}
 	for name, spec := range snap.Links {
@@ -81,7 +82,7 @@ func (s *secrets) load(snap *snapshot.Snapshot) (loaded, []*heliosv1.Fault) {
 			continue
 		}
 		now.specs[key] = spec
-		have, err := old.links[name], error(nil)
+		have, err := old.Links[name], error(nil)
 		if have != nil && reflect.DeepEqual(old.specs[key], any(spec)) {
 			err = have.Reload()
 		} else {
@@ -91,34 +92,34 @@ func (s *secrets) load(snap *snapshot.Snapshot) (loaded, []*heliosv1.Fault) {
 			faults = append(faults, &heliosv1.Fault{Kind: string(resource.KindNode), Name: name, Field: "tls", Reason: err.Error()})
 			continue
 		}
-		now.links[name] = have
+		now.Links[name] = have
 		s.warn(key, have.Warnings())
 	}
 	return now, faults
 }
 
-func (s *secrets) warn(of string, words []string) {
+func (s *Store) warn(of string, words []string) {
 	for _, w := range words {
 		s.log.Warn("TLS", zap.String("of", of), zap.String("warning", w))
 	}
 }
 
-// use makes what was loaded what is looked after.
-func (s *secrets) use(l loaded) {
+// Use makes what was loaded what is looked after.
+func (s *Store) Use(l Loaded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = l
 }
 
-// door returns the TLS of a listener; nil is none.
-func (s *secrets) door(name string) *tlsconf.Server {
+// Door returns the TLS of a listener; nil is none.
+func (s *Store) Door(name string) *tlsconf.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now.doors[name]
+	return s.now.Doors[name]
 }
 
 // watch looks after the files until close.
-func (s *secrets) watch(period time.Duration) {
+func (s *Store) watch(period time.Duration) {
 	defer close(s.done)
 	tick := time.NewTicker(period)
 	defer tick.Stop()
@@ -132,12 +133,11 @@ func (s *secrets) watch(period time.Duration) {
 	}
 }
 
-// ReadFiles reads certificates, keys, authorities and revocation lists again, at once. The error says what could not be read: what was
-// read of it before stays in force.
-func (p *Proxy) ReadFiles() error { return p.secrets.look(true) }
+// Read reads all again, at once. The error says what could not be read: what was read of it before stays in force.
+func (s *Store) Read() error { return s.look(true) }
 
 // look reads again what has changed, or all. What cannot be read stays as it was until it has changed.
-func (s *secrets) look(all bool) error {
+func (s *Store) look(all bool) error {
 	var failed []error
 	s.mu.Lock()
 	now := s.now
@@ -159,16 +159,16 @@ func (s *secrets) look(all bool) error {
 		s.log.Info("certificates were read again", zap.String("of", of))
 		s.warn(of, x.Warnings())
 	}
-	for name, x := range now.doors {
+	for name, x := range now.Doors {
 		look("listener "+name, x)
 	}
-	for name, x := range now.links {
+	for name, x := range now.Links {
 		look("node "+name, x)
 	}
 	return errors.Join(failed...)
 }
 
-func (s *secrets) close() {
+func (s *Store) Close() {
 	close(s.stop)
 	<-s.done
 }
