@@ -163,7 +163,7 @@ func poolKeys() []key {
 		},
 		{
 			name: "pool.min_connections", kind: integer, max: maxCount, def: int64(0),
-			doc: "Connections that a pool keeps open. It does so from its first client on; from the start where a `[[databases]]` entry of a name of its own has a `user`, or there are `[[users]]` whose password opens the server. A user whom the proxy knows by a verifier alone has to log in first.",
+			doc: "Connections that a pool keeps open. It does so from its first client on, and also when the last has left (for an hour, where the file does not name database or user); from the start where a `[[databases]]` entry of a name of its own has a `user`. Where a limit is reached that pools share, as `nodes.max_connections`, they give way to clients who wait.",
 		},
 		{
 			name: "pool.reserve_connections", kind: integer, max: maxCount, def: int64(0),

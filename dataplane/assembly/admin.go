@@ -13,9 +13,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
-	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
@@ -131,11 +129,11 @@ func (p *Proxy) Metrics() metrics.Snapshot {
 				})
 			})
 			s.Counted.Add(&lo.Meter)
-			lo.Accounts(func(k ledger.Key, a *meter.Account) {
+			for k, a := range lo.Accounts() {
 				x := metrics.Account{Database: k.Database, User: k.Pool.User, Node: k.Pool.Node}
 				x.Sum(a)
 				s.Accounts = append(s.Accounts, x)
-			})
+			}
 		})
 	}
 	p.catalogs.Stats(func(node, database string, x lookup.Stats) {

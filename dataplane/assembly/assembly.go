@@ -18,6 +18,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly/certs"
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly/desk"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/unused"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/configsync"
 	"github.com/heliosproxy/heliosproxy/dataplane/handover"
@@ -117,6 +118,7 @@ type Proxy struct {
 	inherited  *inherited
 	resolver   *resolver
 	inquirers  *inquirers
+	unused     *unused.Unused
 	secrets    *certs.Store
 	passwords  *passwords.Finder
 	programs   *judge.Programs
@@ -195,8 +197,13 @@ func New(o Options) (*Proxy, error) {
 	p.inquirers = newInquirers(o.Log, g.Loops())
 	p.hub.Inquire, p.hub.BeginInquiry = p.inquirers.Inquire, p.inquirers.Begin
 	p.hub.Listener = p.listeners.Get
+	p.unused = unused.New(g, p.hub, func(now time.Duration) {
+		p.sweep()
+		p.inquirers.Forget(now)
+	})
 	p.hub.Pools.Failed = func(pl *pool.Pool, err error) {
 		o.Log.Warn("cannot open a server connection", zap.String("node", pl.Node), zap.String("database", pl.Database), zap.String("user", pl.User), zap.Error(err))
+		p.unused.Failed(err)
 	}
 	for _, l := range g.Loops() {
 		serve.NewLocal(p.hub, l)
@@ -219,6 +226,7 @@ func New(o Options) (*Proxy, error) {
 		}
 	}
 	go p.desk.KeepStats(p.done)
+	go p.unused.Watch(p.done)
 	go p.watchLag()
 	if o.AdminAddress != "" {
 		if p.admin, err = p.startAdmin(); err != nil && !o.AdminOptional {
@@ -372,8 +380,7 @@ func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
 		r, _ := snap.Route(asked, user)
 		p.hub.Pools.Ready(r.Alias, r.Target, r.Profile)
 	}
-	p.catalogs.Sweep()
-	p.listeners.Sweep()
+	p.sweep()
 	p.inquirers.Sweep(snap)
 	if old == nil || !snap.Lacks(old) && !p.listeners.Any() {
 		return
@@ -387,6 +394,12 @@ func (p *Proxy) reconfigure(old, snap *snapshot.Snapshot) {
 			})
 		})
 	}
+}
+
+// sweep closes what reads and listens in databases that no pool leads to any more.
+func (p *Proxy) sweep() {
+	p.catalogs.Sweep()
+	p.listeners.Sweep()
 }
 
 func (p *Proxy) address(l *snapshot.Listener) string {

@@ -68,20 +68,12 @@ func (c *catalogs) active(k catalogKey) (yes bool) {
 }
 
 // Sweep closes the readers of databases that no pool leads to any more. It is called when the pools have been told of a new
-// configuration.
+// configuration, and when some were forgotten.
 func (c *catalogs) Sweep() {
-	type place struct {
-		node, host string
-		port       int
-		database   string
-	}
-	used := map[place]bool{}
-	c.pools.Each(func(p *pool.Pool) {
-		t := p.Target()
-		used[place{t.Node, t.Host, t.Port, t.Database}] = true
-	})
-	c.mu.Lock()
+	c.mu.Lock() // nobody gets a reader meanwhile, and who has got one has a pool
 	defer c.mu.Unlock()
+	used := map[place]bool{}
+	c.pools.Each(func(p *pool.Pool) { used[placeOf(p.Target())] = true })
 	for k, r := range c.readers {
 		if !used[place{k.node, k.host, k.port, k.database}] {
 			r.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -252,6 +253,9 @@ func TestConsoleSet(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set.PoolProfiles["wide"] = proto.Clone(set.PoolProfiles["default"]).(*heliosv1.PoolProfile)
+	set.PoolProfiles["wide"].Name, set.PoolProfiles["wide"].MaxConnections = "wide", 7
+	set.Databases["own"] = &heliosv1.Database{Name: "own", Cluster: "main", PoolProfile: "wide"}
 	p, addr := start(t, set)
 	c := consoleAt(t, addr)
 	value := func(key string) string {
@@ -273,11 +277,24 @@ func TestConsoleSet(t *testing.T) {
 	if value("default_pool_size") != "2 yes" || value("query_wait_timeout") != "3 yes" || value("pool_mode") != "transaction no" {
 		t.Errorf("%s, %s", value("default_pool_size"), value("query_wait_timeout"))
 	}
-	if _, err := p.Apply(set, nil); err != nil {
-		t.Fatal(err)
+	for _, db := range rows(t, c, "SHOW DATABASES") {
+		if want := map[string]string{"own": "7", "postgres": "2"}[db["name"]]; want != "" && db["pool_size"] != want {
+			t.Errorf("the pools of %s have %s, want %s", db["name"], db["pool_size"], want)
+		}
 	}
-	if value("default_pool_size") != "1 yes" {
-		t.Errorf("a new configuration: %s", value("default_pool_size"))
+	for name, again := range map[string]func() error{
+		"a new configuration":   func() error { _, err := p.Apply(set, nil); return err },
+		"the configuration has": p.Unset,
+	} {
+		if got := tell(c, "SET default_pool_size = 2"); got != "" || value("default_pool_size") != "2 yes" {
+			t.Errorf("%s, %s", got, value("default_pool_size"))
+		}
+		if err := again(); err != nil {
+			t.Fatal(err)
+		}
+		if value("default_pool_size") != "1 yes" {
+			t.Errorf("%s: %s", name, value("default_pool_size"))
+		}
 	}
 }
 

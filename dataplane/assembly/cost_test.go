@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
-	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -17,7 +15,9 @@ import (
 func (p *Proxy) count() (queries, calls uint64) {
 	for _, l := range p.group.Loops() {
 		l.PostWait(func() {
-			l.Local.(*serve.Local).Accounts(func(_ ledger.Key, a *meter.Account) { queries += a.Queries })
+			for _, a := range l.Local.(*serve.Local).Accounts() {
+				queries += a.Queries
+			}
 			calls += l.Calls
 		})
 	}

@@ -41,8 +41,8 @@ func TestMaxLifetime(t *testing.T) {
 	})
 }
 
-// TestMinConnections opens connections before anybody has come, for users whose password opens servers and for the one whom all clients
-// of a database are; for a user who has to prove first that he has a key it does so when he has.
+// TestMinConnections opens connections before anybody has come for the user whom all clients of a database are, and for others when the
+// first of them has: they are kept when he has left.
 func TestMinConnections(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all all 127.0.0.1/32 scram-sha-256"}}).Primary
@@ -66,14 +66,15 @@ func TestMinConnections(t *testing.T) {
 	two := func(user string) {
 		eventually(t, 15*time.Second, "two connections of "+user, func() bool { return backends(t, pg, user) == "2" })
 	}
-	two("ann")
 	two("keeper")
-	if n := backends(t, pg, "prover"); n != "0" {
-		t.Errorf("%s connections without a key", n)
+	for _, user := range []string{"ann", "prover"} {
+		if n := backends(t, pg, user); n != "0" {
+			t.Errorf("%s connections of %s, who has not come", n, user)
+		}
+		c := connect(t, addr, user, "password", "right")
+		two(user)
+		c.Close(context.Background())
 	}
-	c := connect(t, addr, "prover", "password", "right")
-	two("prover")
-	c.Close(context.Background())
 	pg.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'")
 	two("ann")
 	if n := backends(t, pg, "noone"); n != "0" {

@@ -49,12 +49,12 @@ func (ls *listeners) Get(t *backend.Target) *listen.Listener {
 }
 
 // Sweep closes the listeners of databases that no pool leads to any more, once nobody listens there. It is called when the
-// pools have been told of a new configuration.
+// pools have been told of a new configuration, and when some were forgotten.
 func (ls *listeners) Sweep() {
+	ls.mu.Lock() // nobody gets a listener meanwhile, and who has got one has a pool
+	defer ls.mu.Unlock()
 	used := map[place]bool{}
 	ls.pools.Each(func(p *pool.Pool) { used[placeOf(p.Target())] = true })
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
 	for k, l := range ls.at {
 		if !used[k] && l.Stats().Channels == 0 {
 			l.Close()

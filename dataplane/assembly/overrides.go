@@ -58,3 +58,17 @@ func (c configuration) Override(key, value string) error {
 	p.overrides = overrides
 	return nil
 }
+
+// Unset puts in force what the configuration says in place of what was set on the console.
+func (p *Proxy) Unset() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.overrides) == 0 {
+		return nil
+	}
+	if _, err := p.apply(p.applied, nil); err != nil {
+		return err
+	}
+	p.overrides = nil
+	return nil
+}

@@ -84,6 +84,7 @@ func TestUserOverrides(t *testing.T) {
 	set.Users["app"] = &heliosv1.User{Name: "app", Pool: &heliosv1.PoolOverrides{
 		Mode: heliosv1.PoolMode_POOL_MODE_SESSION, MaxConnections: 1, AcquireTimeout: durationpb.New(50 * time.Millisecond),
 	}}
+	set.Users["app"].MaxServerConnections, set.Limits["default"].MaxServerConnectionsPerUser = 10, 20
 	p, addr := start(t, set)
 	first := connect(t, addr, "app")
 	const why = "53300 no server connection became free within 50ms"
@@ -92,6 +93,20 @@ func TestUserOverrides(t *testing.T) {
 	}
 	for range 4 { // others share
 		want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+	}
+	console := consoleAt(t, addr)
+	for _, c := range []struct{ table, name, want string }{
+		{"USERS", "app", "session 1 10"}, {"USERS", "postgres", "  20"}, {"POOLS", "app", "session 1 "}, {"POOLS", "postgres", "transaction 3 "},
+	} {
+		got := ""
+		for _, row := range rows(t, console, "SHOW "+c.table) {
+			if row["name"] == c.name || row["user"] == c.name {
+				got += row["pool_mode"] + " " + row["pool_size"] + " " + row["max_user_connections"]
+			}
+		}
+		if got != c.want {
+			t.Errorf("SHOW %s of %s: %q, want %q", c.table, c.name, got, c.want)
+		}
 	}
 	want(t, first, "SELECT current_user", "app")
 	first.Close(context.Background())

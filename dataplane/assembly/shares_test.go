@@ -109,6 +109,38 @@ func TestFullNodeMakesRoom(t *testing.T) {
 	}
 }
 
+// TestMinimumYields has all connections that a node takes be kept open by pools of three users, whose clients rest. One of them opens as
+// many transactions as the node takes connections: all get on, and what is open stays when they have ended.
+func TestMinimumYields(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	set := shopsAndBanks(t, pg, 4)
+	set.PoolProfiles["default"].MinConnections = 2
+	set.PoolProfiles["default"].AcquireTimeout = durationpb.New(20 * time.Second)
+	_, addr := start(t, set)
+	users := []string{"u1", "u2", "u3"}
+	for _, user := range users {
+		pg.Exec(t, "CREATE ROLE "+user+" LOGIN")
+	}
+	for _, user := range users {
+		want(t, connect(t, addr, user), "SELECT 1", "1")
+	}
+	eventually(t, 15*time.Second, "the node is full", func() bool {
+		n := 0
+		for _, user := range users {
+			k, _ := strconv.Atoi(backends(t, pg, user))
+			n += k
+		}
+		return n == 4
+	})
+	for range 4 {
+		want(t, connect(t, addr, "u1"), "BEGIN", "")
+	}
+	if n := backends(t, pg, "u1"); n != "4" {
+		t.Errorf("%s connections have transactions", n)
+	}
+}
+
 // TestServerLimits counts the connections at the server while clients of two databases and two users come, work and go: there are never
 // more than the limits say, by node, database and user.
 func TestServerLimits(t *testing.T) {

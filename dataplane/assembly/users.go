@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,8 +19,18 @@ type inquirers struct {
 	loops []*reactor.Loop
 
 	mu  sync.Mutex
-	all map[asked]*lookup.Users
+	all map[asked]*inquirer
 }
+
+// inquirer is one of them. The lock of all guards it.
+type inquirer struct {
+	*lookup.Users
+	asking int           // log-ins that wait for an answer
+	last   time.Duration // when the last of them had it, as loops count time
+}
+
+// unasked is how long one is kept that nobody asks. It has no connection any more then.
+const unasked = 2 * time.Minute
 
 // asked is a database that is asked, and as whom.
 type asked struct {
@@ -29,31 +40,58 @@ type asked struct {
 }
 
 func newInquirers(log *zap.Logger, loops []*reactor.Loop) *inquirers {
-	return &inquirers{log: log, loops: loops, all: map[asked]*lookup.Users{}}
+	return &inquirers{log: log, loops: loops, all: map[asked]*inquirer{}}
 }
 
 // Inquire asks about a user, for the task t.
 func (u *inquirers) Inquire(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error) {
-	return u.of(q.Target).Ask(t, q.Query, name)
+	l := u.of(q.Target)
+	defer u.answered(l)
+	return l.Ask(t, q.Query, name)
 }
 
 // Begin asks about a user without waiting. answer is called on another thread.
 func (u *inquirers) Begin(q *snapshot.Inquiry, name string, answer func(lookup.Row, error)) {
-	u.of(q.Target).Begin(q.Query, name, answer)
+	l := u.of(q.Target)
+	l.Begin(q.Query, name, func(r lookup.Row, err error) {
+		u.answered(l)
+		answer(r, err)
+	})
 }
 
-// of returns the connection that asks a database.
-func (u *inquirers) of(to *backend.Target) *lookup.Users {
+// of returns the connection that asks a database, for one question.
+func (u *inquirers) of(to *backend.Target) *inquirer {
 	k := asked{to.Node, to.Server, to.Database, to.User}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l := u.all[k]
 	if l == nil {
-		l = lookup.NewUsers(u.loops[len(u.all)%len(u.loops)], to, u.log)
+		l = &inquirer{Users: lookup.NewUsers(u.loops[len(u.all)%len(u.loops)], to, u.log)}
 		u.all[k] = l
 	}
 	l.Use(to)
+	l.asking++
 	return l
+}
+
+// answered says that a question of l has its answer, or nobody waits for it any more.
+func (u *inquirers) answered(l *inquirer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l.asking--
+	l.last = Monotonic()
+}
+
+// Forget forgets what nobody has asked for long: clients may name any database.
+func (u *inquirers) Forget(now time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for k, l := range u.all {
+		if l.asking == 0 && now-l.last >= unasked {
+			l.Close()
+			delete(u.all, k)
+		}
+	}
 }
 
 // Sweep closes the connections that a new configuration has no use for.

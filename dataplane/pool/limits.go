@@ -131,17 +131,18 @@ func (b *books) bound(p *Pool, to Limits) (passed bool) {
 }
 
 // take counts a connection that p is about to open for who has asked at since, and says whether it may. If not, p is among those who
-// want a place, unless nobody waits for it: since is 0.
+// want a place, unless nobody waits for it: since is 0. Then it gets none either that another pool waits for, even if that has more.
 func (b *books) take(p *Pool, now, since int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := &p.account
-	if a.fits() && !b.behind(p) {
+	if a.fits() && !b.behind(p, since == 0) {
 		b.drop(p)
 		b.count(p, now)
 		return true
 	}
 	if since == 0 {
+		b.drop(p)
 		return false
 	}
 	a.since = since

@@ -122,6 +122,45 @@ func TestNarrower(t *testing.T) {
 	}
 }
 
+// TestFillYields has a pool fill up to its minimum where others wait: the place goes to them, even if they have more. It takes no place
+// from anybody, and wants none.
+func TestFillYields(t *testing.T) {
+	const nobody = 0
+	h := newHall(t, Limits{Node: 4, User: 3}, [2]string{"a", "u"}, [2]string{"b", "v"}, [2]string{"c", "w"})
+	a, b, c := h.pools[0], h.pools[1], h.pools[2]
+	for _, p := range []*Pool{a, a, b, b} {
+		h.take(p, h.now)
+	}
+	if h.take(a, h.now) || h.take(c, nobody) {
+		t.Fatal("the limit is passed")
+	}
+	h.books.give(b, h.now)
+	h.books.give(b, h.now)
+	if h.take(b, nobody) {
+		t.Error("a pool that fills up has the place that another waits for")
+	}
+	if next := h.books.next(); next != a {
+		t.Errorf("the next place is %v's", next)
+	}
+	if !h.take(a, h.now) || !h.take(b, nobody) {
+		t.Errorf("nobody waits for the last place, and it is free: %v", h.held())
+	}
+	if h.take(a, h.now) { // which its user's limit holds back
+		t.Error("a limit is passed")
+	}
+	h.books.give(b, h.now)
+	if !h.take(b, nobody) {
+		t.Error("a place is kept for a pool that could not use it")
+	}
+	if h.books.give(a, h.now); !h.take(c, h.now) || h.take(c, nobody) || c.account.wants || c.refused.Load() {
+		t.Error("a pool whose clients wait no more wants a place")
+	}
+	h.take(c, h.now)
+	if h.take(c, nobody); c.account.wants || c.refused.Load() {
+		t.Error("a pool whose clients wait no more goes on wanting a place")
+	}
+}
+
 // TestFewer lowers a limit: the pools that have the most give up what is too much.
 func TestFewer(t *testing.T) {
 	h := newHall(t, Limits{Node: 10}, [2]string{"a", "u"}, [2]string{"b", "u"})

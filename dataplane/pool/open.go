@@ -133,9 +133,12 @@ func (p *Pool) hopeless() []*Waiter {
 }
 
 // isFull says whether a server has refused a log-in because it has as many connections as it takes: it is not dead.
-func isFull(err error) bool {
+func isFull(err error) bool { return refusedWith(err, "53300") }
+
+// refusedWith says whether a server has refused a log-in with this SQLSTATE.
+func refusedWith(err error, state string) bool {
 	var se *pgwire.ServerError
-	return errors.As(err, &se) && se.SQLState == "53300"
+	return errors.As(err, &se) && se.SQLState == state
 }
 
 // curable says whether a failure may be over as soon as the user logs in to the proxy again: it lacks a key, or has one that is good

@@ -46,7 +46,7 @@ type Pool struct {
 	account   account // the books'
 	alarm     alarm
 	onFailure func(*Pool, error)
-	aliases   map[Alias]struct{} // who leads here, under the registry's lock
+	aliases   map[Alias]use // who leads here, under the registry's lock
 
 	waiting atomic.Int32 // how long the queue is
 	total   atomic.Int32 // connections, from dial to close

@@ -18,6 +18,7 @@ type Registry struct {
 	books *books
 	mu    sync.Mutex
 	pools map[Key]*Pool
+	turn  uint64 // counts how often Forget was called
 }
 
 // NewRegistry makes a registry for the given loops.
@@ -45,10 +46,10 @@ func (r *Registry) Get(as Alias, t *backend.Target, prof *Profile) *Pool {
 	if p == nil {
 		p = newPool(k, r.loops, r.books)
 		p.onFailure = r.Failed
-		p.aliases = map[Alias]struct{}{}
+		p.aliases = map[Alias]use{}
 		r.pools[k] = p
 	}
-	p.aliases[as] = struct{}{}
+	p.aliases[as] = use{turn: r.turn}
 	p.tell(t, prof)
 	return p
 }
@@ -92,15 +93,24 @@ func (r *Registry) Reconfigure(route func(Alias) (*backend.Target, *Profile, boo
 			p.tell(t, prof)
 		}
 		if len(p.aliases) == 0 {
-			delete(r.pools, k)
-			p.closed.Store(true)
-			p.books.end(p)
+			r.close(k, p)
+			continue
 		}
 		for _, l := range r.loops {
 			l.Post(func() { p.refit(l) })
 		}
 	}
 	r.books.alarm.set(1)
+}
+
+// close closes a pool that no alias leads to. The registry is locked.
+func (r *Registry) close(k Key, p *Pool) {
+	delete(r.pools, k)
+	p.closed.Store(true)
+	p.books.end(p)
+	for _, l := range r.loops {
+		l.Post(func() { p.refit(l) })
+	}
 }
 
 // Moved closes the free connections to addresses that their servers do not have any more. Those that are lent follow when they come back.

@@ -25,10 +25,11 @@ const (
 	heard = 8
 )
 
-// behind says whether there is a pool that goes before p and could have the place that p wants. The lock is held.
-func (b *books) behind(p *Pool) bool {
+// behind says whether there is a pool that goes before p and could have the place that p wants; with last everybody goes before it. The
+// lock is held.
+func (b *books) behind(p *Pool, last bool) bool {
 	for _, q := range b.wanting {
-		if q != p && q.before(p) && q.account.sharesWith(&p.account) && q.account.fits() {
+		if q != p && (last || q.before(p)) && q.account.sharesWith(&p.account) && q.account.fits() {
 			return true
 		}
 	}

@@ -2,24 +2,21 @@ package serve
 
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// Accounts yields what was counted, by whom, the bytes of connections that are open included. It is called on the loop's thread.
-func (lo *Local) Accounts(yield func(ledger.Key, *meter.Account)) {
+// Accounts returns what was counted, by whom, the bytes of connections that are open included. It is the loop's: its thread alone uses it.
+func (lo *Local) Accounts() ledger.Ledger {
 	for _, c := range lo.conns {
 		c.countBytes()
 	}
-	for k, a := range lo.accounts {
-		yield(k, a)
-	}
+	return lo.accounts
 }
 
 // open makes the account of the connection's database and pool its own.
 func (c *Conn) open() {
 	c.countBytes()
-	c.account = c.local.accounts.Of(c.asked.Database, c.pool.Key)
+	c.account = c.local.accounts.Of(c.asked.Database, c.pool.Key, c.snap.NamesDatabase(c.asked.Database))
 	if c.session != nil {
 		c.session.Account = c.account
 	}

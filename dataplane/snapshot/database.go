@@ -246,23 +246,16 @@ func (s *Snapshot) Route(asked Asked, name string) (r Route, ok bool) {
 	}, true
 }
 
-// Ready yields what clients would ask for, and the user, of each pool that is known before a client has come and keeps connections open: that
-// of a database whose clients are one user at the server, or those of the users who have a secret that opens servers.
+// Ready yields what clients would ask for, and the user, of each pool that keeps connections open before a client has come: that of a
+// database whose clients are one user at the server. Who else will come is not known, and a server has no places for all who might.
 func (s *Snapshot) Ready(yield func(asked Asked, user string) bool) {
 	for _, asked := range slices.SortedFunc(maps.Keys(s.databases), Asked.compare) {
 		d := s.databases[asked]
-		switch {
-		case asked.Database == resource.AnyDatabase || d.profile.Min == 0 || s.primaries[d.cluster] == nil:
-		case d.forced != "":
-			if !yield(asked, d.forced) {
-				return
-			}
-		default:
-			for _, name := range slices.Sorted(maps.Keys(s.users)) {
-				if u := s.users[name]; (!u.secret.Is("") || u.passwords != nil) && !yield(asked, name) {
-					return
-				}
-			}
+		if asked.Database == resource.AnyDatabase || d.profile.Min == 0 || d.forced == "" || s.primaries[d.cluster] == nil {
+			continue
+		}
+		if !yield(asked, d.forced) {
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -82,5 +83,28 @@ func TestAuthQueryByServerName(t *testing.T) {
 	}
 	if o, ok := s.Owner(Asked{"shop", "two.example.com"}, "somebody"); !ok || o.Cluster != "main" {
 		t.Errorf("the key is of %+v", o)
+	}
+}
+
+// TestReady has connections opened before a client has come where all clients are one user at the server, and for nobody else.
+func TestReady(t *testing.T) {
+	set := example()
+	set.PoolProfiles["kept"] = &heliosv1.PoolProfile{Name: "kept", Mode: heliosv1.PoolMode_POOL_MODE_TRANSACTION, MaxConnections: 3, MinConnections: 2}
+	for _, d := range []*heliosv1.Database{
+		{Name: "*", Cluster: "main", PoolProfile: "kept", ServerUser: "app"},
+		{Name: "each", Cluster: "main", PoolProfile: "kept"},
+		{Name: "forced", Cluster: "main", PoolProfile: "kept", ServerUser: "app"},
+		{Name: "bound", Cluster: "main", PoolProfile: "kept", ServerUser: "other", ServerNames: []string{"a.example.com"}},
+		{Name: "none", Cluster: "main", PoolProfile: "tx", ServerUser: "app"},
+		{Name: "headless", Cluster: "headless", PoolProfile: "kept", ServerUser: "app"},
+	} {
+		set.Databases[d.GetName()] = d
+	}
+	var got []string
+	for asked, user := range compile(t, set).Ready {
+		got = append(got, asked.Database+"/"+asked.Server+"/"+user)
+	}
+	if want := "bound/a.example.com/other forced//app"; strings.Join(got, " ") != want {
+		t.Errorf("ready are %v, want %s", got, want)
 	}
 }

@@ -88,16 +88,34 @@ func (f *inFront) exporter(t *testing.T, user, password string) {
 	}
 }
 
-// held says whether all clients are paused.
-func (f *inFront) held(t *testing.T, user, password string) bool {
+// asks returns the rows of a command of the console.
+func (f *inFront) asks(t *testing.T, user, password, sql string) [][][]byte {
 	ctx := context.Background()
 	conn, err := pgconn.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d dbname=pgbouncer user=%s password=%s sslmode=disable", f.proxy.Port, user, password))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	results, err := conn.Exec(ctx, "SHOW STATE").ReadAll()
-	return err == nil && string(results[0].Rows[1][1]) == "yes"
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return results[0].Rows
+}
+
+// held says whether all clients are paused.
+func (f *inFront) held(t *testing.T, user, password string) bool {
+	return string(f.asks(t, user, password, "SHOW STATE")[1][1]) == "yes"
+}
+
+// shows says whether a setting has the value.
+func (f *inFront) shows(t *testing.T, user, password, key, value string) bool {
+	for _, row := range f.asks(t, user, password, "SHOW CONFIG") {
+		if string(row[0]) == key {
+			return string(row[1]) == value
+		}
+	}
+	return false
 }
 
 // TestPgBouncerIni: a pgbouncer.ini with databases on two servers, a wildcard, users, rules, users of the database and an include runs as it is, by
@@ -194,6 +212,13 @@ pkt_buf = 4096
 	f.write(t, "databases.ini", databases+fmt.Sprintf("again = host=127.0.0.1 port=%d dbname=shop\n", a.Port()))
 	f.proxy.Signal(t, syscall.SIGHUP)
 	Within(t, patience, "the file is read again", func() bool { return f.says("again", "ann", password, where) == at("ann", "shop", a) })
+
+	// What was set on the console is gone when the file is read again, even if nothing has changed there.
+	if f.asks(t, "ann", password, "SET default_pool_size = 7"); !f.shows(t, "ann", password, "default_pool_size", "7") {
+		t.Error("SET changes nothing")
+	}
+	f.proxy.Signal(t, syscall.SIGHUP)
+	Within(t, patience, "what the file says is in force", func() bool { return f.shows(t, "ann", password, "default_pool_size", "5") })
 
 	// SIGUSR1 holds clients until SIGUSR2, and SIGINT waits for a transaction, but not for those who are held.
 	f.proxy.Signal(t, syscall.SIGUSR1)

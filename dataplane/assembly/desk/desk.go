@@ -18,7 +18,6 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
-	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/logx"
@@ -116,7 +115,7 @@ func (d *Desk) Pools() []console.Pool {
 		x := rows[k]
 		if x == nil {
 			x = &console.Pool{
-				Database: db, User: p.User, Node: p.Node, ServerDatabase: p.Database, Mode: snap.Mode(db), MaxServers: p.Profile().Max,
+				Database: db, User: p.User, Node: p.Node, ServerDatabase: p.Database, MaxServers: p.Profile().Max,
 				LoadBalanceHosts: snap.LoadBalanceHosts(p.Node),
 			}
 			rows[k] = x
@@ -126,7 +125,11 @@ func (d *Desk) Pools() []console.Pool {
 	d.o.Hub.Pools.Each(func(p *pool.Pool) {
 		first := p.Database
 		for i, as := range d.o.Hub.Pools.Aliases(p) {
-			if row(as.Database, p); i == 0 {
+			x, mode := row(as.Database, p), snap.Mode(as.Database, as.User)
+			if x.Mode != "" && x.Mode != mode { // it is that of some of the users who share the pool
+				mode = snap.Mode(as.Database, "")
+			}
+			if x.Mode = mode; i == 0 {
 				first = as.Database
 			}
 		}
@@ -155,6 +158,9 @@ func (d *Desk) Pools() []console.Pool {
 	})
 	all := make([]console.Pool, 0, len(rows))
 	for _, x := range rows {
+		if x.Mode == "" { // the pool has got the name meanwhile, or lost it
+			x.Mode = snap.Mode(x.Database, x.User)
+		}
 		all = append(all, *x)
 	}
 	slices.SortFunc(all, func(a, b console.Pool) int {
@@ -219,14 +225,16 @@ func (d *Desk) Databases() []console.Database {
 // Users implements [console.Desk].
 func (d *Desk) Users() []console.User {
 	byName := map[string]*console.User{}
+	snap := d.o.Hub.Current()
 	add := func(name string) *console.User {
 		if byName[name] == nil {
-			byName[name] = &console.User{Name: name}
+			x := snap.AboutUser(name)
+			byName[name] = &x
 		}
 		return byName[name]
 	}
-	for name, max := range d.o.Hub.Current().Users {
-		add(name).MaxClients = max
+	for name := range snap.Users {
+		add(name)
 	}
 	d.eachConn(func(c *serve.Conn) {
 		if c.Pool() != nil {
@@ -323,13 +331,13 @@ func (d *Desk) Counts() map[string]*meter.Account {
 	sums := map[string]*meter.Account{}
 	for _, l := range d.o.Group.Loops() {
 		l.PostWait(func() {
-			l.Local.(*serve.Local).Accounts(func(k ledger.Key, a *meter.Account) {
+			for k, a := range l.Local.(*serve.Local).Accounts() {
 				name := cmp.Or(k.Database, "(others)")
 				if sums[name] == nil {
 					sums[name] = &meter.Account{}
 				}
 				sums[name].Sum(a)
-			})
+			}
 		})
 	}
 	return sums

@@ -26,7 +26,7 @@ type setting struct {
 	min  int64
 }
 
-// settings are those. What a pool profile says is shown as the profile "default", or the first, says it, and set in all of them.
+// settings are those. What a pool profile says is shown as the profile "default", or the first, says it.
 func settings() []setting {
 	seconds := func(d *durationpb.Duration) string { return strconv.Itoa(int(d.AsDuration() / time.Second)) }
 	number := func(n uint32) string { return strconv.Itoa(int(n)) }
@@ -166,7 +166,8 @@ func read(key, value string) (s setting, n int64, err error) {
 	return s, n, nil
 }
 
-// Overridden is a configuration, or what there is without one, with what was set on the console. The configuration itself stays as it is.
+// Overridden is a configuration, or what there is without one, with what was set on the console: in each pool profile that says the same as
+// the one that is shown. The configuration itself stays as it is.
 func Overridden(set *resource.Set, overrides map[string]string) *resource.Set {
 	if set == nil {
 		set = &resource.Set{}
@@ -179,16 +180,22 @@ func Overridden(set *resource.Set, overrides map[string]string) *resource.Set {
 	l := proto.Clone(set.Limits[resource.LimitsName]).(*heliosv1.Limits)
 	with.Limits = map[string]*heliosv1.Limits{resource.LimitsName: l}
 	with.PoolProfiles = map[string]*heliosv1.PoolProfile{}
-	var profiles []*heliosv1.PoolProfile
 	for name, x := range set.PoolProfiles {
 		with.PoolProfiles[name] = proto.Clone(x).(*heliosv1.PoolProfile)
-		profiles = append(profiles, with.PoolProfiles[name])
 	}
 	for _, s := range settings() {
-		if v, ok := overrides[s.key]; ok {
-			n, _ := strconv.ParseInt(v, 10, 64)
-			s.put(l, profiles, n)
+		v, ok := overrides[s.key]
+		if !ok {
+			continue
 		}
+		n, _ := strconv.ParseInt(v, 10, 64)
+		var profiles []*heliosv1.PoolProfile
+		for name, x := range set.PoolProfiles {
+			if s.get(l, x) == s.get(l, usual(set)) { // another one says so itself
+				profiles = append(profiles, with.PoolProfiles[name])
+			}
+		}
+		s.put(l, profiles, n)
 	}
 	return &with
 }

@@ -58,13 +58,22 @@ func countsOf(a *meter.Account) console.Counts {
 	}
 }
 
+// minus is how a has grown since b.
 func minus(a, b console.Counts) console.Counts {
 	return console.Counts{
-		Assignments: a.Assignments - b.Assignments, Transactions: a.Transactions - b.Transactions, Queries: a.Queries - b.Queries,
-		Received: a.Received - b.Received, Sent: a.Sent - b.Sent,
-		TransactionTime: a.TransactionTime - b.TransactionTime, QueryTime: a.QueryTime - b.QueryTime, WaitTime: a.WaitTime - b.WaitTime,
-		ClientParses: a.ClientParses - b.ClientParses, ServerParses: a.ServerParses - b.ServerParses, ClientBind: a.ClientBind - b.ClientBind,
+		Assignments: grown(a.Assignments, b.Assignments), Transactions: grown(a.Transactions, b.Transactions), Queries: grown(a.Queries, b.Queries),
+		Received: grown(a.Received, b.Received), Sent: grown(a.Sent, b.Sent),
+		TransactionTime: grown(a.TransactionTime, b.TransactionTime), QueryTime: grown(a.QueryTime, b.QueryTime), WaitTime: grown(a.WaitTime, b.WaitTime),
+		ClientParses: grown(a.ClientParses, b.ClientParses), ServerParses: grown(a.ServerParses, b.ServerParses), ClientBind: grown(a.ClientBind, b.ClientBind),
 	}
+}
+
+// grown is how a number has grown from b to a; where it was forgotten in between it began at 0 again.
+func grown[N uint64 | time.Duration](a, b N) N {
+	if a < b {
+		return a
+	}
+	return a - b
 }
 
 // KeepStats begins a period each minute, until done is closed.

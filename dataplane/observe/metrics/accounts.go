@@ -1,13 +1,15 @@
 package metrics
 
 import (
+	"cmp"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 )
 
-// Account is what was counted of the clients of a database who use a pool. The same labels may come more than once. Without a name it
-// is that of all for whom there was no room.
+// Account is what was counted of the clients of a database who use a pool. The same labels may come more than once. Without a node it is
+// that of all for whom there was no room, in a database if it has one.
 type Account struct {
 	Database, User, Node string
 	meter.Account
@@ -67,7 +69,7 @@ func sumAccounts(all []Account) (pools map[[3]string]*meter.Account, databases m
 		x := &all[i]
 		k := [3]string{valid(x.Database), valid(x.User), x.Node}
 		if x.Node == "" {
-			k = [3]string{"(others)", "(others)", "(others)"}
+			k = [3]string{cmp.Or(k[0], "(others)"), "(others)", "(others)"}
 		}
 		if pools[k] == nil {
 			pools[k] = &meter.Account{}

@@ -91,7 +91,10 @@ func (s *standalone) Apply(set *resource.Set) error {
 	if err != nil {
 		return err
 	}
-	return s.Await(ctx, hash, refusals)
+	if err := s.Await(ctx, hash, refusals); err != nil {
+		return err
+	}
+	return s.Unset() // the same resources again are nothing new
 }
 
 // Close ends both planes.

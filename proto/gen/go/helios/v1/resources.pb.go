@@ -1016,8 +1016,8 @@ type PoolProfile struct {
 	// A server connection is closed when it is free and older than this; each up to a fifth earlier, so that not all go at once. 1h
 	// unless set; 0s keeps it.
 	MaxLifetime *durationpb.Duration `protobuf:"bytes,13,opt,name=max_lifetime,json=maxLifetime,proto3" json:"max_lifetime,omitempty"`
-	// Connections that a pool keeps open, from its first client on; from the start where a User with a password or a server_user
-	// makes it known.
+	// Connections that a pool keeps open, from its first client on; from the start where the Database has a name of its own and a
+	// server_user. They yield to whoever waits where a limit is reached that pools share.
 	MinConnections uint32 `protobuf:"varint,14,opt,name=min_connections,json=minConnections,proto3" json:"min_connections,omitempty"`
 	// Further connections, beyond max_connections, for who has waited for reserve_timeout.
 	ReserveConnections uint32 `protobuf:"varint,15,opt,name=reserve_connections,json=reserveConnections,proto3" json:"reserve_connections,omitempty"`
