@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,21 @@ func TestPhases(t *testing.T) {
 			}
 			return time.Since(began)
 		}},
+		{"a slow sender", meter.Client, func(t *testing.T, addr string) time.Duration {
+			return drip(t, rawLogin(t, addr), pgscript.Query("SELECT 1 -- "+strings.Repeat("x", 200)), 0)
+		}},
+		{"a slow sender of much", meter.Client, func(t *testing.T, addr string) time.Duration {
+			return drip(t, rawLogin(t, addr), pgscript.Query("SELECT 1 -- "+strings.Repeat("x", 6<<20)), 0)
+		}},
+		{"a slow sender within a transaction", meter.Client, func(t *testing.T, addr string) time.Duration {
+			raw := rawLogin(t, addr)
+			took := drip(t, raw, pgscript.Query("BEGIN"), 0)
+			return took + drip(t, raw, pgscript.Query("SELECT 1 -- "+strings.Repeat("x", 200)), 0)
+		}},
+		{"a slow sender of several messages", meter.Client, func(t *testing.T, addr string) time.Duration {
+			value := strings.Repeat("x", 200)
+			return drip(t, rawLogin(t, addr), slices.Concat(pgscript.Parse("", "SELECT length($1)"), pgscript.Bind("", "", value), pgscript.Execute("", 0)), 1)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var wrong string
@@ -164,4 +180,31 @@ func rawLogin(t *testing.T, addr string) net.Conn {
 		}
 	}
 	return raw
+}
+
+// drip sends messages in ten parts within a second, and then a Sync if the last of them are extended ones.
+func drip(t *testing.T, raw net.Conn, p []byte, syncs int) time.Duration {
+	t.Helper()
+	var began time.Time
+	for part := range slices.Chunk(p, (len(p)+9)/10) {
+		if began.IsZero() {
+			began = time.Now()
+		} else {
+			<-time.After(100 * time.Millisecond)
+		}
+		raw.Write(part)
+	}
+	for range syncs {
+		<-time.After(100 * time.Millisecond)
+		raw.Write(pgscript.Sync())
+	}
+	buf := make([]byte, 4096)
+	for n := 0; n < 6 || buf[n-6] != 'Z'; {
+		k, err := raw.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = k
+	}
+	return time.Since(began)
 }

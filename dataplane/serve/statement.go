@@ -40,6 +40,7 @@ func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
 			}
 		}
 		if err != nil || q == nil {
+			c.watch.Hears(t.Loop().Now(), c.session.Receiving())
 			return nil, false, err
 		}
 		c.begins()
@@ -135,7 +136,11 @@ func (c *Conn) answered(t *reactor.Task) error {
 	if err := c.clock.Through(t); err != nil {
 		return err
 	}
-	c.watch.Answered(t.Loop().Now(), c.account)
+	if c.session.Receiving() && c.session.Quiet() {
+		c.watch.Unfinished()
+	} else {
+		c.watch.Answered(t.Loop().Now(), c.account)
+	}
 	if err := c.session.Ending(); err != nil {
 		return err
 	}

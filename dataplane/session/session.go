@@ -178,8 +178,13 @@ func (s *Session) Resume() bool {
 	return s.doubt.Asks
 }
 
-// Lags says whether the server has nothing to do before more of the client comes.
-func (s *Session) Lags() bool { return s.queue.N == 0 || s.copyIn }
+// Lags says whether the server has nothing to do, or to answer, before more of the client comes.
+func (s *Session) Lags() bool {
+	return s.queue.N == 0 || s.copyIn || s.Receiving() || s.unsynced && s.queue.Asked < s.queue.N
+}
+
+// Receiving says whether a message of the client's has come in part.
+func (s *Session) Receiving() bool { return s.pass > 0 || len(s.input) > 0 }
 
 // Fatal says whether the server has told the client a fatal error, so that the client knows why the connection ends.
 func (s *Session) Fatal() bool { return s.fatal }

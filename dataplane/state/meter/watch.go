@@ -5,6 +5,7 @@ type Watch struct {
 	// Client is the time that was waited for the client.
 	Client int64
 
+	heard          int64 // when the first part came of a statement that is not there as a whole; 0: there is none
 	began          int64 // the statement; 0: none is under way
 	xact           int64 // the transaction; 0: none is
 	queue, connect int64
@@ -16,7 +17,29 @@ func (w *Watch) Begin(now int64, idle bool) {
 	if idle && xact == 0 {
 		xact = now
 	}
+	if w.heard != 0 {
+		*w = Watch{began: w.heard, xact: xact, Client: now - w.heard}
+		return
+	}
 	*w = Watch{began: now, xact: xact}
+}
+
+// Hears notes whether a statement has come in part.
+func (w *Watch) Hears(now int64, part bool) {
+	switch {
+	case !part:
+		w.heard = 0
+	case w.heard == 0:
+		w.heard = now
+	}
+}
+
+// Unfinished takes back that a statement, and maybe a transaction, has begun: only a part of it has come.
+func (w *Watch) Unfinished() {
+	if w.xact == w.began {
+		w.xact = 0
+	}
+	w.heard, w.began = w.began, 0
 }
 
 // Answered counts the statement, whose answer is complete.
