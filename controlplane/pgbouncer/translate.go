@@ -88,7 +88,7 @@ func (t *translator) gather(entries []entry) {
 				t.general[e.key] = setting{k, at, e.value, true}
 				t.value(t.general[e.key]) // it is refused even if another comes later
 			} else {
-				t.add(failure, at, "unknown parameter: pgbouncer/%s", e.key)
+				t.add(warning, at, "unknown parameter: pgbouncer/%s: passed over, where PgBouncer would not start", e.key)
 			}
 		}
 	}

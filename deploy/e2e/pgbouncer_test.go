@@ -119,7 +119,7 @@ func (f *inFront) shows(t *testing.T, user, password, key, value string) bool {
 }
 
 // TestPgBouncerIni: a pgbouncer.ini with databases on two servers, a wildcard, users, rules, users of the database and an include runs as it is, by
-// PgBouncer's signals; and a key that PgBouncer does not know ends with its line.
+// PgBouncer's signals; a key that does not exist is told with its line.
 func TestPgBouncerIni(t *testing.T) {
 	const password, looked = "an-open-secret", "another-secret"
 	hba := []string{"host all postgres 127.0.0.1/32 trust", "local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256"}
@@ -164,6 +164,7 @@ default_pool_size = 5
 pidfile = pgbouncer.pid
 logfile = pgbouncer.log
 pkt_buf = 4096
+a_key_that_does_not_exist = 1
 `, f.proxy.Port))
 	if out, err := f.command(t, "check", "--pgbouncer-ini", "pgbouncer.ini").CombinedOutput(); err != nil {
 		t.Fatalf("check: %v\n%s", err, out)
@@ -198,6 +199,10 @@ pkt_buf = 4096
 	}
 	if text, err := os.ReadFile(filepath.Join(f.dir, "pgbouncer.log")); err != nil || !strings.Contains(string(text), "heliosproxy ready") {
 		t.Errorf("logfile: %q, %v", text, err)
+	}
+
+	if log := f.proxy.log.String(); !strings.Contains(log, "pgbouncer.ini:20: a_key_that_does_not_exist: unknown parameter") {
+		t.Errorf("a key that does not exist is not told:\n%s", log)
 	}
 
 	// What PgBouncer would not read changes nothing and is told with its line, also that of an included file; what it would read is in force.
