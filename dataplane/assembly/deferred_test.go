@@ -20,7 +20,7 @@ func TestDeferredBegin(t *testing.T) {
 	pg.Primary.Exec(t, "CREATE TABLE deferred (a int)")
 	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 	for _, p := range set.PoolProfiles {
-		p.DeferredBegin, p.AcquireTimeout = true, durationpb.New(200*time.Millisecond)
+		p.DeferredBegin, p.AcquireTimeout = true, durationpb.New(2*time.Second)
 	}
 	_, addr := start(t, set)
 	open := func() *pgscript.Client {
