@@ -42,6 +42,20 @@ func (q *Query) SQL() *sqlparse.Facts {
 // Leaves is what the text says that it leaves on its server connection for the session alone.
 func (q *Query) Leaves() pin.Set { return pin.Leaves(q.Text, q.StdStrings, q.Facts.Flags, q.SQL()) }
 
+// Allowed says whether the policy lets the statement through; shares says that another connection listens for it.
+func (q *Query) Allowed(p *pin.Policy, shares bool) Verdict {
+	var why pin.Set
+	if p.Pinning == pin.Refuse {
+		if why = q.Leaves() | q.Keeps(); shares {
+			why &^= pin.Listen
+		}
+	}
+	if err := p.Refuses(q.Facts.Flags, why); err != nil {
+		return Verdict{Action: Reject, Err: err}
+	}
+	return Verdict{}
+}
+
 // Keeps is what the statement leaves there by being prepared.
 func (q *Query) Keeps() pin.Set {
 	if q.Named && q.IsMoment() {

@@ -7,6 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -16,9 +17,8 @@ import (
 // ErrTerminated is returned where the client says goodbye.
 var ErrTerminated = errors.New("the client has terminated the session")
 
-// Begin looks at what a client without a server connection has sent. Where that needs a server, the
-// answer is the first statement and the bytes from it on, which are the caller's to keep; they go into
-// FromClient. Where it does not, rest is empty. reply is for the client.
+// Begin looks at what a client without a server connection has sent. Where that needs a server, the answer is the first statement and the bytes
+// from it on, which are the caller's to keep; they go into FromClient. Where it does not, rest is empty. reply is for the client.
 func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error) {
 	if len(s.input) > 0 {
 		p = append(s.input, p...)
@@ -82,8 +82,7 @@ func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error
 	return nil, nil, reply, nil
 }
 
-// Preload puts bytes in front of what the client sends, which came in one packet with its log-in. It
-// says whether there are any.
+// Preload puts bytes in front of what the client sends, which came in one packet with its log-in. It says whether there are any.
 func (s *Session) Preload(p []byte) bool {
 	if len(p) > 0 {
 		s.input = append([]byte(nil), p...)
@@ -285,6 +284,28 @@ func (s *Session) message(c *compose.Composer, p []byte, i, n int, srv *serverst
 	return s.passes(p, i, end), true
 }
 
+// call deals with a FunctionCall. Unless its OID says that the function leaves nothing behind, the transaction may leave anything.
+func (s *Session) call(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
+	if body := i + pgwire.HeaderSize; !s.Keeps && end-body >= 4 { // else it is malformed: the server says so
+		if len(p) < body+4 || len(p) < end && end-body <= s.Limits.TextBytes {
+			return 0, false
+		}
+		leaves, harmless := pin.Called(binary.BigEndian.Uint32(p[body:]))
+		if err := s.Policy.Refuses(0, leaves); err != nil {
+			s.refuseText(c, i, end, err, srv)
+			return end - i, true
+		}
+		if !harmless {
+			s.suspect(srv)
+			s.Changes.Search(p[body:min(end, len(p))])
+		}
+		s.leave(leaves, srv)
+	}
+	s.Account.Queries++
+	s.queue.Push(expect.Answer{Kind: expect.Function})
+	return s.passes(p, i, end), true
+}
+
 // passes lets the message at p[i:end] go on as it is. It returns how much of it is there.
 func (s *Session) passes(p []byte, i, end int) int {
 	at := min(end, len(p))
@@ -297,8 +318,7 @@ func (s *Session) Foreign(srv *serverstate.Server) bool {
 	return srv.Settings != s.Want || srv.IsForeign(s.ID, s.Sequences)
 }
 
-// takeOver brings the server connection to the session's settings and takes away what is another session's,
-// in a Query of the proxy's own.
+// takeOver brings the server connection to the session's settings and takes away what is another session's, in a Query of the proxy's own.
 func (s *Session) takeOver(c *compose.Composer, srv *serverstate.Server) {
 	at := len(c.Dst)
 	c.Use()

@@ -7,8 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// opensUnit notes that a Bind of st is at i, which may begin a unit that could be sent again: one of nothing but it, Describe, Execute
-// and Close.
+// opensUnit notes that a Bind of st is at i, which may begin a unit that could be sent again: one of nothing but it, Describe, Execute and Close.
 func (s *Session) opensUnit(i int, st *statement.Statement) {
 	if s.unit.Forget(); st != nil && !st.Private && s.Status == pgwire.Idle && !s.unsynced && !s.queue.Clients() {
 		s.unit.Begin(i)
@@ -30,7 +29,8 @@ func (s *Session) looksAnew(e *expect.Answer, body []byte, srv *serverstate.Serv
 	return true
 }
 
-// heals says whether an error is healed by sending the unit again, which then is prepared for.
+// heals says whether an error is healed by sending the unit again, which then is prepared for: once, and not where the statement is
+// parsed under other settings than it is used under, as PostgreSQL refuses that too.
 func (s *Session) heals(e *expect.Answer, body []byte, srv *serverstate.Server) bool {
 	if e == nil || e.Kind != expect.Bind || e.Statement == nil || len(s.unit.Bytes) == 0 || !pgwire.PlanChanged(body) {
 		return false
@@ -40,14 +40,13 @@ func (s *Session) heals(e *expect.Answer, body []byte, srv *serverstate.Server) 
 		return false // another unit is under way
 	}
 	name, again := s.Names.Of(e.Statement), pgwire.DescribesPortal(s.unit.Bytes)
-	if name == "" || s.Names.Told(name) && !again {
+	if name == "" || s.Names.Told(name) && !again || e.Statement.SQL.IsAnalyzed() && e.Statement.Planner != s.Want.Planner() {
 		return false
 	}
 	s.shared.Registry.Retire(e.Statement)
 	s.skipUnit(srv)
 	s.queue.Change(0).Hidden = true // the ReadyForQuery comes again
-	s.input = append(append([]byte(nil), s.unit.Bytes...), s.input...)
-	s.unit.Forget()
+	s.input = s.unit.Again(s.input)
 	s.held = true
 	return true
 }

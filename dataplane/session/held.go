@@ -3,30 +3,12 @@ package session
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/stock"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
-
-// hold makes room for st on the server connection: what is evicted for it is closed in the same write.
-func (s *Session) hold(c *compose.Composer, st *statement.Statement, srv *serverstate.Server) {
-	s.closeStale(c, srv)
-	for out := srv.Held.Evict(st); out != nil; out = srv.Held.Evict(st) {
-		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', out.Name)
-		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Name: out.Name})
-	}
-	srv.Held.Add(st)
-}
-
-// closeStale closes what the server connection has under names that nobody means any more.
-func (s *Session) closeStale(c *compose.Composer, srv *serverstate.Server) {
-	for _, name := range srv.Held.Stale {
-		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Close, 'S', name)
-		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true, Name: name})
-	}
-	srv.Held.Stale = nil
-}
 
 // ensure sees to it that the server connection has st, which the session has.
 func (s *Session) ensure(c *compose.Composer, st *statement.Statement, srv *serverstate.Server) {
@@ -37,12 +19,8 @@ func (s *Session) ensure(c *compose.Composer, st *statement.Statement, srv *serv
 
 // prepare parses st on the server connection, which has it not.
 func (s *Session) prepare(c *compose.Composer, st *statement.Statement, srv *serverstate.Server) {
-	s.hold(c, st, srv)
-	planner := st.Planner
-	if !st.SQL.IsAnalyzed() {
-		planner = s.Want.Planner()
-	}
-	s.under(c, planner, func() {
+	stock.Hold(c, &s.queue, srv.Held, st)
+	s.under(c, st.Planner, st.SQL.IsAnalyzed(), srv, func() {
 		c.Dst = pgwire.AppendParse(c.Dst, st.Name, []byte(st.Body))
 		s.Account.ServerParses++
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true, Statement: st})
@@ -56,25 +34,63 @@ func (s *Session) uses(c *compose.Composer, fx *statement.Effects, srv *serverst
 	}
 }
 
-// under sends what send appends with those settings in force that parse analysis reads and that were in
-// force when the client parsed, and puts the session's own back behind it.
-func (s *Session) under(c *compose.Composer, planner settings.Set, send func()) {
-	now := s.Want.Planner()
-	if planner == now {
+// blind says whether parsing a statement has to wait until the server has said what is set: in a transaction that may have changed it.
+// Then that is asked, and the message at i is kept back.
+func (s *Session) blind(c *compose.Composer, i int, analyzed bool, srv *serverstate.Server) bool {
+	if !analyzed || !s.unsure(srv) || s.Status == pgwire.InFailed || s.reading != nil && len(*s.reading) > 0 {
+		return false
+	}
+	c.UpTo(i)
+	unread := []byte{'?'}
+	s.reading = &unread // if what comes is too long to be read it stays so, and is not asked for again
+	s.wait(c, func() { s.askUnder(c, srv, true) })
+	return true
+}
+
+// blindFor says the same of a statement, and of those that it names.
+func (s *Session) blindFor(c *compose.Composer, i int, st *statement.Statement, fx *statement.Effects, srv *serverstate.Server) bool {
+	if st != nil && !srv.Held.Has(st) && s.blind(c, i, st.SQL.IsAnalyzed(), srv) {
+		return true
+	}
+	if fx != nil {
+		for _, used := range fx.Uses {
+			if s.Names.Borrowed([]byte(s.Names.Of(used))) {
+				srv.Held.Forget(used) // as in usable
+			}
+			if s.blindFor(c, i, used, nil, srv) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// under sends what send appends, which is analyzed or not, with those settings in force that parse analysis reads and that were in
+// force when the client parsed, and puts those back behind it that are in force now.
+func (s *Session) under(c *compose.Composer, planner settings.Set, analyzed bool, srv *serverstate.Server, send func()) {
+	now, to, back := s.Want.Planner(), []byte(nil), []byte(nil)
+	switch {
+	case !analyzed || s.Status == pgwire.InFailed: // where the server refuses it
+	case s.unsure(srv) && s.reading != nil:
+		to, back = settings.Local(*s.reading, planner, func(n string) bool { return s.residue.Suspect || srv.Tainted || s.Changes.Has(n) || s.Want.Has(n) })
+	case planner != now:
+		to, back = settings.AppendSelect(nil, now, planner), settings.AppendSelect(nil, planner, now)
+	}
+	if len(to) == 0 {
 		send()
 		return
 	}
+	name := s.shared.Registry.Prefix() + "set"
 	s.apart(c, func() {
-		s.set(c, now, planner)
+		stock.Own(c, &s.queue, name, to, nil, false)
 		send()
-		s.set(c, planner, now)
+		stock.Own(c, &s.queue, name, back, nil, false)
 	})
 }
 
-// apart sends what send appends in a unit of its own: an Execute within the client's unit would make it a pipeline, in which the server
-// refuses VACUUM and others, and after an error there it would skip a Query that comes without a Sync. It does not where the client has
-// begun a unit, or where the server may ignore Syncs: the answer to one of the proxy's own could be taken for the client's. own says
-// which it was.
+// apart sends what send appends in a unit of its own: an Execute within the client's unit would make it a pipeline, in which the server refuses
+// VACUUM and others, and after an error there it would skip a Query that comes without a Sync. It does not where the client has begun a unit, or
+// where the server may ignore Syncs: the answer to one of the proxy's own could be taken for the client's. own says which it was.
 func (s *Session) apart(c *compose.Composer, send func()) (own bool) {
 	n := s.queue.N
 	if send(); s.unsynced || s.queue.N == n || s.queue.Open(n) || s.queue.Doubts() {
@@ -85,15 +101,11 @@ func (s *Session) apart(c *compose.Composer, send func()) (own bool) {
 	return true
 }
 
-// set changes settings in the middle of an extended unit, with hidden messages that leave the client's
-// unnamed statement and portal alone.
-func (s *Session) set(c *compose.Composer, from, to settings.Set) {
-	s.own(c, s.shared.Registry.Prefix()+"set", settings.AppendSelect(nil, from, to), nil)
-}
-
-// own runs a query of the proxy's own in the middle of an extended unit, under a name. answer, which may be nil,
-// gets the first column of its row.
-func (s *Session) own(c *compose.Composer, name string, sql []byte, answer *[]byte) {
-	c.Dst = pgwire.AppendOwn(c.Dst, name, append(sql, 0, 0, 0))
-	s.queue.PushOwn(name, answer)
+// wait sends what send appends, and keeps the client's input back until what that asks for is there.
+func (s *Session) wait(c *compose.Composer, send func()) {
+	if !s.apart(c, send) {
+		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
+		s.unsynced = true
+	}
+	s.held = true
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/stock"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/channels"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/effects"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
@@ -48,8 +49,7 @@ func (s *Session) understood(c *compose.Composer, i int, q *query.Query, alone b
 	return fx, sent, rewritten, s.listenHere(c, i, q.SQL())
 }
 
-// unheard says whether a Bind of the statement has to wait, or is refused: it listens to a channel that is not listened to, or asks
-// what is.
+// unheard says whether a Bind of the statement has to wait, or is refused: it listens to a channel that is not listened to, or asks what is.
 func (s *Session) unheard(c *compose.Composer, i, end int, name []byte) bool {
 	fx, f, _ := s.meant(name)
 	refused := s.listenHere(c, i, f).Err
@@ -90,8 +90,7 @@ func (s *Session) follow(fx *statement.Effects, t residue.Text, name []byte) *st
 	return s.Ear.Follow(fx, sqltext.FlagTransactionControl, text, s.Want.StdStrings())
 }
 
-// listenHere makes the server connection listen to what the session listens to, if a text asks which channels these are, and
-// keeps it.
+// listenHere makes the server connection listen to what the session listens to, if a text asks which channels these are, and keeps it.
 func (s *Session) listenHere(c *compose.Composer, i int, f *sqlparse.Facts) query.Verdict {
 	if s.Ear.Hears == nil || f == nil || s.Ear.Here || !slices.ContainsFunc(f.Functions, func(n sqlparse.Name) bool { return n.Name == "pg_listening_channels" }) {
 		return query.Verdict{}
@@ -110,7 +109,7 @@ func (s *Session) listenHere(c *compose.Composer, i int, f *sqlparse.Facts) quer
 	c.UpTo(i)
 	s.apart(c, func() {
 		for _, name := range names {
-			s.own(c, s.shared.Registry.Prefix()+"listen", sqltext.QuoteIdent([]byte("LISTEN "), name), nil)
+			stock.Own(c, &s.queue, s.shared.Registry.Prefix()+"listen", sqltext.QuoteIdent([]byte("LISTEN "), name), nil, false)
 		}
 	})
 	return query.Verdict{}

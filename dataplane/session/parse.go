@@ -4,7 +4,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/stock"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
@@ -36,9 +36,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 	}
 	q, v := s.decide(text, len(name) > 0)
 	if v.Action == query.Reject {
-		c.Replace(i, end)
-		s.refuse(c, v.Err)
-		return end - i, true
+		return s.refuseWhole(c, i, end, v.Err)
 	}
 	effects, sent, rewritten, v := s.understood(c, i, q, false)
 	if s.Ear.Waits {
@@ -46,14 +44,15 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return 0, false
 	}
 	if v.Action == query.Reject {
-		c.Replace(i, end)
-		s.refuse(c, v.Err)
-		return end - i, true
+		return s.refuseWhole(c, i, end, v.Err)
 	}
 	if effects != nil && effects.Suspect {
 		s.Changes.Search(text)
 	}
 	if effects != nil && len(effects.Uses) > 0 {
+		if s.blindFor(c, i, nil, effects, srv) {
+			return 0, false
+		}
 		c.UpTo(i)
 		s.uses(c, effects, srv)
 	}
@@ -72,7 +71,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		}
 		if asks {
 			c.UpTo(end)
-			s.askUnder(c, srv)
+			s.askUnder(c, srv, false)
 		}
 		return s.passes(p, i, end), true
 	}
@@ -82,17 +81,13 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return end - i, true
 	}
 	if len(s.Names.All) >= s.Limits.Statements {
-		c.Replace(i, end)
-		s.refuse(c, pgerr.New(pgerr.StatementLimit, len(s.Names.All)))
-		return end - i, true
+		return s.refuseWhole(c, i, end, pgerr.New(pgerr.StatementLimit, len(s.Names.All)))
 	}
 	if s.Names.Bytes+len(sent) > s.Limits.StatementBytes {
-		c.Replace(i, end)
-		s.refuse(c, pgerr.New(pgerr.StatementBytes, s.Limits.StatementBytes))
-		return end - i, true
+		return s.refuseWhole(c, i, end, pgerr.New(pgerr.StatementBytes, s.Limits.StatementBytes))
 	}
 	key := s.keyOf(rest, q.SQL().IsAnalyzed())
-	if custom := s.Want.Custom(); custom != (settings.Set{}) && s.written(q) {
+	if custom := s.Want.Custom(); custom != (settings.Set{}) && q.Shape.Written(s.Catalog) {
 		key.Custom = custom
 	}
 	shared, asks := (*statement.Statement)(nil), false
@@ -102,7 +97,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		shared = s.shared.Registry.Own(key, meaning)
 		switch {
 		case doubtful:
-			asks = s.stay(unsure{st: shared, moment: moment}, shared.Name)
+			asks = s.stay(stock.Unsure{Statement: shared, Moment: moment}, shared.Name)
 		case s.Policy.Pinning == pin.Keep:
 			s.Reasons.Add(shared.Name, pin.Moment)
 		default:
@@ -133,7 +128,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		s.queue.Push(expect.Answer{Kind: expect.Close, Hidden: true})
 		return end - i, true
 	}
-	s.hold(c, shared, srv)
+	stock.Hold(c, &s.queue, srv.Held, shared)
 	s.Account.ServerParses++
 	c.Dst = pgwire.AppendParse(c.Dst, shared.Name, rest)
 	s.queue.Push(expect.Answer{Kind: expect.Parse, Statement: shared, Name: string(name)})
@@ -143,7 +138,7 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		s.queue.Push(expect.Answer{Kind: expect.Describe, Hidden: true, Statement: shared, Name: string(name)})
 	}
 	if asks {
-		s.askUnder(c, srv)
+		s.askUnder(c, srv, false)
 	}
 	return end - i, true
 }
@@ -161,17 +156,7 @@ func (s *Session) parseKept(c *compose.Composer, p []byte, name string, rest []b
 	return end - i, true
 }
 
-// written says whether a statement may reach functions that somebody has written.
-func (s *Session) written(q *query.Query) bool {
-	if s.Catalog == nil || q.Shape == nil {
-		return true
-	}
-	reach, _ := q.Shape.Reach(s.Catalog)
-	return reach&catalog.Suspect != 0
-}
-
-// keyOf is the key of a statement that is parsed now; body is what follows the name. analyzed says that what is set is
-// read when it is parsed.
+// keyOf is the key of a statement that is parsed now; body is what follows the name. analyzed says that what is set is read when it is parsed.
 func (s *Session) keyOf(body []byte, analyzed bool) statement.Key {
 	k := statement.Key{Pool: s.Pool, Body: string(body), Change: s.shared.Registry.Changes()}
 	if analyzed {
@@ -183,10 +168,9 @@ func (s *Session) keyOf(body []byte, analyzed bool) statement.Key {
 	return k
 }
 
-// prepareHere answers a Parse with nothing but its Sync behind it, at the beginning of p, for a session without a
-// server connection. A statement that a server has parsed for another session need not be parsed again
-// before it is used; and a client that waits for this answer while its other connections hold all server
-// connections in transactions would wait for ever.
+// prepareHere answers a Parse with nothing but its Sync behind it, at the beginning of p, for a session without a server connection. A
+// statement that a server has parsed for another session need not be parsed again before it is used; and a client that waits for this
+// answer while its other connections hold all server connections in transactions would wait for ever.
 func (s *Session) prepareHere(p []byte, n int) (took int, ok bool) {
 	end := pgwire.HeaderSize + n
 	took = end + pgwire.HeaderSize

@@ -19,16 +19,7 @@ func (s *Session) Allow(q *query.Query) query.Verdict {
 	if q.Text == nil || s.Keeps || s.Policy == nil || !s.Policy.Restricts() {
 		return query.Verdict{}
 	}
-	var why pin.Set
-	if s.Policy.Pinning == pin.Refuse {
-		if why = q.Leaves() | q.Keeps(); s.shares(q) {
-			why &^= pin.Listen
-		}
-	}
-	if err := s.Policy.Refuses(q.Facts.Flags, why); err != nil {
-		return query.Verdict{Action: query.Reject, Err: err}
-	}
-	return query.Verdict{}
+	return q.Allowed(s.Policy, s.shares(q))
 }
 
 // note notes what a text that goes to the server now can reach.
@@ -71,9 +62,8 @@ func (s *Session) Doubtful() bool {
 // Because says in words what the catalogue finds suspect in the transaction, "" where it is something else that is.
 func (s *Session) Because() string { return s.residue.Because(s.Catalog) }
 
-// Looked takes what was found on the server connection, whose settings are set: a session that may keep the
-// connection does from now on, if there is something to keep. Otherwise dropped is what it loses. others are prepared
-// statements that were made neither by SQL nor for everybody.
+// Looked takes what was found on the server connection, whose settings are set: a session that may keep the connection does from now on, if there
+// is something to keep. Otherwise dropped is what it loses. others are prepared statements that were made neither by SQL nor for everybody.
 func (s *Session) Looked(set settings.Set, holds pin.Set, others []string) (dropped pin.Set) {
 	if slices.ContainsFunc(others, func(name string) bool { return !strings.HasPrefix(name, s.shared.Registry.Prefix()) }) {
 		holds |= pin.Prepared
@@ -105,8 +95,7 @@ func (s *Session) Unfollowed() {
 	s.Reasons.Have |= pin.Unknown
 }
 
-// Owed returns, once, the ReadyForQuery that was held back until the connection is looked through, nil where
-// none was.
+// Owed returns, once, the ReadyForQuery that was held back until the connection is looked through, nil where none was.
 func (s *Session) Owed() []byte {
 	if !s.owes {
 		return nil

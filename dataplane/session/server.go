@@ -78,8 +78,7 @@ func (s *Session) past(c *compose.Composer, n int) int {
 	return k
 }
 
-// awaits says whether a message comes that the proxy wants to read: a row that it has asked for, or what a
-// statement returns.
+// awaits says whether a message comes that the proxy wants to read: a row that it has asked for, or what a statement returns.
 func (s *Session) awaits(t byte) bool {
 	if t == pgwire.NotificationResponse {
 		return s.Ear.Hears != nil
@@ -218,12 +217,9 @@ func (s *Session) reported(body []byte, hidden bool, srv *serverstate.Server) bo
 	return false
 }
 
-// broughtOver says whether the parameter is one of those in which the session differs from the one before it
-// on the server connection.
+// broughtOver says whether the parameter is one of those in which the session differs from the one before it on the server connection.
 func (s *Session) broughtOver(name string) bool {
-	_, was := s.over.Get(name)
-	_, is := s.Want.Get(name)
-	return was || is || name == "is_superuser" && (s.broughtOver("session_authorization") || s.broughtOver("role"))
+	return s.over.Has(name) || s.Want.Has(name) || name == "is_superuser" && (s.broughtOver("session_authorization") || s.broughtOver("role"))
 }
 
 // settle answers what the proxy answers itself and whose turn it is, behind the input before end.
@@ -333,8 +329,7 @@ func (s *Session) passOn(failed *expect.Answer, body []byte) bool {
 	return apart
 }
 
-// inClientsWords puts the client's name of a statement in place of the server's. The statement may be one
-// that the client closes in the same unit.
+// inClientsWords puts the client's name of a statement in place of the server's. The statement may be one that the client closes in the same unit.
 func (s *Session) inClientsWords(body []byte) []byte {
 	if b := &s.portals.Bound; b.Statement != nil {
 		body = b.Statement.Rename(body, string(b.As)) // two names may mean the same
@@ -375,14 +370,10 @@ func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) 
 	case e.Kind == expect.Parse && e.Hidden:
 	case e.Kind == expect.Parse && e.Statement == nil: // see parseKept
 		s.Kept.Set(e.Name, e.Effects)
-	case e.Kind == expect.Parse:
-		if !e.Again {
+	case e.Kind == expect.Parse || e.Kind == expect.Virtual:
+		if e.Kind == expect.Parse && !e.Again {
 			srv.Held.Remove(e.Statement)
 		}
-		if s.Names.All[e.Name] == e.Statement {
-			s.forget(e.Name)
-		}
-	case e.Kind == expect.Virtual:
 		if s.Names.All[e.Name] == e.Statement {
 			s.forget(e.Name)
 		}

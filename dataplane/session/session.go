@@ -1,10 +1,9 @@
 // Package session is the protocol machine of one client: it reads both directions of the stream and says which bytes go where. It never does I/O, never waits and never chooses a server.
 //
-// What a client sends is turned into what the server connection is sent by FromClient, and back by
-// FromServer. Most bytes go through as they came: the machine looks at message headers, and at the
-// content of those few messages that name prepared statements, hold SQL, or tell a status. For each
-// message that the server will answer it keeps an expectation, so that every answer is known to be for
-// the client or for the proxy.
+// What a client sends is turned into what the server connection is sent by FromClient, and back by FromServer. Most bytes go through as
+// they came: the machine looks at message headers, and at the content of those few messages that name prepared statements, hold SQL, or
+// tell a status. For each message that the server will answer it keeps an expectation, so that every answer is known to be for the client
+// or for the proxy.
 package session
 
 import (
@@ -14,6 +13,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/names"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/portals"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/stock"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/strays"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/channels"
@@ -121,7 +121,7 @@ type Session struct {
 	strays  strays.Strays    // names that are not the proxy's and that this unit has put on the server connection
 	over    settings.Set     // what was set on the server connection when it was brought over
 	reading *[]byte          // what parsing reads, as the server has said or will: nil once anything may have changed it
-	unsures []unsure         // statements that were parsed under settings that were not known
+	unsures stock.Unsures    // statements that were parsed under settings that were not known
 	residue residue.Residue  // what the transaction may leave there
 	owes    bool             // a ReadyForQuery that waits until the connection is looked through
 }

@@ -41,6 +41,17 @@ func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte,
 	if st.Stale.Load() {
 		st = s.fresh(string(statement.Cut(name)), st, pgwire.DescribesPortal(p[i:]))
 	}
+	as := ""
+	if s.Names.Borrowed(statement.Cut(name)) { // it is parsed as it would be now, for a client that has just done so
+		as = string(statement.Cut(name))
+		srv.Held.Forget(st)
+	}
+	if s.blindFor(c, i, st, st.Effects, srv) {
+		if as != "" {
+			s.Names.Borrow(as)
+		}
+		return nil, unclear
+	}
 	told := st.Told.Load()
 	if told == 0 {
 		return st, fit
@@ -50,7 +61,7 @@ func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte,
 		return st, fit
 	case 0:
 		c.UpTo(i)
-		s.look(c, expect.Answer{Statement: st, Again: srv.Held.Has(st)}, st.Name, func() { s.ensure(c, st, srv) })
+		s.look(c, expect.Answer{Statement: st, Name: as, Again: srv.Held.Has(st)}, st.Name, func() { s.ensure(c, st, srv) })
 		return nil, unclear
 	}
 	return nil, s.outdated(c, i, end)
@@ -59,10 +70,15 @@ func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte,
 // fits says the same of the unnamed statement, which is looked at before it is used where it is parsed again.
 func (s *Session) fits(c *compose.Composer, i, end int, name []byte, srv *serverstate.Server) fitness {
 	u := &s.Unnamed
+	elsewhere := u.ID != 0 && !u.Unknown && u.ID != srv.Held.Unnamed
 	switch {
-	case len(name) > 0 || u.Told == 0:
+	case len(name) > 0:
 		return fit
-	case !u.Unknown && u.ID != srv.Held.Unnamed:
+	case elsewhere && s.blind(c, i, u.IsAnalyzed(), srv), s.blindFor(c, i, nil, u.Effects, srv):
+		return unclear
+	case u.Told == 0:
+		return fit
+	case elsewhere:
 		s.look(c, expect.Answer{Made: u.ID}, "", func() { s.parseAgain(c, i, srv) })
 		return unclear
 	case u.Seen == 0 || u.Seen == u.Told:
@@ -80,25 +96,18 @@ func (s *Session) outdated(c *compose.Composer, i, end int) fitness {
 	return unfit
 }
 
-// look describes a statement that send puts on the server connection, for the proxy, and keeps what comes back until the
-// answer is there.
+// look describes a statement that send puts on the server connection, for the proxy, and keeps what comes back until the answer is there.
 func (s *Session) look(c *compose.Composer, a expect.Answer, name string, send func()) {
 	a.Kind, a.Hidden = expect.Describe, true
-	own := s.apart(c, func() {
+	s.wait(c, func() {
 		send()
 		c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', name)
 		s.queue.Push(a)
 	})
-	if !own {
-		c.Dst = pgwire.Append(c.Dst, pgwire.Flush, nil)
-		s.unsynced = true
-	}
-	s.held = true
 }
 
-// fresh returns the statement that takes the place of a stale one for a client that was never told what it returns, or is told
-// again in the same unit, where nobody can see that: outside of a transaction, at the beginning of a unit. For all others it is
-// the stale one itself.
+// fresh returns the statement that takes the place of a stale one for a client that was never told what it returns, or is told again in the
+// same unit, where nobody can see that: outside of a transaction, at the beginning of a unit. For all others it is the stale one itself.
 func (s *Session) fresh(name string, st *statement.Statement, again bool) *statement.Statement {
 	if s.Names.Told(name) && !again || st.Private || s.Status != pgwire.Idle || s.queue.Clients() || s.unsynced {
 		return st

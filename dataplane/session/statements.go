@@ -52,7 +52,7 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 		s.carryOut(c, i, effects, rest, srv)
 	}
 	if s.portals.Open(portal, effects); len(portal) == 0 {
-		s.binds(st, name)
+		s.portals.Bind(st, statement.Cut(name), s.Names.FoundTold(), s.Unnamed.ID)
 	}
 	at := i
 	if found {
@@ -63,18 +63,6 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 	}
 	s.queue.Plain(expect.Bind, st)
 	return at - i + s.passes(p, at, end), true
-}
-
-// binds notes that the unnamed portal is of st, which the client calls name, or of what has no name.
-func (s *Session) binds(st *statement.Statement, name []byte) {
-	switch {
-	case st != nil:
-		s.portals.Bind(st, statement.Cut(name), s.Names.FoundTold())
-	case len(name) == 0:
-		s.portals.BindUnnamed(s.Unnamed.ID)
-	default:
-		s.portals.BindUnnamed(0)
-	}
 }
 
 // bindOther is what a Bind uses that has no statement of a name.
@@ -122,9 +110,8 @@ func (s *Session) carryOut(c *compose.Composer, i int, fx *statement.Effects, va
 	}
 }
 
-// unsettled says whether it is not known yet which statement a name will mean, or whether the server connection will have it,
-// when the server comes to the message: something in an earlier unit that is not answered decides it. The message and what
-// follows it are kept back.
+// unsettled says whether it is not known yet which statement a name will mean, or whether the server connection will have it, when the
+// server comes to the message: something in an earlier unit that is not answered decides it. The message and what follows it are kept back.
 func (s *Session) unsettled(name []byte) bool {
 	if s.queue.Named == 0 && s.queue.Risks == 0 || s.Keeps || s.undecided() || s.queue.Owed() == 0 {
 		return false
@@ -137,8 +124,7 @@ func (s *Session) unsettled(name []byte) bool {
 	return (st != nil || len(name) == 0) && s.risky(st)
 }
 
-// risky keeps the message back if it is not known yet whether the server connection will have the statement, the unnamed
-// one where st is nil.
+// risky keeps the message back if it is not known yet whether the server connection will have the statement, the unnamed one where st is nil.
 func (s *Session) risky(st *statement.Statement) bool {
 	if s.queue.Risky(st) {
 		s.keepBack()
@@ -231,9 +217,7 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return 0, is == unfit
 	}
 	s.judged = false
-	if name = statement.Cut(name); st != nil && s.Status != pgwire.InFailed && s.Names.Borrowed(name) {
-		srv.Held.Forget(st) // and it is parsed as it would be now, for a client that has just done so
-	}
+	name = statement.Cut(name)
 	server, _, _, found := s.lookup(c, i, name, st, srv)
 	made := uint64(0)
 	if len(name) == 0 {
@@ -271,8 +255,7 @@ func (s *Session) forget(name string) {
 	}
 }
 
-// execute deals with an Execute message: portal, number of rows.
-// It says false where more of it has to be there.
+// execute deals with an Execute message: portal, number of rows. It says false where more of it has to be there.
 func (s *Session) execute(p []byte, i, end int) bool {
 	s.Account.Queries++
 	s.judged, s.data = false, false
@@ -293,4 +276,11 @@ func (s *Session) execute(p []byte, i, end int) bool {
 func (s *Session) refuse(c *compose.Composer, err *pgerr.Error) {
 	c.Dst = pgwire.AppendNamed(c.Dst, pgwire.Describe, 'S', s.shared.Registry.Prefix()+"refused")
 	s.queue.Push(expect.Answer{Kind: expect.Describe, Refusal: err})
+}
+
+// refuseWhole refuses the message that goes from i to end.
+func (s *Session) refuseWhole(c *compose.Composer, i, end int, err *pgerr.Error) (int, bool) {
+	c.Replace(i, end)
+	s.refuse(c, err)
+	return end - i, true
 }

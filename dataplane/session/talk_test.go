@@ -22,6 +22,9 @@ type step struct {
 func client(want string, msgs ...[]byte) step { return step{'c', bytes.Join(msgs, nil), want} }
 func server(want string, msgs ...[]byte) step { return step{'s', bytes.Join(msgs, nil), want} }
 
+// resumes lets go on what was kept back.
+func resumes(want string) step { return step{by: 'r', want: want} }
+
 // moves takes the session to another server connection.
 func moves() step { return step{by: 'n'} }
 
@@ -64,8 +67,14 @@ func (r *rig) play(t *testing.T, name string, piece int, steps []step) {
 			}
 			out, back = append(out, o...), append(back, b...)
 		}
+		if st.by == 'r' {
+			if !r.Resume() {
+				t.Errorf("%s, step %d: nothing goes on", name, i)
+			}
+			out, back, _ = r.FromClient(nil, r.srv)
+		}
 		got := lines(out, pgscript.Message.Backend)
-		if st.by == 'c' {
+		if st.by != 's' {
 			if got = lines(out, pgscript.Message.Frontend); len(back) > 0 {
 				got += " < " + lines(back, pgscript.Message.Backend)
 			}

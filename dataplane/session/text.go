@@ -53,6 +53,9 @@ func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return 0, false
 	}
 	if fx != nil && len(fx.Uses) > 0 {
+		if s.blindFor(c, i, nil, fx, srv) {
+			return 0, false
+		}
 		c.UpTo(i)
 		s.apart(c, func() { s.uses(c, fx, srv) })
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/stock"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
@@ -24,7 +25,7 @@ func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.
 	u.Unknown, u.Planner = unknown, s.Want.Planner()
 	u.Told, u.Seen = 0, 0
 	if u.Unknown { // it can be used where it is, and nowhere else
-		asks = s.stay(unsure{unnamed: u.ID}, "")
+		asks = s.stay(stock.Unsure{Unnamed: u.ID}, "")
 	} else {
 		s.Reasons.Remove("")
 	}
@@ -36,13 +37,9 @@ func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.
 // parseAgain parses the unnamed statement on another server connection than its own.
 func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server) {
 	u := &s.Unnamed
-	planner := u.Planner
-	if u.Shape != nil && !u.Shape.SQL.IsAnalyzed() {
-		planner = s.Want.Planner()
-	}
 	c.UpTo(i)
-	s.closeStale(c, srv)
-	s.under(c, planner, func() {
+	stock.CloseStale(c, &s.queue, srv.Held)
+	s.under(c, u.Planner, u.IsAnalyzed(), srv, func() {
 		c.Dst = pgwire.AppendParse(c.Dst, "", u.Body)
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true})
 	})

@@ -7,7 +7,8 @@ const longestUnit = 4 << 10
 type Unit struct {
 	Bytes []byte
 	open  bool
-	at    int // where it begins
+	at    int  // where it begins
+	again bool // the next one was sent before
 }
 
 // Begin says that a unit begins at i.
@@ -20,10 +21,18 @@ func (u *Unit) Break() { u.open = false }
 //
 //go:noinline
 func (u *Unit) End(p []byte, end int) {
-	if u.open && end-u.at <= longestUnit {
+	if u.open && !u.again && end-u.at <= longestUnit {
 		u.Bytes = append(u.Bytes[:0], p[u.at:end]...)
 	}
-	u.open = false
+	u.open, u.again = false, false
+}
+
+// Again returns input with the unit in front, which is sent again: once.
+func (u *Unit) Again(input []byte) []byte {
+	input = append(append([]byte(nil), u.Bytes...), input...)
+	u.Forget()
+	u.again = true
+	return input
 }
 
 // Forget forgets the copy.

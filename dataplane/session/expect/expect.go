@@ -34,6 +34,7 @@ type Answer struct {
 	Probe     bool  // it ends a doubt, behind a Sync of the proxy's own
 	Doubt     bool  // a Sync that the server may have ignored, as it was sent among copy data
 	Bad       bool  // a Sync that the server refuses, if it does not ignore it
+	Awaited   bool  // nothing of the client goes on before Into is there
 	counts    uint8 // which of Queue.Named, Shapes, Risks, Turns and Doubts it is one of, and plain
 	Ordinal   uint16
 	Statement *statement.Statement // prepared, closed
@@ -72,6 +73,9 @@ type Unnamed struct {
 	Told    uint64 // the shape of its result that the client was told; 0: none
 	Seen    uint64 // the shape that it has on the server connection, where it was parsed again there
 }
+
+// IsAnalyzed says whether its text is analyzed when it is parsed, as far as is known.
+func (u *Unnamed) IsAnalyzed() bool { return u.Shape == nil || u.Shape.SQL.IsAnalyzed() }
 
 // Before is the unnamed statement that a message has replaced, and whose the server connection had.
 type Before struct {
@@ -112,7 +116,7 @@ type Queue struct {
 	at     int
 	N      int // how many there are
 	Asked  int // how many of the oldest the client has asked for, by a Sync, a Flush or a Query
-	Shapes int // how many tell the proxy the shape of a statement
+	Shapes int // how many tell the proxy what the client's next message waits for: the shape of a statement, or what is set
 	Named  int // how many decide which statement a name means
 	Risks  int // how many decide whether the server connection has a statement
 	Turns  int // how many have no answer of the server: see Settle
@@ -241,9 +245,9 @@ func (q *Queue) Risky(st *statement.Statement) bool {
 	return false
 }
 
-// shows says whether the answer is the shape of a statement, for the proxy.
+// shows says whether the answer is the shape of a statement, for the proxy, or something else that the client's next message waits for.
 func (e *Answer) shows() bool {
-	return e.Kind == Describe && e.Hidden && (e.Statement != nil || e.Made != 0)
+	return e.Awaited || e.Kind == Describe && e.Hidden && (e.Statement != nil || e.Made != 0)
 }
 
 // turns says whether no answer of the server is to come.

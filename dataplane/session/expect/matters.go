@@ -18,12 +18,13 @@ func Continues(t byte) bool {
 }
 
 // PushOwn adds a query of the proxy's own in the middle of an extended unit, under a name: what pgwire.AppendOwn sends. into, which
-// may be nil, gets the first column of its row.
-func (q *Queue) PushOwn(name string, into *[]byte) {
+// may be nil, gets the first column of its row; awaited says that the client's next message waits for that.
+func (q *Queue) PushOwn(name string, into *[]byte, awaited bool) {
 	for _, k := range [...]Kind{Parse, Bind, Execute, Close, Close} {
-		q.Push(Answer{Kind: k, Hidden: true, Name: name})
+		a := Answer{Kind: k, Hidden: true, Name: name}
 		if k == Execute {
-			q.Newest().Into = into
+			a.Into, a.Awaited = into, awaited
 		}
+		q.Push(a)
 	}
 }

@@ -40,9 +40,17 @@ func (p *Portals) openNamed(name []byte, fx *statement.Effects) {
 	p.named[string(name)] = fx
 }
 
-// Bind notes that the unnamed portal is of the statement st that the client calls name.
-func (p *Portals) Bind(st *statement.Statement, name []byte, told bool) {
-	p.Bound = Bound{Statement: st, As: append(p.Bound.As[:0], name...), Told: told}
+// Bind notes that the unnamed portal is of the statement st that the client calls name, and of which it was told what it returns or
+// was not. Where st is nil it is of the unnamed statement, whose ID unnamed is, or of one that the session does not have.
+func (p *Portals) Bind(st *statement.Statement, name []byte, told bool, unnamed uint64) {
+	switch {
+	case st != nil:
+		p.Bound = Bound{Statement: st, As: append(p.Bound.As[:0], name...), Told: told}
+	case len(name) == 0:
+		p.BindUnnamed(unnamed)
+	default:
+		p.BindUnnamed(0)
+	}
 }
 
 // BindUnnamed notes that it is of the unnamed statement with that ID, or, with 0, of one that the session does not have.

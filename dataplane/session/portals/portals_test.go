@@ -33,7 +33,7 @@ func TestPortals(t *testing.T) {
 	is("the end", false, nil, nil)
 
 	st := &statement.Statement{}
-	p.Bind(st, []byte("s"), true)
+	p.Bind(st, []byte("s"), true, 0)
 	if b := p.Bound; b.Statement != st || string(b.As) != "s" || !b.Told || b.Made != 0 {
 		t.Errorf("bound: %+v", b)
 	}

@@ -67,6 +67,16 @@ func (s *Shape) Reach(j catalog.Judge) (catalog.Reach, uint64) {
 	return s.reach, s.epoch
 }
 
+// Written says whether texts of the shape, nil for one that is not known, may reach functions that somebody has written, by the catalogue
+// j, nil where there is none.
+func (s *Shape) Written(j catalog.Judge) bool {
+	if s == nil || j == nil {
+		return true
+	}
+	reach, _ := s.Reach(j)
+	return reach&catalog.Suspect != 0
+}
+
 // learnt takes what the grammar says.
 func (s *Shape) learnt(f *sqlparse.Facts) {
 	s.SQL, s.read, s.judge = f, done, nil

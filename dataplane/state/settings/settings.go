@@ -84,6 +84,12 @@ func (s Set) Get(name string) (string, bool) {
 	return "", false
 }
 
+// Has says whether s has a value of name, which is lower case.
+func (s Set) Has(name string) bool {
+	_, in := s.Get(name)
+	return in
+}
+
 // StdStrings is standard_conforming_strings.
 func (s Set) StdStrings() bool {
 	v, ok := s.Get("standard_conforming_strings")

@@ -97,12 +97,12 @@ func AppendRestore(dst []byte, reset string, to Set, local bool) []byte {
 	return sqltext.QuoteLiteral(dst, string(body))
 }
 
-// AppendPlanner appends a query whose one value says what of the settings parse analysis and planning read now.
+// AppendPlanner appends a query whose one value says what of the settings parse analysis and planning read now: a list of SQL literals.
 func AppendPlanner(dst []byte) []byte {
-	dst = append(dst, "SELECT pg_catalog.concat_ws(E'\\x1f'"...)
+	dst = append(dst, "SELECT pg_catalog.concat_ws(','"...)
 	for _, n := range plannerNames {
-		dst = append(dst, ",pg_catalog.current_setting("...)
-		dst = append(sqltext.QuoteLiteral(dst, n), ",true)"...)
+		dst = append(dst, ",pg_catalog.quote_nullable(pg_catalog.current_setting("...)
+		dst = append(sqltext.QuoteLiteral(dst, n), ",true))"...)
 	}
 	return append(dst, ')')
 }

@@ -1,6 +1,10 @@
 package settings
 
-import "testing"
+import (
+	"cmp"
+	"strings"
+	"testing"
+)
 
 // TestSQL shows what is sent for the sake of settings, with values that would be SQL if they could.
 func TestSQL(t *testing.T) {
@@ -29,6 +33,42 @@ func TestSQL(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, c.got, c.want)
 		}
+	}
+}
+
+// TestLocal goes from what the server has said to what a statement was parsed under, and back.
+func TestLocal(t *testing.T) {
+	now := map[string]string{
+		"search_path": `E'"it''s, a \\ ''one''", s1'`, "timezone": "'UTC'", "role": "'none'", "session_authorization": "'postgres'", "timezone_abbreviations": "NULL",
+	}
+	var reading []string
+	for _, n := range plannerNames {
+		reading = append(reading, cmp.Or(now[n], "'x'"))
+	}
+	set := func(name, value string) string { return "pg_catalog.set_config('" + name + "'," + value + ",true)" }
+	for name, c := range map[string]struct {
+		planner  Set
+		maybe    string
+		to, back string
+	}{
+		"nothing":                       {Set{}, "", "", ""},
+		"what is in force":              {Of(Pair{"timezone", "UTC"}), "timezone", "", ""},
+		"what the server has not":       {Of(Pair{"timezone_abbreviations", "UTC"}), "", "", ""},
+		"another value":                 {Of(Pair{"timezone", "it's"}), "", "SELECT " + set("timezone", "'it''s'"), "SELECT " + set("timezone", "'UTC'")},
+		"the default, where that is so": {Set{}, "search_path", "SELECT " + set("search_path", "NULL"), "SELECT " + set("search_path", now["search_path"])},
+		"who one is": {
+			Of(Pair{"role", "a"}, Pair{"search_path", "b"}), "session_authorization",
+			"SELECT " + set("session_authorization", "NULL") + "," + set("search_path", "'b'") + "," + set("role", "'a'"),
+			"SELECT " + set("session_authorization", "'postgres'") + "," + set("search_path", now["search_path"]) + "," + set("role", "'none'"),
+		},
+	} {
+		to, back := Local([]byte(strings.Join(reading, ",")), c.planner, func(n string) bool { return n == c.maybe })
+		if string(to) != c.to || string(back) != c.back {
+			t.Errorf("%s:\n got %s\n and %s\nwant %s\n and %s", name, to, back, c.to, c.back)
+		}
+	}
+	if to, _ := Local([]byte("'x','y'"), Of(Pair{"timezone", "UTC"}), NotWho); to != nil {
+		t.Errorf("what the server has not said leads to %s", to)
 	}
 }
 

@@ -45,6 +45,9 @@ func (t *Touched) AddAll(s Set) {
 	}
 }
 
+// Has says whether a parameter may have changed.
+func (t *Touched) Has(name string) bool { return slices.Contains(t.names, name) }
+
 // Any says whether a parameter may have changed.
 func (t *Touched) Any() bool { return len(t.names) > 0 }
 
