@@ -163,6 +163,8 @@ func (t *translator) writeDatabases() {
 			s, ok := d.pairs[k.name]
 			switch {
 			case !ok, k.name == "reserve_pool" && d.pairs["reserve_pool_size"].given:
+			case k.name == "auth_query" && t.get("auth_user").value == "" && !d.pairs["auth_user"].given:
+				t.add(note, s.from, "is not asked, as nobody is auth_user")
 			case k.name == "password" && !d.pairs["user"].given:
 				t.add(note, s.from, "is not used, as there is no user=")
 			default:
