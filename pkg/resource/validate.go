@@ -253,6 +253,9 @@ func (c *checker) database(d *heliosv1.Database) {
 	}
 	if q := d.GetAuthQuery(); q != nil {
 		c.authQuery(q)
+		if q.GetCluster() != "" {
+			refers(c, "auth_query.cluster", KindCluster, q.GetCluster(), c.set.Clusters)
+		}
 	}
 }
 

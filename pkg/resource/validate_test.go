@@ -137,6 +137,9 @@ func TestValidate(t *testing.T) {
 			s.Listeners["tcp"].Program = &heliosv1.Program{Command: []string{"a"}}
 		}},
 		{`Listener "unix": address: 127.0.0.1:6432 is that of listener "tcp"`, func(s *resource.Set) { s.Listeners["unix"].Address = "127.0.0.1:6432" }},
+		{`Database "*": auth_query.cluster: there is no Cluster "d"`, func(s *resource.Set) {
+			s.Databases["*"].AuthQuery = &heliosv1.AuthQuery{User: "u", Cluster: "d"}
+		}},
 		{`Database "*": cluster: there is no Cluster "d"`, func(s *resource.Set) { s.Databases["*"].Cluster = "d" }},
 		{`PoolProfile "p": listen: 9 is not a way to listen`, func(s *resource.Set) { s.PoolProfiles["p"].Listen = 9 }},
 		{`PoolProfile "p": listen_lost: "a\tb" is not a payload: at most 7999 printable ASCII characters`, func(s *resource.Set) { s.PoolProfiles["p"].ListenLost = "a\tb" }},

@@ -1752,7 +1752,10 @@ type AuthQuery struct {
 	// The database that is asked; that which the client wants, if empty.
 	Database string `protobuf:"bytes,4,opt,name=database,proto3" json:"database,omitempty"`
 	// How long an answer is good. 30s unless set.
-	CacheTime     *durationpb.Duration `protobuf:"bytes,5,opt,name=cache_time,json=cacheTime,proto3" json:"cache_time,omitempty"`
+	CacheTime *durationpb.Duration `protobuf:"bytes,5,opt,name=cache_time,json=cacheTime,proto3" json:"cache_time,omitempty"`
+	// The cluster whose primary is asked; the database's own, if empty. What clients prove opens the servers of theirs only if those store
+	// the same secrets.
+	Cluster       string `protobuf:"bytes,6,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1820,6 +1823,13 @@ func (x *AuthQuery) GetCacheTime() *durationpb.Duration {
 		return x.CacheTime
 	}
 	return nil
+}
+
+func (x *AuthQuery) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 // User is somebody who may log in, and how the proxy logs in at servers for him.
@@ -2581,14 +2591,15 @@ const file_helios_v1_resources_proto_rawDesc = "" +
 	"parameters\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xba\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
 	"\tAuthQuery\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12-\n" +
 	"\bpassword\x18\x02 \x01(\v2\x11.helios.v1.SecretR\bpassword\x12\x14\n" +
 	"\x05query\x18\x03 \x01(\tR\x05query\x12\x1a\n" +
 	"\bdatabase\x18\x04 \x01(\tR\bdatabase\x128\n" +
 	"\n" +
-	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\"\x8a\x03\n" +
+	"cache_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tcacheTime\x12\x18\n" +
+	"\acluster\x18\x06 \x01(\tR\acluster\"\x8a\x03\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x06secret\x18\x02 \x01(\v2\x11.helios.v1.SecretR\x06secret\x12\x1f\n" +
