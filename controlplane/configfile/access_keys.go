@@ -53,6 +53,10 @@ func authQueryKeys() []key {
 			doc:  "The database at the server that is asked. The one that the client wants unless set.",
 		},
 		{
+			name: "auth.auth_cluster",
+			doc:  "The cluster whose primary is asked, as `nodes.cluster` names it: where all users are in one place. The database's own unless set. What a client proves by SCRAM opens servers of another cluster only if those store the same verifiers; else users need a password there (`server_auth`).",
+		},
+		{
 			name: "auth.auth_cache_secs", kind: integer, max: year, def: int64(30),
 			doc: "How long an answer is good. One that is used when it has had half of its time is asked for again in the background, so who logs in often never waits for it; if that fails, it stays good for the rest. When a password was wrong for an answer that was kept, the database is asked again at once.",
 		},

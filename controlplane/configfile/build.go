@@ -166,7 +166,7 @@ func (r *reader) buildNodes() {
 // fromAuthQuery notes which keys the auth_query of a database comes from.
 func (r *reader) fromAuthQuery(name string, s *section, prefix string) {
 	r.from(resource.KindDatabase, name, s, prefix, map[string]string{
-		"auth_query.user": "auth_user", "auth_query.password": "auth_password", "auth_query.query": "auth_query", "auth_query.database": "auth_dbname",
+		"auth_query.user": "auth_user", "auth_query.password": "auth_password", "auth_query.query": "auth_query", "auth_query.database": "auth_dbname", "auth_query.cluster": "auth_cluster",
 		"auth_query.cache_time": "auth_cache_secs",
 	})
 }

@@ -185,7 +185,7 @@ func (r *reader) authQuery(s *section, prefix string) *heliosv1.AuthQuery {
 		good = r.settings.int("auth.auth_cache_secs")
 	}
 	if text("auth_user") == "" {
-		for _, key := range []string{"auth_query", "auth_password", "auth_dbname"} {
+		for _, key := range []string{"auth_query", "auth_password", "auth_dbname", "auth_cluster"} {
 			if s.has(prefix + key) {
 				at := s.at(prefix + key)
 				r.fail(at.line, at.key, "needs auth_user, as whom the proxy looks users up")
@@ -194,7 +194,7 @@ func (r *reader) authQuery(s *section, prefix string) *heliosv1.AuthQuery {
 		return nil
 	}
 	q := &heliosv1.AuthQuery{
-		User: text("auth_user"), Query: text("auth_query"), Database: text("auth_dbname"), CacheTime: durationpb.New(seconds(good)),
+		User: text("auth_user"), Query: text("auth_query"), Database: text("auth_dbname"), Cluster: text("auth_cluster"), CacheTime: durationpb.New(seconds(good)),
 	}
 	if pw := text("auth_password"); pw != "" {
 		q.Password = &heliosv1.Secret{Value: pw}

@@ -205,13 +205,13 @@ func (t *translator) authDatabase(d *item, e *element) {
 	case i < 0:
 		t.add(failure, s.from, "there is no database %q in [databases]", s.value)
 		return
-	case t.databases[i].server() != d.server():
-		t.add(failure, d.from, "auth_dbname is at %s, and users are looked up at the database's own server, %s: leave it out, or name one there", t.databases[i].server(), d.server())
-		return
 	case t.databases[i].name == "*" && t.databases[i].pairs["dbname"].given:
 		name = t.databases[i].serverName()
 	}
 	e.set(s.from, "auth_dbname", name)
+	if other := t.databases[i]; other.server() != d.server() {
+		e.set(s.from, "auth_cluster", other.cluster)
+	}
 }
 
 // writeUsers writes what is said of single users.

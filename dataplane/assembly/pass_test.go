@@ -62,6 +62,27 @@ func TestPassThrough(t *testing.T) {
 	}
 }
 
+// TestUsersElsewhere looks users up at another server than that of their database, whose verifiers are the same.
+func TestUsersElsewhere(t *testing.T) {
+	t.Parallel()
+	hba := []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}
+	here, there := pgcluster.Start(t, pgcluster.Options{HBA: hba}), pgcluster.Start(t, pgcluster.Options{HBA: hba})
+	there.Primary.CreateRole(t, "ann", "hers", "scram-sha-256")
+	here.Primary.Exec(t, "CREATE ROLE ann LOGIN PASSWORD '"+there.Primary.Query(t, "SELECT rolpassword FROM pg_authid WHERE rolname = 'ann'")[0][0]+"'")
+	here.Primary.CreateRole(t, "bob", "his", "scram-sha-256")
+	set := asking(here, time.Minute)
+	set.Clusters["users"] = &heliosv1.Cluster{Name: "users"}
+	set.Nodes["users"] = &heliosv1.Node{Name: "users", Cluster: "users", Host: there.Primary.Host(), Port: uint32(there.Primary.Port()), Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY}
+	set.Databases["*"].AuthQuery.Cluster, set.Databases["*"].AuthQuery.Database = "users", "postgres"
+	_, addr := start(t, set)
+	if got := psql(t, addr, as("ann", "hers"), "SELECT inet_server_port() || current_user"); got != fmt.Sprint(here.Primary.Port())+"ann" {
+		t.Errorf("a user of the other server: %s", got)
+	}
+	if got := psql(t, addr, as("bob", "his"), "SELECT 1"); !strings.Contains(got, "password authentication failed") {
+		t.Errorf("a user of the database's server alone: %s", got)
+	}
+}
+
 // TestRoleReplaced gives a role's name to another one: who logs in under it then is that one, also where server connections of the first were
 // kept.
 func TestRoleReplaced(t *testing.T) {

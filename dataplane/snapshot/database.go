@@ -87,6 +87,7 @@ type Times struct {
 type AuthQuery struct {
 	User, Password, Query string
 	Database              string // empty: the one that the client wants
+	Cluster               string // empty: the database's own
 	Good                  time.Duration
 }
 
@@ -100,7 +101,7 @@ func authQuery(q *heliosv1.AuthQuery) *AuthQuery {
 	if q == nil {
 		return nil
 	}
-	a := &AuthQuery{User: q.GetUser(), Password: q.GetPassword().GetValue(), Query: q.GetQuery(), Database: q.GetDatabase(), Good: authQueryGood}
+	a := &AuthQuery{User: q.GetUser(), Password: q.GetPassword().GetValue(), Query: q.GetQuery(), Database: q.GetDatabase(), Cluster: q.GetCluster(), Good: authQueryGood}
 	if a.Query == "" {
 		a.Query = AuthQueryUnlessSet
 	}
@@ -303,7 +304,7 @@ func (s *Snapshot) target(d *database, n *heliosv1.Node, db, as string, secret *
 
 // place is where users of d are looked up by a client that wants db.
 func (s *Snapshot) place(d *database, db string) users.Place {
-	return users.Place{Cluster: d.cluster, Database: cmp.Or(d.query.Database, d.server, db), Query: d.query.Query, As: d.query.User}
+	return users.Place{Cluster: cmp.Or(d.query.Cluster, d.cluster), Database: cmp.Or(d.query.Database, d.server, db), Query: d.query.Query, As: d.query.User}
 }
 
 // brings says whether what a database knows of him, or what he proves there, is all that opens servers for the user of this name.
@@ -326,7 +327,7 @@ func (s *Snapshot) Inquiry(asked Asked, name string) (q Inquiry, ok bool) {
 	if u := s.users[name]; d == nil || d.query == nil || u != nil && !u.looked {
 		return Inquiry{}, false
 	}
-	n := s.primaries[d.cluster]
+	n := s.primaries[cmp.Or(d.query.Cluster, d.cluster)]
 	if n == nil {
 		return Inquiry{}, false
 	}
