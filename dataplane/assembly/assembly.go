@@ -208,7 +208,6 @@ func New(o Options) (*Proxy, error) {
 	for _, l := range g.Loops() {
 		serve.NewLocal(p.hub, l)
 	}
-	p.hub.Ring.Dropped = p.disown
 	p.secrets = certs.New(o.Log, o.FilesPeriod)
 	p.passwords, p.programs = passwords.New(), judge.New()
 	p.desk = desk.New(desk.Options{
@@ -476,15 +475,6 @@ func (p *Proxy) Close() error {
 	p.passwords.Close()
 	p.programs.Close()
 	return err
-}
-
-// disown lets connections be opened anew that a key of o may have opened, as they become free: another role may have its name now.
-func (p *Proxy) disown(o keyring.Owner) {
-	p.hub.Pools.Each(func(pl *pool.Pool) {
-		if pl.Target().Secret.Of(o) {
-			pl.Recycle()
-		}
-	})
 }
 
 // ReadFiles reads certificates, keys, authorities and revocation lists again, at once. The error says what could not be read: what was

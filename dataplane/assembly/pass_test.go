@@ -83,27 +83,6 @@ func TestUsersElsewhere(t *testing.T) {
 	}
 }
 
-// TestRoleReplaced gives a role's name to another one: who logs in under it then is that one, also where server connections of the first were
-// kept.
-func TestRoleReplaced(t *testing.T) {
-	t.Parallel()
-	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}})
-	pg.Primary.CreateRole(t, "ann", "first", "scram-sha-256")
-	_, addr := start(t, asking(pg, time.Second))
-	if got := psql(t, addr, as("ann", "first"), "SELECT session_user"); got != "ann" {
-		t.Fatal(got)
-	}
-	pg.Primary.Exec(t, "ALTER ROLE ann RENAME TO was_ann")
-	pg.Primary.CreateRole(t, "ann", "second", "scram-sha-256")
-	eventually(t, 15*time.Second, "the new role", func() bool {
-		got := psql(t, addr, as("ann", "second"), "SELECT session_user")
-		if got == "was_ann" {
-			t.Fatal("the new role is the old one")
-		}
-		return got == "ann"
-	})
-}
-
 // TestLookedUp lets in whom the database knows, by what the configuration says of him besides; and nobody for being listed.
 func TestLookedUp(t *testing.T) {
 	t.Parallel()

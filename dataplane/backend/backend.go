@@ -79,11 +79,6 @@ func Proved(ring *keyring.Ring, owner keyring.Owner) *Secret {
 // Proved says whether s may be a key that the user proves to have at each log-in, and so another one from one to the next.
 func (s *Secret) Proved() bool { return s.ring != nil || s.rest != nil && s.rest.Proved() }
 
-// Of says whether s may be a key that o proves to have.
-func (s *Secret) Of(o keyring.Owner) bool {
-	return s.ring != nil && s.owner == o || s.rest != nil && s.rest.Of(o)
-}
-
 // Is says whether s is made of this password.
 func (s *Secret) Is(password string) bool { return s.password == password }
 

@@ -17,9 +17,6 @@ type Owner struct{ Cluster, User string }
 
 // Ring has a key for each of so many owners. Any thread may use it.
 type Ring struct {
-	// Dropped, which is set before the ring is used, is told whose verifier has become another one or is gone. It must not wait.
-	Dropped func(Owner)
-
 	max  int
 	mu   sync.Mutex
 	keys map[Owner]held
@@ -81,14 +78,10 @@ func (r *Ring) Has(o Owner) bool {
 // Keep forgets the key of o unless it belongs to the verifier now, which is nil where o has none any more.
 func (r *Ring) Keep(o Owner, now *scram.Keys) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	h, ok := r.keys[o]
-	drop := ok && (now == nil || h.of.StoredKey != now.StoredKey || h.of.Match(now.Salt, now.Iterations) != nil)
-	if drop {
+	if ok && (now == nil || h.of.StoredKey != now.StoredKey || h.of.Match(now.Salt, now.Iterations) != nil) {
 		delete(r.keys, o)
-	}
-	r.mu.Unlock()
-	if drop && r.Dropped != nil {
-		r.Dropped(o)
 	}
 }
 

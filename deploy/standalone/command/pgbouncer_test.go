@@ -18,7 +18,7 @@ const (
 	// What is told of these is the same whatever this release knows.
 	iniNote    = "pkt_buf = 8192\n"
 	iniWarning = "server_fast_close = 1\n"
-	iniError   = "verbos = 1\n"
+	iniError   = "pool_mode = fast\n"
 )
 
 // bouncer writes a pgbouncer.ini and runs the test beside it.
@@ -38,7 +38,8 @@ func TestImport(t *testing.T) {
 		{ini, "", 0, "\n[[databases]]\nname = \"shop\"\n", ""},
 		{ini + iniNote, "", 0, "[proxy]", "p.ini:7: pkt_buf: note: not carried over, buffers have the size that the data asks for\n"},
 		{ini + iniWarning, "", 3, "[proxy]", "p.ini:7: server_fast_close: not carried over, a session keeps its server connection when settings change\n"},
-		{ini + iniError, "", 1, "", "p.ini:7: verbos: error: unknown parameter: pgbouncer/verbos\n"},
+		{ini + "verbos = 1\n", "", 3, "[proxy]", "p.ini:7: verbos: unknown parameter: pgbouncer/verbos: passed over, where PgBouncer would not start\n"},
+		{ini + iniError, "", 1, "", "p.ini:7: pool_mode: error: \"fast\" is not one of session, transaction, statement\n"},
 		{ini, "--resources", 0, "kind: Database\nmetadata:\n  name: shop\n", ""},
 		{ini, "-o x.toml", 0, "", ""},
 		{ini, "-o userlist", 1, "", "heliosproxy: open userlist: file exists\n"},
@@ -70,7 +71,7 @@ func TestCheckIni(t *testing.T) {
 		{ini + iniNote, "--strict", 0, "p.ini:7: pkt_buf: not carried over, buffers have the size that the data asks for\n"},
 		{ini + iniWarning, "", 0, "p.ini:7: server_fast_close: not carried over, a session keeps its server connection when settings change\n"},
 		{ini + iniWarning, "--strict", 1, "p.ini:7: server_fast_close: not carried over, a session keeps its server connection when settings change\n"},
-		{ini + iniError, "", 1, "p.ini:7: verbos: unknown parameter: pgbouncer/verbos\n"},
+		{ini + iniError, "", 1, "p.ini:7: pool_mode: \"fast\" is not one of session, transaction, statement\n"},
 	} {
 		bouncer(t, tt.content)
 		args := append([]string{"check", "--pgbouncer-ini", "p.ini"}, strings.Fields(tt.strict)...)
