@@ -3,8 +3,12 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -170,18 +174,13 @@ func (c *Conn) TakeOver(t *reactor.Task, want settings.Set, owner, sequences uin
 	return refused, err
 }
 
-// Ask returns the present values of the named parameters: those that have their default are in reset.
-func (c *Conn) Ask(t *reactor.Task, names []string) (set []settings.Pair, reset []string, err error) {
+// Ask returns the present values of the named parameters: those that have their default are in reset. So are those that the user of the
+// connection could not set, which no other connection can be brought to: for these, holds is pin.Unknown.
+func (c *Conn) Ask(t *reactor.Task, names []string) (set []settings.Pair, reset []string, holds pin.Set, err error) {
 	var name, value string
 	var null bool
-	const own = "helios: ask" // so that the session's unnamed statement stays
-	body := append(settings.AppendAsk(nil, names), 0, 0, 0)
-	msgs := pgwire.AppendParse(nil, own, body)
-	msgs = pgwire.AppendBind(msgs, own, own)
-	msgs = pgwire.AppendExecute(msgs, own)
-	msgs = pgwire.AppendNamed(msgs, pgwire.Close, 'S', own)
-	msgs = pgwire.AppendSync(msgs)
-	refused, err := c.exchange(t, msgs, func(i int, v []byte) {
+	var high []string // it takes a superuser, or a grant, to set these
+	refused, err := c.own(t, settings.AppendAsk(nil, names), func(i int, v []byte) {
 		switch i {
 		case 0:
 			name = string(v)
@@ -200,24 +199,45 @@ func (c *Conn) Ask(t *reactor.Task, names []string) (set []settings.Pair, reset 
 			} else {
 				set = append(set, settings.Pair{Name: name, Value: value})
 			}
+			if string(v) == "s" {
+				high = append(high, name)
+			}
 		}
 	})
+	if err == nil && refused == nil && len(high) > 0 {
+		refused, err = c.own(t, settings.AppendAskBound(nil, high, c.Target.User, c.grants()), func(_ int, v []byte) {
+			set = slices.DeleteFunc(set, func(p settings.Pair) bool { return p.Name == string(v) })
+			reset, holds = append(reset, string(v)), pin.Unknown
+		})
+	}
 	if err == nil && refused != nil {
 		err = refused
 	}
-	return set, reset, err
+	return set, reset, holds, err
+}
+
+// grants says whether the server has privileges for parameters, as from PostgreSQL 15 on.
+func (c *Conn) grants() bool {
+	v := c.Param("server_version")
+	major, err := strconv.Atoi(v[:len(v)-len(strings.TrimLeft(v, "0123456789"))])
+	return err == nil && major >= 15
 }
 
 // Planner returns what of the settings parse analysis and planning read now, as settings.AppendPlanner has it.
 func (c *Conn) Planner(t *reactor.Task) (now []byte, refused *pgwire.ServerError, err error) {
-	const own = "helios: planner"
-	msgs := pgwire.AppendParse(nil, own, append(settings.AppendPlanner(nil), 0, 0, 0))
+	refused, err = c.own(t, settings.AppendPlanner(nil), func(_ int, v []byte) { now = append([]byte(nil), v...) })
+	return now, refused, err
+}
+
+// own runs a query under a name of its own, so that the session's unnamed statement stays.
+func (c *Conn) own(t *reactor.Task, sql []byte, row func(i int, v []byte)) (*pgwire.ServerError, error) {
+	const own = "helios: ask"
+	msgs := pgwire.AppendParse(nil, own, append(sql, 0, 0, 0))
 	msgs = pgwire.AppendBind(msgs, own, own)
 	msgs = pgwire.AppendExecute(msgs, own)
 	msgs = pgwire.AppendNamed(msgs, pgwire.Close, 'S', own)
 	msgs = pgwire.AppendSync(msgs)
-	refused, err = c.exchange(t, msgs, func(_ int, v []byte) { now = append([]byte(nil), v...) })
-	return now, refused, err
+	return c.exchange(t, msgs, row)
 }
 
 // Reset makes the connection as if it had just been opened.

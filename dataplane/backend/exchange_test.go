@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
@@ -103,9 +104,10 @@ func TestAsk(t *testing.T) {
 	}
 	var set []settings.Pair
 	var reset []string
+	var holds pin.Set
 	w := s.lease(c, func(task *reactor.Task) {
 		var err error
-		if set, reset, err = c.Ask(task, []string{"work_mem", "datestyle", "role", "session_authorization", "app.x"}); err != nil {
+		if set, reset, holds, err = c.Ask(task, []string{"work_mem", "datestyle", "role", "session_authorization", "app.x"}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -115,9 +117,25 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	s.feed(pgscript.ParseComplete(), pgscript.BindComplete(), pgscript.DataRow("work_mem", "1MB", "f"), pgscript.DataRow("datestyle", "ISO", "t"),
-		pgscript.DataRow("role", "none", "f"), pgscript.DataRow("session_authorization", "eve", "t"), null("app.x"), done, pgscript.CloseComplete(), readyT)
-	if !w.over || fmt.Sprint(set, reset) != "[{work_mem 1MB} {session_authorization eve}] [datestyle role app.x]" || c.Status != 'T' {
-		t.Errorf("over %v, set %v, reset %v, status %q", w.over, set, reset, c.Status)
+		pgscript.DataRow("role", "none", "f"), pgscript.DataRow("session_authorization", "eve", "t"), null("app.x"),
+		pgscript.DataRow("log_statement", "all", "s"), pgscript.DataRow("log_duration", "on", "s"), done, pgscript.CloseComplete(), readyT)
+	if again := s.lines(); w.over || !strings.Contains(again, "ARRAY['log_statement','log_duration']") {
+		t.Errorf("over %v, then asked %q", w.over, again)
+	}
+	s.feed(pgscript.ParseComplete(), pgscript.BindComplete(), pgscript.DataRow("log_duration"), done, pgscript.CloseComplete(), readyT)
+	if !w.over || fmt.Sprint(set, reset) != "[{work_mem 1MB} {session_authorization eve} {log_statement all}] [datestyle role app.x log_duration]" || holds != pin.Unknown || c.Status != 'T' {
+		t.Errorf("over %v, set %v, reset %v, holds %v, status %q", w.over, set, reset, holds, c.Status)
+	}
+}
+
+// TestGrants asks for privileges for parameters where the server has them.
+func TestGrants(t *testing.T) {
+	for version, want := range map[string]bool{"": false, "12.19": false, "14.9 (Debian 14.9-1)": false, "15.4": true, "17beta1": true, "18": true} {
+		c := &Conn{}
+		c.SetParam([]byte("server_version"), []byte(version))
+		if c.grants() != want {
+			t.Errorf("%q: %v", version, !want)
+		}
 	}
 }
 

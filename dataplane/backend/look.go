@@ -13,10 +13,15 @@ import (
 // lookName is the name of the proxy's own statement that looks a connection through.
 const lookName = "helios: look"
 
-// lookSQL asks what DISCARD ALL would take away, but for what nobody can see: the plans, which mean
+// appendLook appends a query for what DISCARD ALL would take away, but for what nobody can see: the plans, which mean
 // nothing, and what currval and lastval answer. Every name is that of the schema pg_catalog, operators
 // too: the search_path is the session's. A value that equals the default counts as the default.
-const lookSQL = `SELECT 's',s.name,pg_catalog.current_setting(s.name,true) FROM pg_catalog.pg_settings s` +
+func appendLook(dst []byte, user string, grants bool) []byte {
+	dst = settings.AppendBound(append(dst, "SELECT CASE WHEN "...), user, grants)
+	return append(dst, lookSQL...)
+}
+
+const lookSQL = ` THEN 'bound' ELSE 's' END,s.name,pg_catalog.current_setting(s.name,true) FROM pg_catalog.pg_settings s` +
 	` WHERE s.source OPERATOR(pg_catalog.=) 'session' AND (s.reset_val IS NULL OR s.setting OPERATOR(pg_catalog.<>) s.reset_val)` +
 	` AND s.name OPERATOR(pg_catalog.!~) '^(transaction_(isolation|read_only|deferrable)|seed)$'` +
 	` UNION ALL SELECT 's',n,pg_catalog.current_setting(n,true) FROM pg_catalog.unnest($1::pg_catalog.text[]) n` +
@@ -34,8 +39,8 @@ const lookSQL = `SELECT 's',s.name,pg_catalog.current_setting(s.name,true) FROM 
 
 // Residue is what a look at a connection has found.
 type Residue struct {
-	Settings settings.Set // what is set now
-	Holds    pin.Set      // of pin.Found
+	Settings settings.Set // what is set now, but for what the user of the connection could not set
+	Holds    pin.Set      // of pin.Found; and pin.Unknown, if there is something that the user could not set
 	Others   []string     // names of prepared statements that were not made by SQL and are not known to be held
 }
 
@@ -97,7 +102,7 @@ func (c *Conn) look(t *reactor.Task, parsed bool, custom []string, row func(i in
 	var msgs []byte
 	if !parsed {
 		msgs = pgwire.AppendNamed(msgs, pgwire.Close, 'S', lookName)
-		msgs = pgwire.AppendParse(msgs, lookName, append([]byte(lookSQL), 0, 0, 0))
+		msgs = pgwire.AppendParse(msgs, lookName, append(appendLook(nil, c.Target.User, c.grants()), 0, 0, 0))
 	}
 	msgs = pgwire.AppendBindText(msgs, lookName, lookName, settings.AppendArray(nil, custom))
 	msgs = pgwire.AppendExecute(msgs, lookName)
@@ -107,4 +112,5 @@ func (c *Conn) look(t *reactor.Task, parsed bool, custom []string, row func(i in
 
 var holds = map[string]pin.Set{
 	"temporary": pin.Temporary, "cursor": pin.Cursor, "lock": pin.Lock, "listen": pin.Listen, "prepared": pin.Prepared,
+	"bound": pin.Unknown,
 }

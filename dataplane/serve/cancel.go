@@ -62,9 +62,8 @@ func (h *Hub) Cancel(pid uint32, secret []byte) {
 	}
 }
 
-// cancel cancels what the session does, and nobody else's: a statement that waits is taken out of the
-// queue; one that runs is cancelled at the server that the session has, which no other session gets before
-// that is through; a session that does nothing is left alone.
+// cancel cancels what the session does, and nobody else's: a statement that waits is taken out of the queue; one that runs is cancelled at the
+// server that the session has, which no other session gets before that is through; a session that does nothing is left alone.
 func (c *Conn) cancel(done func()) {
 	switch {
 	case c.phase != serving:

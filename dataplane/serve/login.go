@@ -26,8 +26,7 @@ func (c *Conn) lateLogin(err error) error {
 	return err
 }
 
-// welcome makes a session of a client that is who it says. verdict, the last word of the proof, goes out
-// with the greeting in one write.
+// welcome makes a session of a client that is who it says. verdict, the last word of the proof, goes out with the greeting in one write.
 func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	start := c.login.start
 	if resource.IsConsole(c.asked.Database) {

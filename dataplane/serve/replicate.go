@@ -87,8 +87,7 @@ func (c *Conn) leaving() error {
 	return nil
 }
 
-// deaf says whether the client of replication can, or need, not be told why its connection ends: it is within a message
-// of the server, or knows.
+// deaf says whether the client of replication can, or need, not be told why its connection ends: it is within a message of the server, or knows.
 func (c *Conn) deaf(err error) bool {
 	return c.stream != nil && (!c.stream.Between() || errors.Is(err, relay.ErrServer) && c.stream.Knows())
 }

@@ -68,9 +68,8 @@ type Hub struct {
 	Listener func(t *backend.Target) *listen.Listener
 	// Spawn runs a function that takes long on a goroutine; nil: such things are done by the loop.
 	Spawn func(func())
-	// OSUser returns the name of a user of the operating system, Interfaces the addresses of the machine with the lengths of their
-	// networks' masks, HostName the name that an address resolves to, if that resolves to the address again. They may block: no
-	// loop calls them.
+	// OSUser returns the name of a user of the operating system, Interfaces the addresses of the machine with the lengths of their networks'
+	// masks, HostName the name that an address resolves to, if that resolves to the address again. They may block: no loop calls them.
 	OSUser     func(uid uint32) (string, error)
 	Interfaces func() ([]netip.Prefix, error)
 	HostName   func(netip.Addr) string

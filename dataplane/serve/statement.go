@@ -64,8 +64,7 @@ func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
 // dirty is what is left on a server connection whose settings are not known.
 var dirty = backend.Mess{Dirty: true}
 
-// refusal is why a unit is not carried out: words for the client, and the unit. Or an error that ends
-// the session.
+// refusal is why a unit is not carried out: words for the client, and the unit. Or an error that ends the session.
 type refusal struct {
 	say  func(dst []byte) []byte
 	rest []byte
@@ -212,8 +211,7 @@ func (c *Conn) findOut(t *reactor.Task) error {
 	return nil
 }
 
-// lookThrough finds out what the transaction has left on the server connection. What the session may not keep is
-// taken from it, and it is told.
+// lookThrough finds out what the transaction has left on the server connection. What the session may not keep is taken from it, and it is told.
 func (c *Conn) lookThrough(t *reactor.Task) error {
 	if err := c.awaitCatalog(t); err != nil {
 		return err
@@ -231,12 +229,8 @@ func (c *Conn) lookThrough(t *reactor.Task) error {
 		c.unfollowed(refused)
 	} else {
 		c.pool.Learnt.Accept(left.Settings)
-		if dropped := m.Looked(left.Settings, left.Holds, left.Others); dropped != 0 {
-			s.Tainted = true
-			if err := c.warn(pgerr.New(pgerr.PinDropped, dropped.String())); err != nil {
-				return err
-			}
-			c.local.Meter.Drop(dropped)
+		if err := c.dropped(m.Looked(left.Settings, left.Holds, left.Others)); err != nil {
+			return err
 		}
 	}
 	if ready := m.Owed(); ready != nil {
@@ -302,7 +296,7 @@ func (c *Conn) warn(e *pgerr.Error) error {
 // commit, rollback, savepoints and SET LOCAL have all had their say by then.
 func (c *Conn) learn(t *reactor.Task) error {
 	s, m := c.lease, c.session
-	set, reset, err := s.Ask(t, m.Changes.Take())
+	set, reset, holds, err := s.Ask(t, m.Changes.Take())
 	var refused *pgwire.ServerError
 	if errors.As(err, &refused) && refused.Severity == "ERROR" {
 		c.unfollowed(refused)
@@ -314,7 +308,17 @@ func (c *Conn) learn(t *reactor.Task) error {
 	m.Want = m.Want.Change(set, reset)
 	s.Settings = m.Want
 	c.pool.Learnt.Accept(m.Want)
-	return nil
+	return c.dropped(m.Reasons.Keep(holds, m.Policy.Pinning))
+}
+
+// dropped tells the client what is taken from it, if anything is, of what is on the server connection.
+func (c *Conn) dropped(what pin.Set) error {
+	if what == 0 {
+		return nil
+	}
+	c.lease.Tainted = true
+	c.local.Meter.Drop(what)
+	return c.warn(pgerr.New(pgerr.PinDropped, what.String()))
 }
 
 // renew takes the newest configuration for the transaction that comes.

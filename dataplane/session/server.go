@@ -314,7 +314,8 @@ func (s *Session) failed(c *compose.Composer, e *expect.Answer, body []byte, i, 
 		c.Replace(i, end)
 		c.Dst = pgwire.Append(c.Dst, pgwire.ErrorResponse, s.inClientsWords(body))
 	}
-	ours := e.Hidden && s.held && s.queue.Get(s.queue.N-1).Hidden && s.queue.Get(s.queue.N-1).Kind == expect.Sync
+	last := s.queue.Get(s.queue.N - 1)
+	ours := e.Hidden && s.held && last.Hidden && last.Kind == expect.Sync && s.queue.Owed() == 1 // else it is of a unit before
 	s.skipUnit(srv)
 	s.skips = s.skips || ours // the client's unit is refused before it was sent
 }

@@ -207,6 +207,18 @@ func talks() map[string][]step {
 			client("B  h_1; S", bind("", "s"), sync0),
 			server("2; Z I", done2, readyI),
 		},
+		"what is parsed for a unit fails, and the next unit is kept back behind what closes its names": {
+			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
+			server("1; Z I", done1, readyI),
+			moves(),
+			client("Q BEGIN; SELEC", pgscript.Query("BEGIN; SELEC")),
+			server("E 42601 oops; Z E", oops, readyE),
+			client(`P h_1 "SELECT 1"; B  h_1; P h_2 "SELECT 7"; P b ""; P b "SELECT 8"; S; C S b; S`,
+				bind("", "a"), parse("b", "SELECT 7"), parse("b", "SELECT 8"), sync0, pgscript.DescribeStatement("a"), sync0),
+			server("E 25P02 aborted; Z E", pgscript.ErrorResponse("ERROR", "25P02", "aborted"), readyE, closed, readyE),
+			resumes(`P h_1 "SELECT 1"; D S h_1; S`),
+			server("E 25P02 aborted; Z E", pgscript.ErrorResponse("ERROR", "25P02", "aborted"), readyE),
+		},
 		"a text that is known, in a unit that has failed": {
 			client(`P h_1 "SELECT 1"; S`, parse("a", "SELECT 1"), sync0),
 			server("1; Z I", done1, readyI),

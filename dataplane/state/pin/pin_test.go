@@ -21,3 +21,14 @@ func TestWords(t *testing.T) {
 		t.Error("a reason is in no class")
 	}
 }
+
+// TestKeep notes what was found where a session may keep it, and says else what it loses.
+func TestKeep(t *testing.T) {
+	for p, keeps := range map[Pinning]bool{Keep: true, Refuse: false, Drop: false} {
+		r := Reasons{Have: Lock}
+		dropped := r.Keep(Unknown, p)
+		if keeps && (dropped != 0 || r.Have != Lock|Unknown) || !keeps && (dropped != Unknown || r.Have != Lock) {
+			t.Errorf("%d: keeps %s, loses %s", p, r.Have, dropped)
+		}
+	}
+}

@@ -16,6 +16,15 @@ func (r *Reasons) Add(name string, why Set) {
 	r.by[name] = why
 }
 
+// Keep notes reasons that were found on the server connection, where a session may keep that. Otherwise dropped is what it loses.
+func (r *Reasons) Keep(found Set, p Pinning) (dropped Set) {
+	if p != Keep {
+		return found
+	}
+	r.Have |= found
+	return 0
+}
+
 // Of is the reason of one statement.
 func (r *Reasons) Of(name string) Set { return r.by[name] }
 

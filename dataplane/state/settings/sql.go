@@ -108,16 +108,40 @@ func AppendPlanner(dst []byte) []byte {
 }
 
 // AppendAsk appends a query for the present values of names: a row for each with name, value (NULL
-// where there is no such parameter) and whether that is the default.
+// where there is no such parameter) and "t" if that is the default, "s" if it is not and takes a superuser, or a grant, to be set.
 func AppendAsk(dst []byte, names []string) []byte {
-	dst = append(dst, "SELECT n,pg_catalog.current_setting(n,true),(SELECT s.setting IS NOT DISTINCT FROM s.reset_val FROM pg_catalog.pg_settings s WHERE pg_catalog.lower(s.name)=n) FROM pg_catalog.unnest(ARRAY["...)
+	dst = append(dst, "SELECT n,pg_catalog.current_setting(n,true),(SELECT CASE WHEN s.setting IS NOT DISTINCT FROM s.reset_val THEN 't'"...)
+	dst = append(dst, " WHEN s.context OPERATOR(pg_catalog.~) '^superuser' THEN 's' ELSE 'f' END FROM pg_catalog.pg_settings s WHERE pg_catalog.lower(s.name)=n)"...)
+	return append(appendNames(append(dst, " FROM pg_catalog.unnest("...), names), ") n"...)
+}
+
+// AppendAskBound appends a query for those of names whose parameters user could not set: see AppendBound.
+func AppendAskBound(dst []byte, names []string, user string, grants bool) []byte {
+	dst = AppendBound(append(dst, "SELECT pg_catalog.lower(s.name) FROM pg_catalog.pg_settings s WHERE "...), user, grants)
+	return append(appendNames(append(dst, " AND pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ANY("...), names), ')')
+}
+
+// AppendBound appends an expression that says whether user could not set the parameter of the row s of pg_settings, which code with other
+// rights, or another role, can have set. It takes a superuser, or, where there are grants for parameters (from PostgreSQL 15 on), one of those.
+func AppendBound(dst []byte, user string, grants bool) []byte {
+	dst = append(dst, "s.context OPERATOR(pg_catalog.~) '^superuser' AND NOT EXISTS(SELECT 1 FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) "...)
+	dst = append(sqltext.QuoteLiteral(dst, user), " AND (r.rolsuper"...)
+	if grants {
+		dst = append(dst, " OR pg_catalog.has_parameter_privilege(r.oid,s.name,'SET')"...)
+	}
+	return append(dst, "))"...)
+}
+
+// appendNames appends names as an array.
+func appendNames(dst []byte, names []string) []byte {
+	dst = append(dst, "ARRAY["...)
 	for i, n := range names {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = sqltext.QuoteLiteral(dst, n)
 	}
-	return append(dst, "]::pg_catalog.text[]) n"...)
+	return append(dst, "]::pg_catalog.text[]"...)
 }
 
 // AppendArray appends names as a text[] in PostgreSQL's text format. They have no quotes and no backslashes.

@@ -26,8 +26,19 @@ func TestSQL(t *testing.T) {
 		{"restore of nothing", string(AppendRestore(nil, "", Set{}, false)), `DO LANGUAGE plpgsql 'BEGIN END'`},
 		{
 			"ask", string(AppendAsk(nil, []string{"timezone", `o'x\`})),
-			`SELECT n,pg_catalog.current_setting(n,true),(SELECT s.setting IS NOT DISTINCT FROM s.reset_val FROM pg_catalog.pg_settings s ` +
+			`SELECT n,pg_catalog.current_setting(n,true),(SELECT CASE WHEN s.setting IS NOT DISTINCT FROM s.reset_val THEN 't'` +
+				` WHEN s.context OPERATOR(pg_catalog.~) '^superuser' THEN 's' ELSE 'f' END FROM pg_catalog.pg_settings s ` +
 				`WHERE pg_catalog.lower(s.name)=n) FROM pg_catalog.unnest(ARRAY['timezone',E'o''x\\']::pg_catalog.text[]) n`,
+		},
+		{
+			"ask what is bound", string(AppendAskBound(nil, []string{"log_statement"}, `o'x\`, false)),
+			`SELECT pg_catalog.lower(s.name) FROM pg_catalog.pg_settings s WHERE s.context OPERATOR(pg_catalog.~) '^superuser' AND NOT EXISTS(SELECT 1 FROM pg_catalog.pg_roles r ` +
+				`WHERE r.rolname OPERATOR(pg_catalog.=) E'o''x\\' AND (r.rolsuper)) AND pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ANY(ARRAY['log_statement']::pg_catalog.text[])`,
+		},
+		{
+			"bound, unless there is a grant", string(AppendBound(nil, "u", true)),
+			`s.context OPERATOR(pg_catalog.~) '^superuser' AND NOT EXISTS(SELECT 1 FROM pg_catalog.pg_roles r ` +
+				`WHERE r.rolname OPERATOR(pg_catalog.=) 'u' AND (r.rolsuper OR pg_catalog.has_parameter_privilege(r.oid,s.name,'SET')))`,
 		},
 	} {
 		if c.got != c.want {
