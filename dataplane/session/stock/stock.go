@@ -1,4 +1,4 @@
-// Package stock is the proxy's housekeeping on a server connection, in the midst of a client's messages: it closes prepared statements and runs queries of the proxy's own. It never decides which.
+// Package stock is the proxy's housekeeping on a server connection, in the midst of a client's messages: it closes prepared statements and runs queries of the proxy's own, and keeps which statements were parsed there in doubt. It never decides which.
 package stock
 
 import (
