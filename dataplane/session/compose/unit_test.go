@@ -26,7 +26,16 @@ func TestUnit(t *testing.T) {
 		"longest":    {func(u *Unit) { u.Begin(3); u.End(p, 3+longestUnit) }, longestUnit},
 		"ended":      {func(u *Unit) { u.Begin(3); u.End(p, 10); u.End(p, 100) }, 7},
 		"forgotten":  {func(u *Unit) { u.Begin(3); u.End(p, 10); u.Forget() }, 0},
-		"sent again": {func(u *Unit) { u.Begin(3); u.End(p, 10); u.Again(nil); u.Begin(3); u.End(p, 10) }, 0},
+		"sent again": {func(u *Unit) { u.Begin(3); u.End(p, 10); u.Again(nil); u.Begin(3); u.End(p, 10) }, 7},
+		"sent too often": {func(u *Unit) {
+			for range most + 1 {
+				u.Begin(3)
+				u.End(p, 10)
+				u.Again(nil)
+			}
+			u.Begin(3)
+			u.End(p, 10)
+		}, 0},
 		"the next": {func(u *Unit) {
 			u.Begin(3)
 			u.End(p, 10)
