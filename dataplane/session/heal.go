@@ -29,7 +29,7 @@ func (s *Session) looksAnew(e *expect.Answer, body []byte, srv *serverstate.Serv
 	return true
 }
 
-// heals says whether an error is healed by sending the unit again, which then is prepared for: once, and not where the statement is
+// heals says whether an error is healed by sending the unit again, which then is prepared for: some times at most, and not where the statement is
 // parsed under other settings than it is used under, as PostgreSQL refuses that too.
 func (s *Session) heals(e *expect.Answer, body []byte, srv *serverstate.Server) bool {
 	if e == nil || e.Kind != expect.Bind || e.Statement == nil || len(s.unit.Bytes) == 0 || !pgwire.PlanChanged(body) {
