@@ -198,4 +198,5 @@ func (p *Pool) Closed(c *backend.Conn) {
 	p.uncount(l)
 	p.open(l)
 	p.books.settle(l)
+	p.makeMore()
 }

@@ -80,6 +80,18 @@ func (p *Pool) makesRoom() bool {
 	return true
 }
 
+// makeMore makes room again for the first of those who want a connection of their own, after one was closed of which he has not got the
+// place: somebody came who was before him, or the pool has become smaller.
+func (p *Pool) makeMore() {
+	p.mu.Lock()
+	again := p.making
+	p.making = false
+	p.mu.Unlock()
+	if again {
+		p.poke()
+	}
+}
+
 // removeOwn takes w off the queue of those who want a connection of their own. The pool is locked.
 func (p *Pool) removeOwn(w *Waiter) {
 	for i, x := range p.own {

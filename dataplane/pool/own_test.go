@@ -89,6 +89,42 @@ func TestOwnHammer(t *testing.T) {
 	}
 }
 
+// TestOwnOvertaken has somebody for whom a connection is being closed, and one who is before him and comes only now, as his loop was
+// busy: the second connection that becomes free is closed, too.
+func TestOwnOvertaken(t *testing.T) {
+	bye := make(chan struct{})
+	ls, srv := loops(t, 2), serve(t, bye)
+	p := NewRegistry(ls).Get(Alias{}, target(t, srv.Addr()), &Profile{Max: 1, Acquire: 8 * time.Second})
+	held := lend(t, ls[0], p)
+	busy, free := make(chan struct{}), make(chan struct{})
+	before := begin(t, ls[1], func(task *reactor.Task) {
+		close(busy)
+		<-free // the loop's time stands
+		c, err := p.Acquire(task, &Waiter{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		p.Release(c)
+	})
+	<-busy
+	own := begin(t, ls[0], func(task *reactor.Task) {
+		c, err := p.Own(task, &Waiter{}, startup())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.Dismiss(false, false)
+	})
+	eventually(t, "he waits", func() bool { _, waiting := p.Total(); return waiting == 1 })
+	ls[0].PostWait(func() { p.Release(held) })
+	close(free)
+	eventually(t, "both wait", func() bool { _, waiting := p.Total(); return waiting == 2 })
+	close(bye)
+	<-before.done
+	<-own.done
+}
+
 // TestOwnTurn has a full pool, and who asks for a connection of his own before another one asks for any: he is first.
 func TestOwnTurn(t *testing.T) {
 	ls, srv := loops(t, 1), serve(t, nil)
