@@ -153,6 +153,7 @@ func (s *Session) FromClient(p []byte, srv *serverstate.Server) (toServer, toCli
 		if !whole {
 			break
 		}
+		s.judged = s.judged && planted.Is(planted.Judged) // which was about this message
 		if i += took; s.pass|s.drop > 0 {
 			i = s.beyond(&c, i, len(p))
 		}

@@ -63,7 +63,6 @@ func (s *Session) unheard(c *compose.Composer, i, end int, name []byte) bool {
 		return false
 	}
 	c.UpTo(i)
-	s.judged = false
 	s.refuse(c, refused)
 	s.drop = end - i
 	return true

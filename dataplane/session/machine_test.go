@@ -102,6 +102,37 @@ var (
 	done2  = pgscript.BindComplete()
 )
 
+// TestMalformedText looks at each text anew: what was found out about one that the server refuses as malformed says nothing of the next.
+func TestMalformedText(t *testing.T) {
+	for _, text := range [][]byte{
+		pgscript.Frame('Q', nil), pgscript.Frame('Q', []byte("SELECT 1")), pgscript.Frame('Q', []byte("SELECT 1\x00x")), pgscript.Frame('P', []byte("a\x00SELECT 1\x00x")),
+		pgscript.Frame('P', []byte("a\x00SELECT 1")), pgscript.Frame('F', []byte("SELECT 1\x00")),
+	} {
+		r := newRig()
+		_, rest, _, err := r.Begin(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.client(t, rest)
+		check2(t, fmt.Sprintf("behind %q", text), r.client(t, pgscript.Query("forbidden")), "Q .")
+	}
+}
+
+// TestSkippedText looks at each text anew: one that was kept back when it had been looked at, and is skipped then, says nothing of the next.
+func TestSkippedText(t *testing.T) {
+	for name, text := range map[string][]byte{"Query": pgscript.Query("EXECUTE a"), "Parse": pgscript.Parse("c", "EXECUTE a")} {
+		r := newRig()
+		check2(t, name+", kept back", r.client(t, pgscript.Parse("a", "SELECT 1"), sync0, pgscript.Parse("", "SELECT nope"), text, sync0), `P h_1 "SELECT 1"; S; P  "SELECT nope"`)
+		r.server(t, done1, readyI, pgscript.ErrorResponse("ERROR", "42703", "no"))
+		if !r.Resume() {
+			t.Errorf("%s: nothing goes on", name)
+		}
+		check2(t, name+", skipped", r.client(t), "S")
+		r.server(t, readyI)
+		check2(t, "behind a "+name, r.client(t, pgscript.Query("forbidden")), "Q .")
+	}
+}
+
 // TestNamedStatements follows named statements of two sessions over one server connection.
 func TestNamedStatements(t *testing.T) {
 	a := newRig()

@@ -30,7 +30,6 @@ func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverst
 		return 0, false
 	}
 	if !ok || !ok2 || len(types) < 2 || len(types) != 2+4*(int(types[0])<<8|int(types[1])) {
-		s.judged = false
 		s.queue.Push(expect.Answer{Kind: expect.Parse})
 		return s.passes(p, i, end), true
 	}
@@ -226,7 +225,6 @@ func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (in
 	} else if !s.Keeps {
 		s.Reasons.Have |= pin.Unknown
 	}
-	s.judged = false
 	s.queue.Push(expect.Answer{Kind: expect.Parse})
 	return s.passes(p, i, end), true
 }

@@ -90,7 +90,6 @@ func (s *Session) fits(c *compose.Composer, i, end int, name []byte, srv *server
 // outdated lets the server refuse in place of the message, in its turn.
 func (s *Session) outdated(c *compose.Composer, i, end int) fitness {
 	c.UpTo(i)
-	s.judged = false
 	s.refuse(c, pgerr.New(pgerr.ResultChanged))
 	s.drop = end - i
 	return unfit

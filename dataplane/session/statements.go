@@ -34,7 +34,6 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 	if s.Ear.Concerned() && s.unheard(c, i, end, name) {
 		return 0, !s.Ear.Waits
 	}
-	s.judged = false
 	var server string
 	var effects *statement.Effects
 	found := st != nil
@@ -191,7 +190,6 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 	}
 	body := p[i+pgwire.HeaderSize : end]
 	if len(body) < 2 || body[0] != 'S' || s.Keeps || bytes.IndexByte(body, 0) != len(body)-1 {
-		s.judged = false
 		switch {
 		case k == expect.Close:
 			s.queue.Push(expect.Answer{Kind: k})
@@ -208,7 +206,6 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 		if s.unsettled(name) {
 			return 0, false
 		}
-		s.judged = false
 		s.close(string(statement.Cut(name)), srv)
 		return s.passes(p, i, end), true // at the server nothing has that name, and closing nothing is no error
 	}
@@ -216,7 +213,6 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 	if is != fit {
 		return 0, is == unfit
 	}
-	s.judged = false
 	name = statement.Cut(name)
 	server, _, _, found := s.lookup(c, i, name, st, srv)
 	made := uint64(0)
@@ -258,7 +254,7 @@ func (s *Session) forget(name string) {
 // execute deals with an Execute message: portal, number of rows. It says false where more of it has to be there.
 func (s *Session) execute(p []byte, i, end int) bool {
 	s.Account.Queries++
-	s.judged, s.data = false, false
+	s.data = false
 	var fx *statement.Effects
 	if s.portals.Any() {
 		if len(p) < end {

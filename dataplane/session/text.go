@@ -29,7 +29,6 @@ func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverst
 		if !s.Keeps {
 			s.suspect(srv) // what it may leave is not known
 		}
-		s.judged = false
 		s.simple(nil, srv)
 		return s.passes(p, i, end), true
 	}

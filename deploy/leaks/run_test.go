@@ -192,6 +192,9 @@ func run(c *pgconn.PgConn, sql string, extended bool) string {
 	if what, ok := strings.CutPrefix(sql, "FUNCTION "); ok {
 		return call(ctx, c, what)
 	}
+	if what, ok := strings.CutPrefix(sql, "PIPE "); ok {
+		return pipe(ctx, c, what)
+	}
 	var rs []*pgconn.Result
 	var err error
 	if extended && !strings.HasPrefix(sql, "COPY") {

@@ -36,6 +36,7 @@ func TestTaken(t *testing.T) {
 		{planted.Sequence, text},
 		{planted.Seed, text},
 		{planted.Called, catalog},
+		{planted.Judged, catalog},
 		{planted.Do, catalog},
 		{planted.Written, catalog},
 		{planted.Operator, catalog},

@@ -11,6 +11,7 @@ const (
 	SetConfig Fault = "set_config" // the call of set_config in a text
 	Role      Fault = "role"       // SET ROLE
 	Called    Fault = "called"     // that a function is called by its number
+	Judged    Fault = "judged"     // that what was found out about a text that is refused as malformed, or skipped, is not true of the next
 	Do        Fault = "do"         // what a statement reaches: by DO,
 	Written   Fault = "written"    // functions that somebody has written,
 	Operator  Fault = "operates"   // operators,
