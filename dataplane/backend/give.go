@@ -61,6 +61,13 @@ func Inherit(ep *reactor.Endpoint, task *reactor.Task, t *Target, o Owner, from 
 	return c
 }
 
+// Part says goodbye at ep for a connection of another process that nobody can have here. The owner hears when the server has closed it.
+func Part(ep *reactor.Endpoint, o Owner) {
+	c := &Conn{owner: o, EP: ep, phase: leased}
+	c.Init(ep.Loop(), c)
+	c.Retire()
+}
+
 // insists says whether a connection over TCP has to be encrypted.
 func (t *Target) insists() bool {
 	if t.TLS == nil {

@@ -143,7 +143,11 @@ func TestRation(t *testing.T) {
 // TestGiven gives a connection to another process that has a pool of its own, with its place: there it is closed like any other, and only
 // then the place is free here.
 func TestGiven(t *testing.T) {
-	srv := serve(t, nil)
+	bye := make(chan struct{}, 3)
+	for range cap(bye) { // the server closes three at once
+		bye <- struct{}{}
+	}
+	srv := serve(t, bye)
 	g, err := reactor.NewGroup(1, reactor.Options{Poison: true})
 	if err != nil {
 		t.Fatal(err)
@@ -252,9 +256,11 @@ func TestGiven(t *testing.T) {
 	})
 	fd, to = hand(lend(t, l, old))
 	take(fd, func(ep *reactor.Endpoint) { reg.Refuse(ep, to) })
-	if _, n := r.counts(); n != 4 {
-		t.Error("the place of a connection that nobody can have is not given back")
+	if _, n := r.counts(); n != 3 {
+		t.Error("the place of a connection that nobody can have is given back before the server has closed it")
 	}
+	close(bye)
+	eventually(t, "the place of a connection that nobody can have is given back", func() bool { _, n := r.counts(); return n == 4 })
 }
 
 // TestRecall asks a place back when somebody has waited for it, gives no more of them away meanwhile than it has itself, and gives one back

@@ -68,14 +68,30 @@ func (r *Registry) Owe(k Key) {
 	})
 }
 
-// Refuse closes a connection that another process has given and no pool can take, and gives its place back.
+// Refuse closes a connection that another process has given and no pool can take. Its place is given back when the server has closed it.
 func (r *Registry) Refuse(ep *reactor.Endpoint, from *heliosv1.CarriedServer) {
-	_ = ep.Send([]byte{'X', 0, 0, 0, 4})
-	ep.Close()
-	if by := r.books.ration.Load(); by != nil {
-		(*by).Return(KeyOf(from.GetPool()))
+	backend.Part(ep, &stranger{r.books, KeyOf(from.GetPool())})
+}
+
+// stranger owns a connection that is in no pool.
+type stranger struct {
+	books *books
+	key   Key // of the pool in the other process
+}
+
+// Closed gives the place back.
+func (s *stranger) Closed(*backend.Conn) {
+	if by := s.books.ration.Load(); by != nil {
+		(*by).Return(s.key)
 	}
 }
+
+func (s *stranger) Opened(*backend.Conn)        {}
+func (s *stranger) Failed(*backend.Conn, error) {}
+func (s *stranger) Lost(*backend.Conn)          {}
+func (s *stranger) Changed(*backend.Conn)       {}
+
+var _ backend.Owner = (*stranger)(nil)
 
 // KeyOf is the key of a pool that another process names.
 func KeyOf(n *heliosv1.PoolName) Key {
