@@ -43,12 +43,12 @@ func TestQueryTimeout(t *testing.T) {
 	const canceled = "57014 canceling statement due to user request"
 	for _, mode := range []heliosv1.PoolMode{heliosv1.PoolMode_POOL_MODE_SESSION, heliosv1.PoolMode_POOL_MODE_TRANSACTION} {
 		set := config(pg.Primary, mode, 1)
-		set.PoolProfiles["default"].QueryTimeout = durationpb.New(150 * time.Millisecond)
+		set.PoolProfiles["default"].QueryTimeout = durationpb.New(400 * time.Millisecond)
 		_, addr := start(t, set)
 		c, notices := noticed(t, addr, "postgres")
 		want(t, c, "SELECT 1", "1")
 		want(t, c, "SELECT pg_sleep(60)", canceled)
-		if got := fmt.Sprint(*notices); got != "[WARNING 57014 canceling statement: it has run for 150ms]" {
+		if got := fmt.Sprint(*notices); got != "[WARNING 57014 canceling statement: it has run for 400ms]" {
 			t.Errorf("told is %s", got)
 		}
 		want(t, c, "SELECT 2", "2")
@@ -61,8 +61,8 @@ func TestQueryTimeout(t *testing.T) {
 			t.Errorf("extended: %v", rr.Err)
 		}
 		pipe := c.StartPipeline(context.Background())
-		for range 4 { // each takes less than it may, all together more
-			pipe.SendQueryParams("SELECT 1 FROM pg_sleep(0.06)", nil, nil, nil, nil)
+		for range 9 { // each takes less than it may, all together more
+			pipe.SendQueryParams("SELECT 1 FROM pg_sleep(0.05)", nil, nil, nil, nil)
 			if err := pipe.Sync(); err != nil {
 				t.Fatal(err)
 			}
