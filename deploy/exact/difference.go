@@ -200,27 +200,6 @@ func Differences() []Difference {
 	}
 }
 
-// Markdown is the table as a document.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString("# What differs from PostgreSQL\n\n" +
-		"Every answer that a client gets through the proxy is PostgreSQL's own, message by message and byte by byte, but for what stands here. " +
-		"This is the table by which `deploy/exact` compares the two (`difference.go`): what it finds besides is a fault. " +
-		"LISTEN is compared with `listen = \"pin\"`; what is different with `listen = \"shared\"`, as other connections hear the notifications, stands in [listen.md](listen.md).\n")
-	for _, d := range Differences() {
-		modes := "all pool modes"
-		if d.Modes != nil {
-			names := make([]string, len(d.Modes))
-			for i, m := range d.Modes {
-				names[i] = m.String()
-			}
-			modes = "pool mode " + strings.Join(names, " and ")
-		}
-		fmt.Fprintf(&b, "\n## %s\n\nIn %s. %s\n\nWhy: %s\n", strings.ToUpper(d.Name[:1])+d.Name[1:], modes, d.What, d.Reason)
-	}
-	return b.String()
-}
-
 // verdict is what becomes of a pair.
 type verdict uint8
 

@@ -2,6 +2,7 @@ package exact
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/deploy/exact/told"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
@@ -242,6 +244,7 @@ func (h *Harness) compare(t Target, s Sequence, want []transcriptTurn) (*Finding
 	}
 	cuts, ddl := random(s.Name, t), false
 	var sent Turn
+	var told told.Client
 	for i, turn := range want {
 		p.c.say(turn.sent, cuts)
 		sent = append(sent, turn.sent...)
@@ -258,7 +261,11 @@ func (h *Harness) compare(t Target, s Sequence, want []transcriptTurn) (*Finding
 				}
 				if verdict == ends {
 					h.ended = true
-					return nil, h.resync(p)
+					rest, err := h.resync(p)
+					if wrong := told.Turn(turn.sent, append(got, rest...)); wrong != "" && !misleads(want) {
+						return &Finding{Sequence: s, Target: t, Turn: i, Want: turn.answers, Got: append(got, rest...), Err: errors.New(wrong), Before: want[:i]}, err
+					}
+					return nil, err
 				}
 			}
 			p.drop()
@@ -266,6 +273,9 @@ func (h *Harness) compare(t Target, s Sequence, want []transcriptTurn) (*Finding
 		}
 		if len(got) > 0 && got[len(got)-1].Type == end.Type {
 			p.drop()
+		}
+		if wrong := told.Turn(turn.sent, got); wrong != "" && !misleads(want) {
+			return &Finding{Sequence: s, Target: t, Turn: i, Want: turn.answers, Got: got, Err: errors.New(wrong), Before: want[:i]}, nil
 		}
 		if t.Mode == Transaction && turn.rests {
 			words := p.noise.make(cuts)
@@ -297,8 +307,14 @@ func keeps(s Sequence) bool {
 	return false
 }
 
-// resync brings a session back after which nothing can be compared.
-func (h *Harness) resync(p *place) error {
+// misleads says whether PostgreSQL itself gives rows of another shape than it has told.
+func misleads(turns []transcriptTurn) bool {
+	var c told.Client
+	return slices.ContainsFunc(turns, func(t transcriptTurn) bool { return c.Turn(t.sent, t.answers) != "" })
+}
+
+// resync brings a session back after which nothing can be compared, and returns what it was answered until then.
+func (h *Harness) resync(p *place) (rest []pgscript.Message, err error) {
 	for _, t := range h.closing()[:2] {
 		p.c.say(t, nil)
 	}
@@ -306,17 +322,18 @@ func (h *Harness) resync(p *place) error {
 	for {
 		m, err := p.c.next()
 		if err != nil {
-			return fmt.Errorf("bring the session back: %w", err)
+			return rest, fmt.Errorf("bring the session back: %w", err)
 		}
 		if m.Type == end.Type {
 			p.drop()
-			return nil
+			return rest, nil
 		}
 		seen = seen || m.Type == 'E' && strings.Contains(m.Field('M'), h.sentinel())
 		if seen && m.Type == 'Z' {
 			_, err := p.c.ask("DISCARD ALL")
-			return err
+			return rest, err
 		}
+		rest = append(rest, m)
 	}
 }
 

@@ -27,6 +27,7 @@ func texts() []string {
 		"SELECT note('x')", "DO $$BEGIN RAISE NOTICE 'hear'; END$$", "DROP TABLE IF EXISTS nothing_there",
 		"COPY (TABLE t ORDER BY 1) TO STDOUT", "COPY (SELECT generate_series(1, 3)) TO STDOUT",
 		"CREATE TABLE made (a int)", "ALTER TABLE made ADD b int", "SELECT count(*) FROM made", "DROP TABLE made",
+		"CREATE TABLE made AS SELECT 1 AS a", "SELECT * FROM made", "TABLE made", "ALTER TABLE made ALTER a TYPE text USING 'x'", "ALTER TABLE made DROP b", "SELECT * FROM made WHERE a::text = $1::text",
 		"EXPLAIN (COSTS off) SELECT 1", "VACUUM c", "CALL twice()", "LOCK TABLE c",
 	}
 }

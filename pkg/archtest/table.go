@@ -29,7 +29,7 @@ func edges() []edge {
 		{"deploy/standalone/...", libraries, "everybody may use the libraries"},
 
 		{"deploy/bench/...", "deploy/bench/... " + libraries, "what is measured is measured by programs of their own"},
-		{"deploy/exact", "pkg/testkit/pgscript pkg/testkit/faultconn", "a harness is for tests, and speaks the protocol as they do"},
+		{"deploy/exact/...", "deploy/exact/... pkg/testkit/pgscript pkg/testkit/faultconn", "a harness is for tests, and speaks the protocol as they do"},
 
 		{"dataplane/assembly/...", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
 		{"dataplane/serve", "dataplane/serve/...", "the corridor's own parts"},
