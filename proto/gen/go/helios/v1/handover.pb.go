@@ -1497,9 +1497,11 @@ type CarriedStatement struct {
 	Effects *CarriedEffects `protobuf:"bytes,9,opt,name=effects,proto3" json:"effects,omitempty"`
 	// Where the server connection has to be kept for its sake: what it is called there, why, as bits of pin.Set, and the shape of its
 	// result there.
-	AtServer      string `protobuf:"bytes,10,opt,name=at_server,json=atServer,proto3" json:"at_server,omitempty"`
-	Pins          uint32 `protobuf:"varint,11,opt,name=pins,proto3" json:"pins,omitempty"`
-	ServerShape   uint64 `protobuf:"varint,12,opt,name=server_shape,json=serverShape,proto3" json:"server_shape,omitempty"`
+	AtServer    string `protobuf:"bytes,10,opt,name=at_server,json=atServer,proto3" json:"at_server,omitempty"`
+	Pins        uint32 `protobuf:"varint,11,opt,name=pins,proto3" json:"pins,omitempty"`
+	ServerShape uint64 `protobuf:"varint,12,opt,name=server_shape,json=serverShape,proto3" json:"server_shape,omitempty"`
+	// The types of its parameters that clients were told: number and OIDs, as in a Parse message. Empty where nobody was.
+	Parameters    []byte `protobuf:"bytes,13,opt,name=parameters,proto3" json:"parameters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1616,6 +1618,13 @@ func (x *CarriedStatement) GetServerShape() uint64 {
 		return x.ServerShape
 	}
 	return 0
+}
+
+func (x *CarriedStatement) GetParameters() []byte {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
 }
 
 var File_helios_v1_handover_proto protoreflect.FileDescriptor
@@ -1740,7 +1749,7 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\":\n" +
 	"\x0eCarriedSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xee\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x8e\x03\n" +
 	"\x10CarriedStatement\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x123\n" +
@@ -1754,7 +1763,10 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\tat_server\x18\n" +
 	" \x01(\tR\batServer\x12\x12\n" +
 	"\x04pins\x18\v \x01(\rR\x04pins\x12!\n" +
-	"\fserver_shape\x18\f \x01(\x04R\vserverShapeBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
+	"\fserver_shape\x18\f \x01(\x04R\vserverShape\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\r \x01(\fR\n" +
+	"parametersBDZBgithub.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1;heliosv1b\x06proto3"
 
 var (
 	file_helios_v1_handover_proto_rawDescOnce sync.Once
