@@ -8,6 +8,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // ensure sees to it that the server connection has st, which the session has.
@@ -21,7 +22,12 @@ func (s *Session) ensure(c *compose.Composer, st *statement.Statement, srv *serv
 func (s *Session) prepare(c *compose.Composer, st *statement.Statement, srv *serverstate.Server) {
 	stock.Hold(c, &s.queue, srv.Held, st)
 	s.under(c, st.Planner, st.SQL.IsAnalyzed(), srv, func() {
-		c.Dst = pgwire.AppendParse(c.Dst, st.Name, []byte(st.Body))
+		body := []byte(st.Body)
+		if s.Names.FoundTold() && s.Names.Found() == st && !planted.Is(planted.Inferred) {
+			body = st.Typed()
+			srv.Held.SetTyped(st)
+		}
+		c.Dst = pgwire.AppendParse(c.Dst, st.Name, body)
 		s.Account.ServerParses++
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true, Statement: st})
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/told"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
@@ -84,7 +85,7 @@ func (s *Session) awaits(t byte) bool {
 		return s.Ear.Hears != nil
 	}
 	e := s.queue.Front()
-	return e != nil && (t == pgwire.DataRow && e.Into != nil || t == pgwire.RowDescription && e.Kind == expect.Describe && (e.Statement != nil || e.Made != 0))
+	return e != nil && (t == pgwire.DataRow && e.Into != nil || (t == pgwire.RowDescription || t == pgwire.ParameterDescription) && e.Kind == expect.Describe && (e.Statement != nil || e.Made != 0))
 }
 
 // count keeps the books for a message that is not inspected. It says whether it is for the proxy.
@@ -126,10 +127,12 @@ func (s *Session) answer(c *compose.Composer, t byte, body []byte, i, end int, s
 	case pgwire.BindComplete, pgwire.CloseComplete:
 		hidden = hidden || planted.Is(planted.Swallowed) && t == pgwire.CloseComplete
 		s.queue.Pop()
+	case pgwire.ParameterDescription:
+		told.Types(e, body, &s.Unnamed, &s.Names, s.shared.Registry, srv.Held)
 	case pgwire.NoData, pgwire.RowDescription:
 		if e != nil && e.Kind == expect.Describe {
 			if e.Statement != nil || e.Made != 0 {
-				s.described(e, t, body, srv)
+				told.Shape(e, t, body, &s.Unnamed, &s.Names, s.shared.Registry, srv.Held)
 			}
 			s.queue.Pop()
 		}

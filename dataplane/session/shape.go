@@ -3,6 +3,7 @@ package session
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
+	"github.com/heliosproxy/heliosproxy/dataplane/session/told"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
@@ -53,12 +54,15 @@ func (s *Session) usable(c *compose.Composer, p []byte, i, end int, name []byte,
 		}
 		return nil, unclear
 	}
-	told := st.Told.Load()
-	if told == 0 || planted.Is(planted.Told) {
+	if s.Names.FoundTold() && st.Infers() && !srv.Held.Typed(st) && !planted.Is(planted.Inferred) {
+		srv.Held.Forget(st) // its parameters may have other types there than the client was told
+	}
+	shape := st.Told.Load()
+	if shape == 0 || planted.Is(planted.Told) {
 		return st, fit
 	}
 	switch srv.Held.Shape(st) {
-	case told:
+	case shape:
 		return st, fit
 	case 0:
 		c.UpTo(i)
@@ -112,61 +116,21 @@ func (s *Session) fresh(name string, st *statement.Statement, again bool) *state
 	if s.Names.Told(name) && !again || st.Private || s.Status != pgwire.Idle || s.queue.Clients() || s.unsynced {
 		return st
 	}
-	s.Names.Untell(name)
-	now := s.shared.Registry.Shared(st.Key, st.Meaning)
-	s.Names.Replace(name, now)
-	return now
+	return told.Anew(name, st, &s.Names, s.shared.Registry)
 }
 
 // describe notes a Describe that goes to the server: of the statement st, which the client calls name, or else of the unnamed one, if
-// made is its ID. The answer tells the client what it returns, unless it was told already.
-func (s *Session) describe(st *statement.Statement, name []byte, told bool, made uint64, srv *serverstate.Server) {
+// made is its ID. The answer tells the client what it returns, unless it was told already, and, if it types them, of which types the
+// parameters are.
+func (s *Session) describe(st *statement.Statement, name []byte, told, types bool, made uint64, srv *serverstate.Server) {
 	if st != nil {
-		if st.SQL.HasShape() && (!told || srv.Held.Shape(st) != st.Told.Load()) {
+		if types && (!told || st.Types() == nil) || st.SQL.HasShape() && (!told || srv.Held.Shape(st) != st.Told.Load()) {
 			s.queue.Push(expect.Answer{Kind: expect.Describe, Statement: st, Name: string(name)})
 			return
 		}
-	} else if u := &s.Unnamed; made != 0 && u.Told == 0 && (u.Shape == nil || u.Shape.SQL.HasShape()) {
+	} else if u := &s.Unnamed; made != 0 && (types && u.Types == nil || u.Told == 0 && u.HasShape()) {
 		s.queue.Push(expect.Answer{Kind: expect.Describe, Made: made})
 		return
 	}
 	s.queue.Plain(expect.Describe, nil)
-}
-
-// described takes the shape of the statement that e is about, from a message of type t.
-func (s *Session) described(e *expect.Answer, t byte, body []byte, srv *serverstate.Server) {
-	shape := uint64(statement.NoRows)
-	if t == pgwire.RowDescription {
-		shape = statement.ShapeOf(body)
-	}
-	st := e.Statement
-	if st == nil {
-		s.describedUnnamed(e, shape)
-		return
-	}
-	if !e.Hidden && s.Names.All[e.Name] == st { // the client is told
-		s.Names.Tell(e.Name)
-	}
-	srv.Held.SetShape(st, shape)
-	if st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
-		return
-	}
-	s.shared.Registry.Retire(st)
-	if e.Name != "" && s.Names.All[e.Name] == st && !st.Private { // it has parsed it now, or was never told anything else
-		now := s.shared.Registry.Shared(st.Key, st.Meaning)
-		now.Told.CompareAndSwap(0, shape)
-		s.Names.Replace(e.Name, now)
-	}
-}
-
-// describedUnnamed takes the shape of the unnamed statement that e is about.
-func (s *Session) describedUnnamed(e *expect.Answer, shape uint64) {
-	u := &s.Unnamed
-	switch {
-	case u.ID != e.Made:
-	case e.Hidden:
-		u.Seen = shape
-	case u.Told == 0:
-		u.Told = shape
-	}
 }

@@ -195,7 +195,7 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 			s.queue.Push(expect.Answer{Kind: k})
 		case len(body) == 2 && !s.Keeps: // the unnamed portal
 			b := &s.portals.Bound
-			s.describe(b.Statement, b.As, b.Told, b.Made, srv)
+			s.describe(b.Statement, b.As, b.Told, false, b.Made, srv)
 		default:
 			s.queue.Plain(k, nil)
 		}
@@ -219,7 +219,7 @@ func (s *Session) named(c *compose.Composer, p []byte, i, end int, srv *serverst
 	if len(name) == 0 {
 		made = s.Unnamed.ID
 	}
-	s.describe(st, name, s.Names.FoundTold(), made, srv)
+	s.describe(st, name, s.Names.FoundTold(), true, made, srv)
 	if !found {
 		return s.passes(p, i, end), true
 	}

@@ -23,7 +23,7 @@ func (s *Session) parseUnnamed(rest []byte, fx *statement.Effects, shape *facts.
 	u.Body = append(u.Body[:0], rest...)
 	u.Effects, u.Shape = fx, shape
 	u.Unknown, u.Planner = unknown, s.Want.Planner()
-	u.Told, u.Seen = 0, 0
+	u.Told, u.Seen, u.Types = 0, 0, nil
 	if u.Unknown { // it can be used where it is, and nowhere else
 		asks = s.stay(stock.Unsure{Unnamed: u.ID}, "")
 	} else {
@@ -40,7 +40,7 @@ func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server
 	c.UpTo(i)
 	stock.CloseStale(c, &s.queue, srv.Held)
 	s.under(c, u.Planner, u.IsAnalyzed(), srv, func() {
-		c.Dst = pgwire.AppendParse(c.Dst, "", u.Body)
+		c.Dst = pgwire.AppendParse(c.Dst, "", u.Typed())
 		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true})
 	})
 	srv.Held.Unnamed, u.Seen = u.ID, 0

@@ -128,7 +128,7 @@ func Differences() []Difference {
 			Name:  "types that have changed",
 			Modes: []Mode{Transaction, Statement},
 			What: "After DDL, a prepared statement whose result type has changed may work at its next Bind or Describe, where PostgreSQL says 0A000, cached plan must not" +
-				" change result type; and a Describe may tell the types that its parameters have now, not those that they had, or say 0A000 without telling them first.",
+				" change result type; and a Describe may tell the types that its parameters have now, not those that they had, where it was not told them before, or say 0A000 without telling them first.",
 			Reason: "The server connection that the session has now may have parsed the statement only after the change.",
 			ends: func(x *pair) bool {
 				refused := x.want.Type == 'E' && x.want.Field('C') == "0A000" && x.want.Field('M') == "cached plan must not change result type"

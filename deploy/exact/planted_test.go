@@ -21,7 +21,7 @@ func TestPlanted(t *testing.T) {
 		}
 		generated(0, *count)(yield)
 	}, planted.Skipping, planted.Swallowed, planted.Unnamed, planted.CopySync, planted.Late, planted.Notice, planted.Unsynced,
-		planted.Short, planted.Unfinished, planted.Unasked, planted.Held, planted.Told)
+		planted.Short, planted.Unfinished, planted.Unasked, planted.Held, planted.Told, planted.Inferred)
 }
 
 // TestPlantedTLS plants faults in what speaks TLS: each is found by what TestTLS plays.

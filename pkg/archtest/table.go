@@ -45,6 +45,7 @@ func edges() []edge {
 		{"dataplane/session", "dataplane/session/...", "the machine's own parts"},
 		{"dataplane/session/carry", "dataplane/session dataplane/session/expect", "it writes the machine down"},
 		{"dataplane/session/doubt", "dataplane/session/compose dataplane/session/expect", "a part that works on what is to be answered"},
+		{"dataplane/session/told", "dataplane/session/expect dataplane/session/names", "what is told is an answer, about a name"},
 		{"dataplane/session/stock", "dataplane/session/compose dataplane/session/expect", "a part that works on what is to be answered"},
 		{"dataplane/session/strays", "dataplane/session/compose dataplane/session/expect", "a part that works on what is to be answered"},
 		{"dataplane/pipeline/...", "dataplane/pipeline", "a stage implements the pipeline's interface"},

@@ -13,6 +13,7 @@ const (
 	Unfinished Fault = "unfinished" // the transaction of a lost client is not rolled back
 	Unasked    Fault = "unasked"    // what a transaction has set is not asked for
 	Held       Fault = "held"       // a server connection counts as having every statement
+	Inferred   Fault = "inferred"   // the types of parameters are inferred anew on another server connection
 	Told       Fault = "told"       // a statement is used whatever its client was told of its shape
 
 	// Of what goes along when another process takes the proxy's place:

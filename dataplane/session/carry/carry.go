@@ -31,7 +31,7 @@ func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
 		}
 		x := &heliosv1.CarriedStatement{
 			Name: name, Body: []byte(st.Body), Planner: pairs(st.Planner), Shape: st.Told.Load(), Told: s.Names.Told(name),
-			Private: st.Private || st.Custom != (settings.Set{}), Stale: st.Stale.Load(), Accepted: st.Accepted.Load(), Effects: untold(st.Effects),
+			Private: st.Private || st.Custom != (settings.Set{}), Stale: st.Stale.Load(), Accepted: st.Accepted.Load(), Effects: untold(st.Effects), Parameters: st.Types(),
 		}
 		if why := s.Reasons.Of(st.Name); why != 0 {
 			x.AtServer, x.Pins = st.Name, uint32(why)
@@ -52,7 +52,7 @@ func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
 		if u.Unknown || !tellable(u.Effects) {
 			return nil, false
 		}
-		c.Unnamed = &heliosv1.CarriedStatement{Body: slices.Clone(u.Body), Planner: pairs(u.Planner), Shape: u.Told, Effects: untold(u.Effects)}
+		c.Unnamed = &heliosv1.CarriedStatement{Body: slices.Clone(u.Body), Planner: pairs(u.Planner), Shape: u.Told, Effects: untold(u.Effects), Parameters: u.Types}
 	}
 	if l := s.Ear.Hears; l != nil {
 		if l.Asking() {
@@ -78,6 +78,7 @@ func Unpack(s *session.Session, c *heliosv1.CarriedSession, srv *serverstate.Ser
 			if srv != nil {
 				srv.Held.Add(st)
 				srv.Held.SetShape(st, x.GetServerShape())
+				srv.Held.SetTyped(st)
 			}
 		}
 		s.Names.Add(x.GetName(), st)
@@ -91,7 +92,7 @@ func Unpack(s *session.Session, c *heliosv1.CarriedSession, srv *serverstate.Ser
 	if u := c.GetUnnamed(); u != nil {
 		planner := set(u.GetPlanner())
 		t, fx := read(s, u, planner, known)
-		s.Unnamed = expect.Unnamed{ID: reg.Serial(), Body: slices.Clone(u.GetBody()), Planner: planner, Effects: fx, Shape: t.Shape, Told: u.GetShape()}
+		s.Unnamed = expect.Unnamed{ID: reg.Serial(), Body: slices.Clone(u.GetBody()), Planner: planner, Effects: fx, Shape: t.Shape, Told: u.GetShape(), Types: u.GetParameters()}
 	}
 	if l := c.GetListening(); l != nil {
 		s.Ear.Restore(l.GetChannels(), l.GetEncoding())
@@ -108,7 +109,8 @@ func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Regis
 	m := statement.NewMeaning(fx, t.SQL, t.Changes())
 	if !c.GetPrivate() && !c.GetStale() && c.GetAtServer() == "" || planted.Is(planted.Unbound) {
 		st := reg.Shared(k, m)
-		if shape := c.GetShape(); shape == 0 || st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape {
+		shape, types := c.GetShape(), c.GetParameters()
+		if (len(types) == 0 || st.Learn(types)) && (shape == 0 || st.Told.CompareAndSwap(0, shape) || st.Told.Load() == shape) {
 			if c.GetAccepted() {
 				st.Accepted.Store(true)
 			}
@@ -120,6 +122,9 @@ func find(s *session.Session, c *heliosv1.CarriedStatement, reg *statement.Regis
 		st = reg.Adopt(k, m, name)
 	} else {
 		st = reg.Own(k, m)
+	}
+	if types := c.GetParameters(); len(types) > 0 {
+		st.Learn(types)
 	}
 	st.Told.Store(c.GetShape())
 	st.Stale.Store(c.GetStale())

@@ -72,6 +72,18 @@ type Unnamed struct {
 	Unknown bool   // parsed under settings that are not known any more
 	Told    uint64 // the shape of its result that the client was told; 0: none
 	Seen    uint64 // the shape that it has on the server connection, where it was parsed again there
+	Types   []byte // of its parameters, as the client was told them; nil: it was not
+}
+
+// HasShape says whether it may return rows.
+func (u *Unnamed) HasShape() bool { return u.Shape == nil || u.Shape.SQL.HasShape() }
+
+// Typed returns the body with the types that the client was told.
+func (u *Unnamed) Typed() []byte {
+	if u.Types == nil {
+		return u.Body
+	}
+	return statement.WithTypes(u.Body, u.Types)
 }
 
 // IsAnalyzed says whether its text is analyzed when it is parsed, as far as is known.

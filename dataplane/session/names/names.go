@@ -60,6 +60,9 @@ func (n *Names) look(name []byte) {
 	_, n.recentTold = n.told[string(name)]
 }
 
+// Found returns the statement that Find has returned last; nil where anything has changed since.
+func (n *Names) Found() *statement.Statement { return n.recent }
+
 // FoundTold says whether the client was told what the statement returns that Find has returned last; not after Untell.
 func (n *Names) FoundTold() bool { return n.recentTold }
 

@@ -28,6 +28,7 @@ const Somebodys = ^uint64(0)
 type node struct {
 	st         *Statement
 	shape      uint64 // of its result here, 0 while nobody has looked
+	typed      bool   // its parameters have the types here that it is known to have
 	prev, next *node
 }
 
@@ -72,6 +73,19 @@ func (h *Held) find(st *Statement) *node {
 func (h *Held) SetShape(st *Statement, shape uint64) {
 	if n := h.find(st); n != nil {
 		n.shape = shape
+	}
+}
+
+// Typed says whether the parameters of a statement have the types on the connection that it is known to have; SetTyped notes that.
+func (h *Held) Typed(st *Statement) bool {
+	n := h.find(st)
+	return n != nil && n.typed
+}
+
+// SetTyped notes that of a statement that is held.
+func (h *Held) SetTyped(st *Statement) {
+	if n := h.find(st); n != nil {
+		n.typed = true
 	}
 }
 

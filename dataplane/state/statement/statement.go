@@ -49,6 +49,8 @@ type Statement struct {
 	Told atomic.Uint64
 	// Stale says that the result has another shape by now: who was told the old one may not use it any more.
 	Stale atomic.Bool
+
+	parameters atomic.Pointer[parameters]
 }
 
 // nameSize is how many bytes of a statement's name count, as NAMEDATALEN has it.

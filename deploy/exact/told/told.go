@@ -11,6 +11,7 @@ import (
 // Client is what one client was told. The zero Client was told nothing.
 type Client struct {
 	statements map[string][]uint32 // the types that the last Describe gave; none: not told
+	parameters map[string]string   // the ParameterDescription that it gave
 	portals    map[string]portal
 }
 
@@ -55,14 +56,18 @@ func (c *Client) Turn(sent [][]byte, answers []pgscript.Message) (wrong string) 
 	return ""
 }
 
-func (c *Client) forget() { c.statements, c.portals = map[string][]uint32{}, map[string]portal{} }
+func (c *Client) forget() {
+	c.statements, c.parameters, c.portals = map[string][]uint32{}, map[string]string{}, map[string]portal{}
+}
 
 // message deals with one message. It says false where what came back is not what is expected: an error, which a has noted, or else.
 func (c *Client) message(t byte, b body, a *follower) (wrong string, ok bool) {
 	switch t {
 	case 'P':
 		if ok = a.is('1'); ok {
-			delete(c.statements, b.name())
+			name := b.name()
+			delete(c.statements, name)
+			delete(c.parameters, name)
 		}
 		return "", ok
 	case 'B':
@@ -78,12 +83,19 @@ func (c *Client) message(t byte, b body, a *follower) (wrong string, ok bool) {
 		}
 		return "", ok
 	case 'D':
-		statement := b.int(1) == 'S'
-		if statement && !a.is('t') {
-			return "", false
+		statement, name := b.int(1) == 'S', b.name()
+		if statement {
+			m, ok := a.next()
+			if !ok || m.Type != 't' {
+				return "", false
+			}
+			if was, told := c.parameters[name]; told && was != string(m.Body) {
+				return fmt.Sprintf("parameters of the types %x where %x were told", m.Body, was), false
+			}
+			c.parameters[name] = string(m.Body)
 		}
 		types, ok := a.shape()
-		switch name := b.name(); {
+		switch {
 		case ok && statement:
 			c.statements[name] = types
 		case ok:
@@ -100,6 +112,7 @@ func (c *Client) message(t byte, b body, a *follower) (wrong string, ok bool) {
 		return "", true
 	case 'Q':
 		delete(c.statements, "")
+		delete(c.parameters, "")
 		return "", a.through('Z')
 	}
 	return "", false

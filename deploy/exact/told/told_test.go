@@ -45,6 +45,7 @@ func TestTurn(t *testing.T) {
 		"refused, and asked again":   {append(again[:len(again):len(again)], again...), answers{failed, of('Z'), of('2'), row("1", "2"), done, of('Z')}, "a row of 2 values where 1 were told"},
 		"behind a Query":             {append([][]byte{pgscript.Query("SELECT")}, again...), answers{rows(text), row("x"), failed, of('Z'), of('2'), row("x"), done, of('Z')}, `the value "x" where the type with OID 23 was told`},
 		"prepared anew":              {append([][]byte{pgscript.CloseStatement("s"), pgscript.Parse("s", "TABLE u")}, again...), answers{of('3'), of('1'), of('2'), row("1", "2"), done, of('Z')}, ""},
+		"other parameters":           {[][]byte{pgscript.DescribeStatement("s"), pgscript.Sync()}, answers{{Type: 't', Body: []byte{0, 0}}, rows(num), of('Z')}, "parameters of the types 0000 where  were told"},
 		"behind COPY nobody follows": {append([][]byte{pgscript.Query("COPY")}, again...), answers{of('G'), row("1", "2")}, ""},
 	} {
 		var cl Client
