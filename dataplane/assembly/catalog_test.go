@@ -1,10 +1,11 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
 	"testing"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
@@ -18,23 +19,23 @@ func TestCatalogs(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE FUNCTION written() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "CREATE ROLE other LOGIN")
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5)
-	p, addr := start(t, set)
-	a, b := connect(t, addr, "postgres"), connect(t, addr, "other")
-	want(t, a, "SELECT written()", "1")
-	want(t, b, "SELECT written()", "1")
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 5)
+	p, addr := stage.Start(t, set)
+	a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "other")
+	stage.Want(t, a, "SELECT written()", "1")
+	stage.Want(t, b, "SELECT written()", "1")
 	target := func(user string) *backend.Target {
-		r, ok := p.current.Load().Route(snapshot.Asked{Database: "postgres"}, user)
+		r, ok := p.Snapshot().Route(snapshot.Asked{Database: "postgres"}, user)
 		if !ok {
 			t.Fatal("no route")
 		}
 		return r.Target
 	}
-	j := p.catalogs.Judge(target("postgres"), nil)
-	if p.catalogs.Judge(target("other"), nil) != j {
+	j := p.Catalogs().Judge(target("postgres"), nil)
+	if p.Catalogs().Judge(target("other"), nil) != j {
 		t.Error("a database is read for each of its users")
 	}
-	declared := p.catalogs.Judge(target("postgres"), []string{"written"})
+	declared := p.Catalogs().Judge(target("postgres"), []string{"written"})
 	text, err := sqlparse.Parse("SELECT written()")
 	if err != nil {
 		t.Fatal(err)
@@ -45,21 +46,15 @@ func TestCatalogs(t *testing.T) {
 			return reach == 0
 		}
 	}
-	eventually(t, time.Minute, "the catalogue is known", known(j))
-	eventually(t, time.Minute, "the catalogue is known", known(declared))
+	stage.Eventually(t, time.Minute, "the catalogue is known", known(j))
+	stage.Eventually(t, time.Minute, "the catalogue is known", known(declared))
 	if reach, _ := j.Judge(text); reach != catalog.Suspect {
 		t.Errorf("a function that is written reaches %b", reach)
 	}
 	if reach, _ := declared.Judge(text); reach != 0 {
 		t.Errorf("a function that is declared safe reaches %b", reach)
 	}
-	readings := 0
-	p.catalogs.mu.Lock()
-	for _, r := range p.catalogs.readers {
-		readings += int(r.Stats().Readings)
-	}
-	p.catalogs.mu.Unlock()
-	if readings != 2 {
+	if readings, _ := p.Catalogs().Readings(); readings != 2 {
 		t.Errorf("%d readings for two lists of functions", readings)
 	}
 
@@ -73,8 +68,8 @@ func TestCatalogs(t *testing.T) {
 	if _, err := p.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, "the catalogue is forgotten", func() bool { return !known(j)() && !known(declared)() })
-	if n := len(p.catalogs.readers); n != 0 {
+	stage.Eventually(t, time.Minute, "the catalogue is forgotten", func() bool { return !known(j)() && !known(declared)() })
+	if _, n := p.Catalogs().Readings(); n != 0 {
 		t.Errorf("%d readers are left", n)
 	}
 }

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -8,50 +8,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
-
-// console connects to the admin console.
-func consoleAt(t testing.TB, addr string) *pgconn.PgConn {
-	t.Helper()
-	c, err := from("127.0.0.1", addr, "postgres", "pgbouncer", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close(context.Background()) })
-	return c
-}
-
-// tell runs a command and returns the SQLSTATE and the words of a refusal, or nothing.
-func tell(c *pgconn.PgConn, sql string) string {
-	_, err := c.Exec(context.Background(), sql).ReadAll()
-	return turnedDown(err)
-}
-
-// rows runs a command and returns its rows by column.
-func rows(t testing.TB, c *pgconn.PgConn, sql string) (all []map[string]string) {
-	t.Helper()
-	results, err := c.Exec(context.Background(), sql).ReadAll()
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	for _, r := range results {
-		for _, row := range r.Rows {
-			m := map[string]string{}
-			for i, f := range r.FieldDescriptions {
-				m[f.Name] = string(row[i])
-			}
-			all = append(all, m)
-		}
-	}
-	return all
-}
 
 // patient is a configuration whose console waits for so long.
 func patient(set *resource.Set, wait time.Duration) *resource.Set {
@@ -63,19 +28,19 @@ func patient(set *resource.Set, wait time.Duration) *resource.Set {
 func TestConsoleRights(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
 	for _, name := range []string{"ops", "watch", "app"} {
-		set.Users[name] = &heliosv1.User{Name: name, Secret: secret("right")}
+		set.Users[name] = &heliosv1.User{Name: name, Secret: stage.Secret("right")}
 	}
-	p, addr := start(t, set)
+	p, addr := stage.Start(t, set)
 	try := func(user, database, sql string) string {
-		c, err := from("127.0.0.1", addr, user, database, "right")
+		c, err := stage.From("127.0.0.1", addr, user, database, "right")
 		if err != nil {
-			return turnedDown(err)
+			return stage.TurnedDown(err)
 		}
 		defer c.Close(context.Background())
-		return tell(c, sql)
+		return stage.Tell(c, sql)
 	}
 	const closed = `42501 user "app" may not use the console`
 	if got := try("app", "pgbouncer", "SHOW POOLS"); got != closed { // he has proved who he is: that is not trust
@@ -99,7 +64,7 @@ func TestConsoleRights(t *testing.T) {
 		}
 	}
 	// Who is no longer named is sent away.
-	c, err := from("127.0.0.1", addr, "ops", "pgbouncer", "right")
+	c, err := stage.From("127.0.0.1", addr, "ops", "pgbouncer", "right")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +72,7 @@ func TestConsoleRights(t *testing.T) {
 	if _, err := p.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := tell(c, "SHOW POOLS"); !strings.HasPrefix(got, "57P01") {
+	if got := stage.Tell(c, "SHOW POOLS"); !strings.HasPrefix(got, "57P01") {
 		t.Errorf("somebody who was named: %s", got)
 	}
 }
@@ -116,20 +81,20 @@ func TestConsoleRights(t *testing.T) {
 func TestConsoleShows(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), func(o *Options) { o.Loops = 2 })
-	c := consoleAt(t, addr)
-	busy, idle := connect(t, addr, "postgres", "application_name", "busy"), connect(t, addr, "postgres")
-	want(t, idle, "SELECT 1", "1")
-	want(t, busy, "BEGIN", "")
-	pid := ask(busy, "SELECT pg_backend_pid()")
-	prepare(t, busy, "s", "SELECT 1")
+	_, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), func(o *assembly.Options) { o.Loops = 2 })
+	c := stage.ConsoleAt(t, addr)
+	busy, idle := stage.Connect(t, addr, "postgres", "application_name", "busy"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, idle, "SELECT 1", "1")
+	stage.Want(t, busy, "BEGIN", "")
+	pid := stage.Ask(busy, "SELECT pg_backend_pid()")
+	stage.Prepare(t, busy, "s", "SELECT 1")
 	var server, client map[string]string
-	for _, s := range rows(t, c, "SHOW SERVERS") {
+	for _, s := range stage.Rows(t, c, "SHOW SERVERS") {
 		if s["state"] == "active" {
 			server = s
 		}
 	}
-	for _, x := range rows(t, c, "SHOW CLIENTS") {
+	for _, x := range stage.Rows(t, c, "SHOW CLIENTS") {
 		if x["state"] == "active" {
 			client = x
 		}
@@ -143,27 +108,27 @@ func TestConsoleShows(t *testing.T) {
 		t.Errorf("it is connected since %s", client["connect_time"])
 	}
 	var pools []map[string]string
-	eventually(t, 15*time.Second, "a connection that was opened at log-in, for who had found another one meanwhile, is there", func() bool {
-		pools = rows(t, c, "SHOW POOLS")
+	stage.Eventually(t, 15*time.Second, "a connection that was opened at log-in, for who had found another one meanwhile, is there", func() bool {
+		pools = stage.Rows(t, c, "SHOW POOLS")
 		return len(pools) == 1 && pools[0]["sv_login"] == "0"
 	})
 	n := pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]
-	if len(pools) != 1 || pools[0]["cl_active"] != "2" || pools[0]["sv_active"] != "1" || fmt.Sprint(len(rows(t, c, "SHOW SERVERS"))) != n {
+	if len(pools) != 1 || pools[0]["cl_active"] != "2" || pools[0]["sv_active"] != "1" || fmt.Sprint(len(stage.Rows(t, c, "SHOW SERVERS"))) != n {
 		t.Errorf("%s connections, pools %v", n, pools)
 	}
 	waits := make(chan string)
 	for range 3 {
-		go func() { waits <- ask(connect(t, addr, "postgres"), "SELECT pg_sleep(0.5), 1") }()
+		go func() { waits <- stage.Ask(stage.Connect(t, addr, "postgres"), "SELECT pg_sleep(0.5), 1") }()
 	}
-	eventually(t, 15*time.Second, "somebody waits", func() bool {
-		p := rows(t, c, "SHOW POOLS")[0]
+	stage.Eventually(t, 15*time.Second, "somebody waits", func() bool {
+		p := stage.Rows(t, c, "SHOW POOLS")[0]
 		return p["cl_waiting"] == "1" && p["sv_active"] == "3" && p["maxwait_us"] != "0"
 	})
 	for range 3 {
 		<-waits
 	}
-	want(t, busy, "COMMIT", "")
-	for _, s := range rows(t, c, "SHOW STATS") {
+	stage.Want(t, busy, "COMMIT", "")
+	for _, s := range stage.Rows(t, c, "SHOW STATS") {
 		if s["total_xact_count"] != "5" || s["total_query_count"] != "7" || s["total_client_parse_count"] != "1" || s["total_wait_time"] == "0" || s["total_received"] == "0" {
 			t.Errorf("%v", s)
 		}
@@ -203,10 +168,10 @@ func TestConsoleShows(t *testing.T) {
 func TestConsoleRefusals(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Databases = map[string]*heliosv1.Database{"postgres": {Name: "postgres", Cluster: "main", PoolProfile: "default"}}
-	_, addr := start(t, set)
-	c := consoleAt(t, addr)
+	_, addr := stage.Start(t, set)
+	c := stage.ConsoleAt(t, addr)
 	for sql, want := range map[string]string{
 		"PAUSE moon":                 `3D000 there is no database "moon"`,
 		"RESUME moon":                `3D000 there is no database "moon"`,
@@ -219,7 +184,7 @@ func TestConsoleRefusals(t *testing.T) {
 		"RELOAD":                     "0A000 RELOAD is not for this proxy to do: a control plane sends it what is new",
 		"SHUTDOWN":                   "0A000 SHUTDOWN is not for this proxy to do: it is part of another program",
 	} {
-		if got := tell(c, sql); got != want {
+		if got := stage.Tell(c, sql); got != want {
 			t.Errorf("%s: %s\nwant %s", sql, got, want)
 		}
 	}
@@ -229,37 +194,37 @@ func TestConsoleRefusals(t *testing.T) {
 func TestConsoleDisable(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
-	c, in := consoleAt(t, addr), connect(t, addr, "postgres")
-	if got := tell(c, "DISABLE postgres"); got != "" {
+	_, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	c, in := stage.ConsoleAt(t, addr), stage.Connect(t, addr, "postgres")
+	if got := stage.Tell(c, "DISABLE postgres"); got != "" {
 		t.Fatal(got)
 	}
-	_, err := from("127.0.0.1", addr, "postgres", "postgres", "")
-	if got := turnedDown(err); got != `55000 database "postgres" is not currently accepting connections` {
+	_, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "")
+	if got := stage.TurnedDown(err); got != `55000 database "postgres" is not currently accepting connections` {
 		t.Errorf("somebody new: %s", got)
 	}
-	want(t, in, "SELECT 1", "1")
-	if got := rows(t, c, "SHOW DATABASES")[1]; got["disabled"] != "1" {
+	stage.Want(t, in, "SELECT 1", "1")
+	if got := stage.Rows(t, c, "SHOW DATABASES")[1]; got["disabled"] != "1" {
 		t.Errorf("%v", got)
 	}
-	if got := tell(c, "ENABLE postgres"); got != "" {
+	if got := stage.Tell(c, "ENABLE postgres"); got != "" {
 		t.Fatal(got)
 	}
-	want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+	stage.Want(t, stage.Connect(t, addr, "postgres"), "SELECT 1", "1")
 }
 
 // TestConsoleSet changes a setting until a configuration comes in force.
 func TestConsoleSet(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 	set.PoolProfiles["wide"] = proto.Clone(set.PoolProfiles["default"]).(*heliosv1.PoolProfile)
 	set.PoolProfiles["wide"].Name, set.PoolProfiles["wide"].MaxConnections = "wide", 7
 	set.Databases["own"] = &heliosv1.Database{Name: "own", Cluster: "main", PoolProfile: "wide"}
-	p, addr := start(t, set)
-	c := consoleAt(t, addr)
+	p, addr := stage.Start(t, set)
+	c := stage.ConsoleAt(t, addr)
 	value := func(key string) string {
-		for _, r := range rows(t, c, "SHOW CONFIG") {
+		for _, r := range stage.Rows(t, c, "SHOW CONFIG") {
 			if r["key"] == key {
 				return r["value"] + " " + r["changeable"]
 			}
@@ -267,17 +232,17 @@ func TestConsoleSet(t *testing.T) {
 		return ""
 	}
 	for _, sql := range []string{"SET default_pool_size = 2", "SET query_wait_timeout = '3 s'", "SET query_wait_timeout TO 3s"} {
-		if got := tell(c, sql); got != "" && !strings.Contains(sql, "3 s") {
+		if got := stage.Tell(c, sql); got != "" && !strings.Contains(sql, "3 s") {
 			t.Error(got)
 		}
 	}
-	a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
-	want(t, a, "BEGIN", "")
-	want(t, b, "SELECT 1", "1") // there is room for two
+	a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, a, "BEGIN", "")
+	stage.Want(t, b, "SELECT 1", "1") // there is room for two
 	if value("default_pool_size") != "2 yes" || value("query_wait_timeout") != "3 yes" || value("pool_mode") != "transaction no" {
 		t.Errorf("%s, %s", value("default_pool_size"), value("query_wait_timeout"))
 	}
-	for _, db := range rows(t, c, "SHOW DATABASES") {
+	for _, db := range stage.Rows(t, c, "SHOW DATABASES") {
 		if want := map[string]string{"own": "7", "postgres": "2"}[db["name"]]; want != "" && db["pool_size"] != want {
 			t.Errorf("the pools of %s have %s, want %s", db["name"], db["pool_size"], want)
 		}
@@ -286,7 +251,7 @@ func TestConsoleSet(t *testing.T) {
 		"a new configuration":   func() error { _, err := p.Apply(set, nil); return err },
 		"the configuration has": p.Unset,
 	} {
-		if got := tell(c, "SET default_pool_size = 2"); got != "" || value("default_pool_size") != "2 yes" {
+		if got := stage.Tell(c, "SET default_pool_size = 2"); got != "" || value("default_pool_size") != "2 yes" {
 			t.Errorf("%s, %s", got, value("default_pool_size"))
 		}
 		if err := again(); err != nil {
@@ -303,56 +268,56 @@ func TestConsoleKill(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	pg.Primary.Exec(t, "CREATE DATABASE other")
-	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
-	c := consoleAt(t, addr)
-	idle, busy := connect(t, addr, "postgres"), connect(t, addr, "postgres")
-	other, err := from("127.0.0.1", addr, "postgres", "other", "")
+	_, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	c := stage.ConsoleAt(t, addr)
+	idle, busy := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	other, err := stage.From("127.0.0.1", addr, "postgres", "other", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close(context.Background())
 	runs := make(chan string, 1)
-	go func() { runs <- ask(busy, "SELECT pg_sleep(60)") }()
-	eventually(t, 15*time.Second, "the statement runs", func() bool { return rows(t, c, "SHOW POOLS")[1]["sv_active"] == "1" })
-	if got := tell(c, "KILL postgres"); got != "" {
+	go func() { runs <- stage.Ask(busy, "SELECT pg_sleep(60)") }()
+	stage.Eventually(t, 15*time.Second, "the statement runs", func() bool { return stage.Rows(t, c, "SHOW POOLS")[1]["sv_active"] == "1" })
+	if got := stage.Tell(c, "KILL postgres"); got != "" {
 		t.Fatal(got)
 	}
 	const ended = "57P01 terminating connection due to administrator command"
 	if got := <-runs; got != ended {
 		t.Errorf("who has a statement under way: %s", got)
 	}
-	if got := ask(idle, "SELECT 1"); got != ended {
+	if got := stage.Ask(idle, "SELECT 1"); got != ended {
 		t.Errorf("who is idle: %s", got)
 	}
-	want(t, other, "SELECT 1", "1")
+	stage.Want(t, other, "SELECT 1", "1")
 	if n := pg.Primary.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND client_port > 0 AND application_name NOT LIKE 'heliosproxy %'")[0][0]; n != "0" {
 		t.Errorf("%s server connections are left", n)
 	}
 	next := make(chan string, 1)
 	go func() {
-		x, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+		x, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "")
 		if err != nil {
 			next <- err.Error()
 			return
 		}
 		defer x.Close(context.Background())
-		next <- ask(x, "SELECT 7")
+		next <- stage.Ask(x, "SELECT 7")
 	}()
-	eventually(t, 15*time.Second, "the next one waits", func() bool {
-		all := rows(t, c, "SHOW CLIENTS")
+	stage.Eventually(t, 15*time.Second, "the next one waits", func() bool {
+		all := stage.Rows(t, c, "SHOW CLIENTS")
 		return len(all) == 2 && all[1]["state"] == "waiting"
 	})
-	if got := tell(c, "RESUME postgres"); got != "" {
+	if got := stage.Tell(c, "RESUME postgres"); got != "" {
 		t.Error(got)
 	}
 	if got := <-next; got != "7" {
 		t.Errorf("who has come next: %s", got)
 	}
-	eventually(t, 15*time.Second, "that one has left", func() bool { return len(rows(t, c, "SHOW CLIENTS")) == 1 })
-	if got := tell(c, "KILL_CLIENT "+rows(t, c, "SHOW CLIENTS")[0]["id"]); got != "" {
+	stage.Eventually(t, 15*time.Second, "that one has left", func() bool { return len(stage.Rows(t, c, "SHOW CLIENTS")) == 1 })
+	if got := stage.Tell(c, "KILL_CLIENT "+stage.Rows(t, c, "SHOW CLIENTS")[0]["id"]); got != "" {
 		t.Error(got)
 	}
-	if got := ask(other, "SELECT 1"); got != ended {
+	if got := stage.Ask(other, "SELECT 1"); got != ended {
 		t.Errorf("KILL_CLIENT: %s", got)
 	}
 }

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -7,21 +7,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
 
 // speaks returns which of the names are told of, by the metrics and by the console.
-func speaks(t testing.TB, p *Proxy, addr string, names ...string) (of []string) {
+func speaks(t testing.TB, p *assembly.Proxy, addr string, names ...string) (of []string) {
 	t.Helper()
 	m := p.Metrics()
 	told := fmt.Sprintf("%+v %+v %+v", m.Servers, m.Catalogs, m.Listeners)
 	for _, a := range m.Accounts {
 		told += " " + a.Database
 	}
-	c := consoleAt(t, addr)
+	c := stage.ConsoleAt(t, addr)
 	for _, table := range []string{"DATABASES", "POOLS", "STATS"} {
-		for _, row := range rows(t, c, "SHOW "+table) {
+		for _, row := range stage.Rows(t, c, "SHOW "+table) {
 			told += " " + row["database"] + " " + row["name"]
 		}
 	}
@@ -37,22 +39,22 @@ func speaks(t testing.TB, p *Proxy, addr string, names ...string) (of []string) 
 func TestForgetsMissing(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
-	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
+	set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
 	set.PoolProfiles["default"].LeakGuard = heliosv1.LeakGuard_LEAK_GUARD_CATALOG
 	set.Databases["named"] = &heliosv1.Database{Name: "named", Cluster: "main", PoolProfile: "default"}
-	p, addr := start(t, set, func(o *Options) { o.Loops = 2 })
-	there := connect(t, addr, "postgres")
-	want(t, there, "SELECT 1", "1")
+	p, addr := stage.Start(t, set, func(o *assembly.Options) { o.Loops = 2 })
+	there := stage.Connect(t, addr, "postgres")
+	stage.Want(t, there, "SELECT 1", "1")
 	for _, db := range []string{"nodb1", "nodb2", "nodb3", "named", "nodb4"} {
-		if _, err := from("127.0.0.1", addr, "postgres", db, ""); !strings.HasPrefix(turnedDown(err), "3D000") {
+		if _, err := stage.From("127.0.0.1", addr, "postgres", db, ""); !strings.HasPrefix(stage.TurnedDown(err), "3D000") {
 			t.Errorf("%s: %v", db, err)
 		}
 	}
-	eventually(t, 20*time.Second, "they are forgotten", func() bool { return len(speaks(t, p, addr, "nodb")) == 0 })
+	stage.Eventually(t, 20*time.Second, "they are forgotten", func() bool { return len(speaks(t, p, addr, "nodb")) == 0 })
 	if of := speaks(t, p, addr, "postgres", "named"); len(of) != 2 {
 		t.Errorf("there are %v", of)
 	}
-	want(t, there, "SELECT 1", "1")
+	stage.Want(t, there, "SELECT 1", "1")
 }
 
 // TestForgetsUnused has databases and users that the configuration does not name be forgotten an hour after their last client; what
@@ -62,18 +64,18 @@ func TestForgetsUnused(t *testing.T) {
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
 	pg.Exec(t, "CREATE DATABASE once", "CREATE DATABASE stays", "CREATE DATABASE named", "CREATE ROLE kept LOGIN", "CREATE ROLE guest LOGIN",
 		"CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'")
-	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
+	set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
 	set.PoolProfiles["default"].LeakGuard = heliosv1.LeakGuard_LEAK_GUARD_CATALOG
 	set.PoolProfiles["default"].MinConnections = 1
 	set.Databases["named"] = &heliosv1.Database{Name: "named", Cluster: "main", PoolProfile: "default"}
 	set.Users["kept"] = &heliosv1.User{Name: "kept"}
-	p, addr := start(t, set, func(o *Options) { o.Loops = 2 })
+	p, addr := stage.Start(t, set, func(o *assembly.Options) { o.Loops = 2 })
 	use := func(user, db string, leaves bool) {
-		c, err := from("127.0.0.1", addr, user, db, "")
+		c, err := stage.From("127.0.0.1", addr, user, db, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		want(t, c, "SELECT 1 FROM pg_proc LIMIT 1", "1")
+		stage.Want(t, c, "SELECT 1 FROM pg_proc LIMIT 1", "1")
 		if leaves {
 			c.Close(context.Background())
 			return
@@ -84,20 +86,20 @@ func TestForgetsUnused(t *testing.T) {
 	use("guest", "stays", false)
 	use("kept", "named", true)
 	use("guest", "named", true)
-	eventually(t, 15*time.Second, "they have left", func() bool {
-		return len(p.desk.Clients()) == 1
+	stage.Eventually(t, 15*time.Second, "they have left", func() bool {
+		return len(p.Desk().Clients()) == 1
 	})
-	if p.unused.Forget(Monotonic()) {
+	if p.Unused().Forget(assembly.Monotonic()) {
 		t.Error("there is something to forget soon")
 	}
 	if of := speaks(t, p, addr, "once", "stays", "named"); len(of) != 3 {
 		t.Errorf("at once there are %v", of)
 	}
-	p.unused.Forget(Monotonic() + time.Hour)
+	p.Unused().Forget(assembly.Monotonic() + time.Hour)
 	if of := speaks(t, p, addr, "once", "stays", "named"); fmt.Sprint(of) != "[stays named]" {
 		t.Errorf("after an hour there are %v", of)
 	}
-	eventually(t, 15*time.Second, "their connections are closed", func() bool {
+	stage.Eventually(t, 15*time.Second, "their connections are closed", func() bool {
 		return pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = 'once' OR datname = 'named' AND usename = 'guest'")[0][0] == "0"
 	})
 	if n := pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'kept'")[0][0]; n != "1" {
@@ -120,23 +122,21 @@ func TestForgetsUnasked(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}})
 	pg.Primary.CreateRole(t, "ann", "right", "scram-sha-256")
-	p, addr := start(t, asking(pg, time.Millisecond))
+	p, addr := stage.Start(t, stage.Asking(pg, time.Millisecond))
 	known := func() int {
-		p.inquirers.mu.Lock()
-		defer p.inquirers.mu.Unlock()
-		return len(p.inquirers.all)
+		return len(p.Inquirers())
 	}
 	for _, c := range []struct {
 		later time.Duration
 		want  int
-	}{{0, 2}, {unasked, 0}, {0, 2}} {
-		if got := psql(t, addr, as("ann", "right"), "SELECT current_user"); got != "ann" {
+	}{{0, 2}, {assembly.Unasked, 0}, {0, 2}} {
+		if got := stage.Psql(t, addr, stage.As("ann", "right"), "SELECT current_user"); got != "ann" {
 			t.Error(got)
 		}
-		if _, err := from("127.0.0.1", addr, "ann", "nodb", "right"); err == nil {
+		if _, err := stage.From("127.0.0.1", addr, "ann", "nodb", "right"); err == nil {
 			t.Error("a database that is not there")
 		}
-		p.unused.Forget(Monotonic() + c.later)
+		p.Unused().Forget(assembly.Monotonic() + c.later)
 		if n := known(); n != c.want {
 			t.Errorf("%s later %d are known, want %d", c.later, n, c.want)
 		}

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -20,7 +22,7 @@ import (
 // waiting is how many clients wait.
 func waiting(t *testing.T, console *pgconn.PgConn) (n int) {
 	t.Helper()
-	for _, c := range rows(t, console, "SHOW CLIENTS") {
+	for _, c := range stage.Rows(t, console, "SHOW CLIENTS") {
 		if c["state"] == "waiting" {
 			n++
 		}
@@ -34,24 +36,24 @@ func TestDrainHeld(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
 	for _, hold := range []string{"PAUSE", "PAUSE postgres", "SUSPEND"} {
-		p, addr := start(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), func(o *Options) { o.Loops = 2 })
+		p, addr := stage.Start(t, stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), func(o *assembly.Options) { o.Loops = 2 })
 		pg.Exec(t, "DROP TABLE IF EXISTS done", "CREATE TABLE done (a int)")
-		console, c := consoleAt(t, addr), connect(t, addr, "postgres")
-		want(t, c, "SELECT 1", "1")
-		if got := tell(console, hold); got != "" {
+		console, c := stage.ConsoleAt(t, addr), stage.Connect(t, addr, "postgres")
+		stage.Want(t, c, "SELECT 1", "1")
+		if got := stage.Tell(console, hold); got != "" {
 			t.Fatal(got)
 		}
 		said := make(chan string, 2)
-		go func() { said <- ask(c, "INSERT INTO done VALUES (1)") }()
+		go func() { said <- stage.Ask(c, "INSERT INTO done VALUES (1)") }()
 		go func() {
-			late, err := tryConnect(addr, "postgres", "work_mem", "3MB") // which a server has to be asked about
+			late, err := stage.TryConnect(addr, "postgres", "work_mem", "3MB") // which a server has to be asked about
 			if err == nil {
-				said <- "is let in, and then: " + ask(late, "SELECT 1")
+				said <- "is let in, and then: " + stage.Ask(late, "SELECT 1")
 				return
 			}
-			said <- turnedDown(err)
+			said <- stage.TurnedDown(err)
 		}()
-		eventually(t, 20*time.Second, "both wait", func() bool { return waiting(t, console) == 2 })
+		stage.Eventually(t, 20*time.Second, "both wait", func() bool { return waiting(t, console) == 2 })
 
 		ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 		defer stop()
@@ -63,7 +65,7 @@ func TestDrainHeld(t *testing.T) {
 				t.Errorf("%s: %s", hold, got)
 			}
 		}
-		if got := tell(console, "SHOW STATE"); !strings.HasPrefix(got, "57P01 ") {
+		if got := stage.Tell(console, "SHOW STATE"); !strings.HasPrefix(got, "57P01 ") {
 			t.Errorf("%s: the administrator: %q", hold, got)
 		}
 		if n := pg.Query(t, "SELECT count(*) FROM done")[0][0]; n != "0" {
@@ -76,14 +78,14 @@ func TestDrainHeld(t *testing.T) {
 func TestLogInHeld(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
-	p, addr := start(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3))
-	if got := tell(consoleAt(t, addr), "PAUSE"); got != "" {
+	p, addr := stage.Start(t, stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3))
+	if got := stage.Tell(stage.ConsoleAt(t, addr), "PAUSE"); got != "" {
 		t.Fatal(got)
 	}
-	p.become(serve.Ends)
+	p.Become(serve.Ends)
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
-	if _, err := pgconn.Connect(ctx, "postgres://postgres@"+addr+"/postgres?sslmode=disable&work_mem=3MB"); turnedDown(err) != "57P01 terminating connection: the proxy is shutting down" {
+	if _, err := pgconn.Connect(ctx, "postgres://postgres@"+addr+"/postgres?sslmode=disable&work_mem=3MB"); stage.TurnedDown(err) != "57P01 terminating connection: the proxy is shutting down" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -92,24 +94,24 @@ func TestLogInHeld(t *testing.T) {
 func TestPauseOne(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	p, addr := start(t, patient(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), time.Minute))
-	all, one, busy := consoleAt(t, addr), consoleAt(t, addr), connect(t, addr, "postgres")
-	other, err := from("127.0.0.1", addr, "postgres", "template1", "")
+	p, addr := stage.Start(t, patient(stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3), time.Minute))
+	all, one, busy := stage.ConsoleAt(t, addr), stage.ConsoleAt(t, addr), stage.Connect(t, addr, "postgres")
+	other, err := stage.From("127.0.0.1", addr, "postgres", "template1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close(context.Background())
-	want(t, other, "SELECT 1", "1")
-	want(t, busy, "BEGIN", "")
+	stage.Want(t, other, "SELECT 1", "1")
+	stage.Want(t, busy, "BEGIN", "")
 	paused := make(chan string, 1)
-	go func() { paused <- tell(all, "PAUSE") }()
-	eventually(t, 20*time.Second, "all are held", func() bool { return held(p) })
+	go func() { paused <- stage.Tell(all, "PAUSE") }()
+	stage.Eventually(t, 20*time.Second, "all are held", func() bool { return held(p) })
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
 	if _, err := one.Exec(ctx, "PAUSE template1").ReadAll(); err != nil {
 		t.Errorf("PAUSE of a database at rest: %v", err)
 	}
-	want(t, busy, "COMMIT", "")
+	stage.Want(t, busy, "COMMIT", "")
 	if got := <-paused; got != "" {
 		t.Errorf("PAUSE: %s", got)
 	}
@@ -120,24 +122,24 @@ func TestConsoleAtFullDoor(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	for _, bound := range []string{"all", "address"} {
-		set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
+		set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
 		if bound == "all" {
 			set.Limits["default"].MaxClients = 2
 		} else {
 			set.Limits["default"].MaxClientsPerAddress = 2
 		}
-		p, addr := start(t, set)
-		first := consoleAt(t, addr)
-		connect(t, addr, "postgres")
-		connect(t, addr, "postgres")
+		p, addr := stage.Start(t, set)
+		first := stage.ConsoleAt(t, addr)
+		stage.Connect(t, addr, "postgres")
+		stage.Connect(t, addr, "postgres")
 		for range 40 { // more than may claim it at the same time
-			want(t, consoleAt(t, addr), "SHOW server_version", "1.25.0/bouncer")
+			stage.Want(t, stage.ConsoleAt(t, addr), "SHOW server_version", "1.25.0/bouncer")
 		}
-		want(t, first, "SHOW server_version", "1.25.0/bouncer")
-		if _, err := from("127.0.0.1", addr, "postgres", "postgres", ""); !strings.HasPrefix(turnedDown(err), "53300 ") {
+		stage.Want(t, first, "SHOW server_version", "1.25.0/bouncer")
+		if _, err := stage.From("127.0.0.1", addr, "postgres", "postgres", ""); !strings.HasPrefix(stage.TurnedDown(err), "53300 ") {
 			t.Errorf("%s: a client at a full door: %v", bound, err)
 		}
-		if in, consoles := p.hub.Clients.In(), p.hub.Clients.Consoles(); in != 2 || consoles != 41 {
+		if in, consoles := p.Hub().Clients.In(), p.Hub().Clients.Consoles(); in != 2 || consoles != 41 {
 			t.Errorf("%s: %d are in, %d use the console", bound, in, consoles)
 		}
 	}
@@ -151,24 +153,24 @@ func TestSocketFile(t *testing.T) {
 	for name, own := range map[string]bool{"a proxy's": true, "a service manager's": false} {
 		path := filepath.Join(t.TempDir(), "s")
 		there := func() bool { _, err := os.Stat(path); return err == nil }
-		set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
+		set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
 		set.Listeners["main"].Address = "unix:" + path
-		s := succeedable(t, set, time.Minute, func(o *Options) {
+		s := succeedable(t, set, time.Minute, func(o *assembly.Options) {
 			if !own {
 				o.Inherited = map[int]string{bound(t, path): "main"}
 			}
 		})
-		second := s.next(t, func(o *Options) { o.HandedOver = func() { s.done <- struct{}{} } })
+		second := s.next(t, func(o *assembly.Options) { o.HandedOver = func() { s.done <- struct{}{} } })
 		s.gone(t)
-		eventually(t, 20*time.Second, "the second has everything", func() bool { return second.succession.refusal() == "" })
+		stage.Eventually(t, 20*time.Second, "the second has everything", func() bool { return second.Succession().Refusal() == "" })
 		third := s.next(t)
 		s.old = second
 		s.gone(t)
-		eventually(t, 20*time.Second, "the third has everything", func() bool { return third.succession.refusal() == "" })
+		stage.Eventually(t, 20*time.Second, "the third has everything", func() bool { return third.Succession().Refusal() == "" })
 		if !there() {
 			t.Fatalf("%s: the file is gone while the third serves", name)
 		}
-		third.shut() // which is the last thing that happens to a listener
+		third.Shut() // which is the last thing that happens to a listener
 		if there() == own {
 			t.Errorf("%s: the file is there after the end: %t", name, there())
 		}
@@ -180,18 +182,18 @@ func TestSocketFileLate(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
 	path := filepath.Join(t.TempDir(), "s")
-	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
+	set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 3)
 	set.Listeners["door"] = &heliosv1.Listener{Name: "door", Address: "unix:" + path, Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}
 	s := succeedable(t, set, 0)
-	busy := connect(t, s.addr, "postgres")
-	want(t, busy, "BEGIN", "")
+	busy := stage.Connect(t, s.addr, "postgres")
+	stage.Want(t, busy, "BEGIN", "")
 	s.next(t)
-	eventually(t, 20*time.Second, "the window is over", func() bool { return s.old.fate() == serve.Ends })
-	s.old.shut()
+	stage.Eventually(t, 20*time.Second, "the window is over", func() bool { return s.old.Fate() == serve.Ends })
+	s.old.Shut()
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the file of the new one: %v", err)
 	}
-	want(t, busy, "COMMIT", "")
+	stage.Want(t, busy, "COMMIT", "")
 	s.gone(t)
 }
 

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
@@ -23,29 +25,6 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
-
-// from connects from one of this machine's addresses.
-func from(ip, addr, user, database, password string) (*pgconn.PgConn, error) {
-	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", user, addr, database))
-	if err != nil {
-		return nil, err
-	}
-	cfg.Password = password
-	cfg.DialFunc = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext
-	return pgconn.ConnectConfig(context.Background(), cfg)
-}
-
-// turnedDown says with which SQLSTATE and sentence the proxy refuses; empty if it does not.
-func turnedDown(err error) string {
-	var pe *pgconn.PgError
-	if asPg(err, &pe) {
-		return pe.Code + " " + pe.Message
-	}
-	if err != nil {
-		return err.Error()
-	}
-	return ""
-}
 
 // TestClientLimits refuses clients that are too many, by each of the bounds, and lets the next in when one has left. Who is refused
 // is told so; cancel requests are none of them.
@@ -73,24 +52,24 @@ func TestClientLimits(t *testing.T) {
 		}, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
+			set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
 			c.edit(set)
-			p, addr := start(t, set)
-			a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+			p, addr := stage.Start(t, set)
+			a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
 			for range 3 { // who is refused is not counted
-				_, err := from("127.0.0.1", addr, "postgres", "postgres", "")
-				if turnedDown(err) != c.want {
+				_, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "")
+				if stage.TurnedDown(err) != c.want {
 					t.Errorf("the third: %v, want %s", err, c.want)
 				}
 				var pe *pgconn.PgError
-				if asPg(err, &pe) && pe.Hint != "Try again later, or raise the limit: see "+c.keys+"." {
+				if stage.AsPg(err, &pe) && pe.Hint != "Try again later, or raise the limit: see "+c.keys+"." {
 					t.Errorf("the third: the hint is %q, want %s", pe.Hint, c.keys)
 				}
 			}
 			done := make(chan error, 1)
 			go func() { _, err := a.Exec(context.Background(), "SELECT pg_sleep(60)").ReadAll(); done <- err }()
-			eventually(t, 10*time.Second, "a statement runs", func() bool {
-				return ask(pgConn(t, pg), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid() AND state = 'active'") == "1"
+			stage.Eventually(t, 10*time.Second, "a statement runs", func() bool {
+				return stage.Ask(pgConn(t, pg), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid() AND state = 'active'") == "1"
 			})
 			if err := a.CancelRequest(context.Background()); err != nil {
 				t.Error(err)
@@ -99,15 +78,15 @@ func TestClientLimits(t *testing.T) {
 				t.Errorf("a statement that was cancelled at a full door: %v", err)
 			}
 			b.Close(context.Background())
-			eventually(t, 10*time.Second, "a client gets in when another has left", func() bool {
-				c, err := from("127.0.0.1", addr, "postgres", "postgres", "")
+			stage.Eventually(t, 10*time.Second, "a client gets in when another has left", func() bool {
+				c, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "")
 				if err == nil {
 					c.Close(context.Background())
 				}
 				return err == nil
 			})
 			a.Close(context.Background())
-			eventually(t, 10*time.Second, "nobody is counted", func() bool { return p.hub.Clients.In() == 0 })
+			stage.Eventually(t, 10*time.Second, "nobody is counted", func() bool { return p.Hub().Clients.In() == 0 })
 		})
 	}
 }
@@ -115,7 +94,7 @@ func TestClientLimits(t *testing.T) {
 // pgConn is a connection to the server itself.
 func pgConn(t *testing.T, pg *pgcluster.Cluster) *pgconn.PgConn {
 	t.Helper()
-	c, err := tryConnect(pg.Primary.Addr(), "postgres")
+	c, err := stage.TryConnect(pg.Primary.Addr(), "postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,11 +107,11 @@ func pgConn(t *testing.T, pg *pgcluster.Cluster) *pgconn.PgConn {
 func TestFailedAtOnce(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Limits["default"].MaxFailedLogins, set.Limits["default"].FailedLoginWindow = proto.Uint32(3), durationpb.New(time.Hour)
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_PASSWORD
-	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("right")}
-	_, addr := start(t, set)
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: stage.Secret("right")}
+	_, addr := stage.Start(t, set)
 	var all []*pgscript.Client
 	for range 8 {
 		c := pgscript.Dial(t, "tcp", addr)
@@ -159,18 +138,18 @@ func TestFailedAtOnce(t *testing.T) {
 func TestFailedLogins(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Limits["default"].MaxFailedLogins, set.Limits["default"].FailedLoginWindow = proto.Uint32(3), durationpb.New(time.Hour)
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
-	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret("right")}
-	set.Users["bob"] = &heliosv1.User{Name: "bob", Secret: secret("right"), ServerUser: "postgres"}
-	p, addr := start(t, set)
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: stage.Secret("right")}
+	set.Users["bob"] = &heliosv1.User{Name: "bob", Secret: stage.Secret("right"), ServerUser: "postgres"}
+	p, addr := stage.Start(t, set)
 	attempt := func(ip, user, password string) string {
-		c, err := from(ip, addr, user, "postgres", password)
+		c, err := stage.From(ip, addr, user, "postgres", password)
 		if err == nil {
 			c.Close(context.Background())
 		}
-		return turnedDown(err)
+		return stage.TurnedDown(err)
 	}
 	check := func(what, got, want string) {
 		t.Helper()
@@ -204,7 +183,7 @@ func TestFailedLogins(t *testing.T) {
 	check("from elsewhere", attempt("127.0.0.2", "bob", "right"), "")
 
 	m := p.Metrics().Counted.Unadmitted
-	if n := p.hub.Failures.Count(); n != 33 {
+	if n := p.Hub().Failures.Count(); n != 33 {
 		t.Errorf("%d failures are reported", n)
 	}
 	if m[pgerr.AuthenticationFailed] != 30 || m[pgerr.TooManyFailures] != 3 {
@@ -218,36 +197,36 @@ func TestLoginsQueue(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	keys, _ := scram.Derive("right", []byte("0123456789abcdef"), 4096)
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Limits["default"].MaxWaitingLogins = 2
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_PASSWORD
-	pki := newPKI(t)
-	set.Listeners["main"].Tls = &heliosv1.ClientTLS{CertFile: pki.cert, KeyFile: pki.key}
-	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: secret(keys.String()), ServerPassword: secret("any")}
-	p, addr := start(t, set, func(o *Options) { o.Reactor.Computing = 1 })
-	first, err := from("127.0.0.1", addr, "postgres", "postgres", "right")
+	pki := stage.NewPKI(t)
+	set.Listeners["main"].Tls = &heliosv1.ClientTLS{CertFile: pki.Cert, KeyFile: pki.Key}
+	set.Users["postgres"] = &heliosv1.User{Name: "postgres", Secret: stage.Secret(keys.String()), ServerPassword: stage.Secret("any")}
+	p, addr := stage.Start(t, set, func(o *assembly.Options) { o.Reactor.Computing = 1 })
+	first, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "right")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close(context.Background())
 	taken, release := make(chan struct{}), make(chan struct{})
-	go p.group.Compute(func() { close(taken); <-release }) // the only place
+	go p.Group().Compute(func() { close(taken); <-release }) // the only place
 	<-taken
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	got := map[string]int{}
 	for range 10 {
 		all.Go(func() {
-			c, err := from("127.0.0.1", addr, "postgres", "postgres", "right")
+			c, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "right")
 			if err == nil {
 				c.Close(context.Background())
 			}
 			mu.Lock()
-			got[turnedDown(err)]++
+			got[stage.TurnedDown(err)]++
 			mu.Unlock()
 		})
 	}
-	eventually(t, 20*time.Second, "log-ins wait", func() bool { return p.group.Waiting() == 2 })
+	stage.Eventually(t, 20*time.Second, "log-ins wait", func() bool { return p.Group().Waiting() == 2 })
 	for i, ask := range [][]byte{pgscript.SSLRequest(), {22, 3, 1, 0, 1, 1}} {
 		raw, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -262,7 +241,7 @@ func TestLoginsQueue(t *testing.T) {
 			t.Errorf("TLS while others are at it: %q", s)
 		}
 	}
-	want(t, first, "SELECT 1", "1")
+	stage.Want(t, first, "SELECT 1", "1")
 	close(release)
 	all.Wait()
 	if got[""] < 2 || got["53300 too many log-ins are under way"] != 10-got[""] || got[""] == 10 {
@@ -289,14 +268,14 @@ func TestFilesRunOut(t *testing.T) {
 		last = int(f.Fd())
 	}
 	files := (last + 40) * 8 / 7 // so that the first eighth of those that are kept begins there
-	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *Options) { o.Files = files })
+	_, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *assembly.Options) { o.Files = files })
 	told, closed := 0, 0
 	for range 80 {
-		c, err := from("127.0.0.1", addr, "postgres", "postgres", "")
-		switch got := turnedDown(err); {
+		c, err := stage.From("127.0.0.1", addr, "postgres", "postgres", "")
+		switch got := stage.TurnedDown(err); {
 		case err == nil:
 			defer c.Close(context.Background())
-			want(t, c, "SELECT 1", "1")
+			stage.Want(t, c, "SELECT 1", "1")
 		case strings.HasPrefix(got, "53300 too many clients for the files that it may open: the limit is "):
 			told++
 		default:

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/logx"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -21,12 +23,12 @@ func TestLogOfSessions(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
 	core, logs := observer.New(zap.InfoLevel)
-	_, addr := start(t, config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *Options) { o.Log = zap.New(core) })
-	polite, rude, killed := connect(t, addr, "postgres"), connect(t, addr, "postgres"), connect(t, addr, "postgres")
-	want(t, polite, "SELECT 'c4n4ry'", "c4n4ry")
+	_, addr := stage.Start(t, stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), func(o *assembly.Options) { o.Log = zap.New(core) })
+	polite, rude, killed := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, polite, "SELECT 'c4n4ry'", "c4n4ry")
 	polite.Close(context.Background())
 	rude.Conn().Close()
-	if got := ask(killed, "SELECT 'c4n4ry', pg_terminate_backend(pg_backend_pid())"); !strings.HasPrefix(got, "57P01") {
+	if got := stage.Ask(killed, "SELECT 'c4n4ry', pg_terminate_backend(pg_backend_pid())"); !strings.HasPrefix(got, "57P01") {
 		t.Fatal(got)
 	}
 	ended := func() map[string]int {
@@ -40,7 +42,7 @@ func TestLogOfSessions(t *testing.T) {
 		}
 		return reasons
 	}
-	eventually(t, 15*time.Second, "all have left", func() bool { return logs.FilterMessage("client disconnected").Len() == 3 })
+	stage.Eventually(t, 15*time.Second, "all have left", func() bool { return logs.FilterMessage("client disconnected").Len() == 3 })
 	for _, r := range []string{"the client has said goodbye", "the client has gone away", "the server has ended the session"} {
 		if ended()[r] != 1 {
 			t.Errorf("%q is not among %v", r, ended())
@@ -85,11 +87,11 @@ func TestLogLevel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
-	p, addr := start(t, set, func(o *Options) { o.Log, o.LogLevel = log, level })
-	c := consoleAt(t, addr)
+	set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	p, addr := stage.Start(t, set, func(o *assembly.Options) { o.Log, o.LogLevel = log, level })
+	c := stage.ConsoleAt(t, addr)
 	shown := func() string {
-		for _, r := range rows(t, c, "SHOW CONFIG") {
+		for _, r := range stage.Rows(t, c, "SHOW CONFIG") {
 			if r["key"] == "log_level" {
 				return r["value"] + " " + r["default"] + " " + r["changeable"]
 			}
@@ -105,19 +107,19 @@ func TestLogLevel(t *testing.T) {
 		{"SET verbose = -1", `22023 cannot set verbose: "-1" is not a number from 0 on`, "warn warn yes"},
 		{"SET log_level TO error", "", "error warn yes"},
 	} {
-		if got := tell(c, tt.sql); got != tt.refusal || shown() != tt.shown {
+		if got := stage.Tell(c, tt.sql); got != tt.refusal || shown() != tt.shown {
 			t.Errorf("%s: %q, then %s", tt.sql, got, shown())
 		}
 	}
 	if !out.has("SET log_level = info") || out.has("client connected") {
 		t.Error("the log has not who has set it, or what is below the level")
 	}
-	if got := tell(c, "SET log_level = info"); got != "" {
+	if got := stage.Tell(c, "SET log_level = info"); got != "" {
 		t.Fatal(got)
 	}
 	if _, err := p.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	connect(t, addr, "postgres", "application_name", "x")
-	eventually(t, 15*time.Second, "the line is written", func() bool { return out.has("client connected") })
+	stage.Connect(t, addr, "postgres", "application_name", "x")
+	stage.Eventually(t, 15*time.Second, "the line is written", func() bool { return out.has("client connected") })
 }

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"io"
@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -18,12 +20,12 @@ func TestProgramMetrics(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}})
 	pg.Primary.CreateRole(t, "ann", "c4n4ry at the server", "scram-sha-256")
-	set, _ := judged(t, pg.Primary, time.Minute)
+	set, _ := stage.Judged(t, pg.Primary, time.Minute)
 	set.Clusters["main"].Passwords = &heliosv1.PasswordSource{
 		Command:  []string{"sh", "-c", `test "$1" = ann && echo c4n4ry at the server`, "sh", "{user}"},
 		Lifetime: durationpb.New(time.Hour),
 	}
-	p, addr := start(t, set, func(o *Options) { o.AdminAddress = "127.0.0.1:0" })
+	p, addr := stage.Start(t, set, func(o *assembly.Options) { o.AdminAddress = "127.0.0.1:0" })
 	for _, c := range []struct{ user, password, want string }{
 		{"ann", "c4n4ry of ann", ""},
 		{"ann", "c4n4ry of ann", ""},
@@ -31,11 +33,11 @@ func TestProgramMetrics(t *testing.T) {
 		{"odd", "c4n4ry of odd", "57P03 "},
 		{"bob", "c4n4ry of bob", "08001 "}, // of whom the command knows nothing
 	} {
-		if got := attempt(addr, c.user, c.password); got != c.want && (c.want == "" || !strings.HasPrefix(got, c.want)) {
+		if got := stage.Attempt(addr, c.user, c.password); got != c.want && (c.want == "" || !strings.HasPrefix(got, c.want)) {
 			t.Fatalf("%s with %q: %q, want %q", c.user, c.password, got, c.want)
 		}
 	}
-	r, err := http.Get("http://" + p.admin.Address().String() + "/metrics")
+	r, err := http.Get("http://" + p.Admin().Address().String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

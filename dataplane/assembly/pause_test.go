@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -20,28 +22,28 @@ import (
 func TestPauseTimeout(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	_, addr := start(t, patient(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 300*time.Millisecond))
-	c, busy, other := consoleAt(t, addr), connect(t, addr, "postgres"), connect(t, addr, "postgres")
-	want(t, busy, "BEGIN", "")
+	_, addr := stage.Start(t, patient(stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 300*time.Millisecond))
+	c, busy, other := stage.ConsoleAt(t, addr), stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, busy, "BEGIN", "")
 	for _, sql := range []string{"PAUSE", "PAUSE postgres", "SUSPEND"} {
-		if got := tell(c, sql); !strings.HasPrefix(got, "57014 "+strings.Fields(sql)[0]+" has given up after 300ms: 1 clients ") {
+		if got := stage.Tell(c, sql); !strings.HasPrefix(got, "57014 "+strings.Fields(sql)[0]+" has given up after 300ms: 1 clients ") {
 			t.Errorf("%s: %s", sql, got)
 		}
-		want(t, other, "SELECT 1", "1")
+		stage.Want(t, other, "SELECT 1", "1")
 	}
-	want(t, busy, "SELECT 2", "2")
-	want(t, busy, "COMMIT", "")
-	if got := tell(c, "PAUSE"); got != "" {
+	stage.Want(t, busy, "SELECT 2", "2")
+	stage.Want(t, busy, "COMMIT", "")
+	if got := stage.Tell(c, "PAUSE"); got != "" {
 		t.Errorf("without a transaction: %s", got)
 	}
-	if got := rows(t, c, "SHOW STATE"); got[1]["value"] != "yes" {
+	if got := stage.Rows(t, c, "SHOW STATE"); got[1]["value"] != "yes" {
 		t.Errorf("%v", got)
 	}
 }
 
 // held says whether all clients are.
-func held(p *Proxy) bool {
-	all, _ := p.hub.Gates.Held()
+func held(p *assembly.Proxy) bool {
+	all, _ := p.Hub().Gates.Held()
 	return all
 }
 
@@ -49,24 +51,24 @@ func held(p *Proxy) bool {
 func TestPauseResumed(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
-	c, busy, other := consoleAt(t, addr), connect(t, addr, "postgres"), connect(t, addr, "postgres")
-	want(t, busy, "BEGIN", "")
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	c, busy, other := stage.ConsoleAt(t, addr), stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, busy, "BEGIN", "")
 	for name, end := range map[string]func(a *pgconn.PgConn){
-		"55000 PAUSE was ended by RESUME before it was complete": func(*pgconn.PgConn) { tell(c, "RESUME") },
+		"55000 PAUSE was ended by RESUME before it was complete": func(*pgconn.PgConn) { stage.Tell(c, "RESUME") },
 		"57014 canceling statement due to user request":          func(a *pgconn.PgConn) { a.CancelRequest(context.Background()) },
 		"gone": func(a *pgconn.PgConn) { a.Conn().Close() },
 	} {
-		a := consoleAt(t, addr)
+		a := stage.ConsoleAt(t, addr)
 		said := make(chan string, 1)
-		go func() { said <- tell(a, "PAUSE") }()
-		eventually(t, 15*time.Second, "all are held", func() bool { return held(p) })
+		go func() { said <- stage.Tell(a, "PAUSE") }()
+		stage.Eventually(t, 15*time.Second, "all are held", func() bool { return held(p) })
 		end(a)
 		if got := <-said; got != name && name != "gone" {
 			t.Errorf("%s: %s", name, got)
 		}
-		eventually(t, 15*time.Second, "nobody is held", func() bool { return !held(p) })
-		want(t, other, "SELECT 1", "1")
+		stage.Eventually(t, 15*time.Second, "nobody is held", func() bool { return !held(p) })
+		stage.Want(t, other, "SELECT 1", "1")
 	}
 }
 
@@ -74,13 +76,13 @@ func TestPauseResumed(t *testing.T) {
 func TestPause(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	_, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), func(o *Options) { o.Loops = 2 })
-	c := consoleAt(t, addr)
+	_, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), func(o *assembly.Options) { o.Loops = 2 })
+	c := stage.ConsoleAt(t, addr)
 	done := make(chan struct{})
 	var n atomic.Int64
 	var load sync.WaitGroup
 	for range 16 {
-		x := connect(t, addr, "postgres")
+		x := stage.Connect(t, addr, "postgres")
 		load.Go(func() {
 			for k := 0; ; k++ {
 				select {
@@ -89,7 +91,7 @@ func TestPause(t *testing.T) {
 				default:
 				}
 				for _, sql := range []string{"BEGIN", "SELECT 1", "COMMIT"} {
-					if got := ask(x, sql); len(got) > 1 {
+					if got := stage.Ask(x, sql); len(got) > 1 {
 						t.Errorf("%s: %s", sql, got)
 						return
 					}
@@ -100,21 +102,21 @@ func TestPause(t *testing.T) {
 	}
 	for _, db := range []string{"", " postgres"} {
 		before := n.Load()
-		eventually(t, 10*time.Second, "there is load", func() bool { return n.Load() > before+20 })
-		if got := tell(c, "PAUSE"+db); got != "" {
+		stage.Eventually(t, 10*time.Second, "there is load", func() bool { return n.Load() > before+20 })
+		if got := stage.Tell(c, "PAUSE"+db); got != "" {
 			t.Fatal(got)
 		}
-		if n := len(rows(t, c, "SHOW SERVERS")); n != 0 {
+		if n := len(stage.Rows(t, c, "SHOW SERVERS")); n != 0 {
 			t.Errorf("%d server connections are left", n)
 		}
 		pg.Primary.Stop(t)
 		pg.Primary.Start(t)
-		if got := tell(c, "RESUME"+db); got != "" {
+		if got := stage.Tell(c, "RESUME"+db); got != "" {
 			t.Fatal(got)
 		}
 	}
 	before := n.Load()
-	eventually(t, 10*time.Second, "there is load again", func() bool { return n.Load() > before+20 })
+	stage.Eventually(t, 10*time.Second, "there is load again", func() bool { return n.Load() > before+20 })
 	close(done)
 	load.Wait()
 }
@@ -123,9 +125,9 @@ func TestPause(t *testing.T) {
 func TestConsoleStorm(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	set := patient(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), 2*time.Second)
-	var p atomic.Pointer[Proxy]
-	made, addr := start(t, set, func(o *Options) {
+	set := patient(stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4), 2*time.Second)
+	var p atomic.Pointer[assembly.Proxy]
+	made, addr := stage.Start(t, set, func(o *assembly.Options) {
 		o.Loops = 2
 		o.Reload = func(context.Context) error { _, err := p.Load().Apply(set, nil); return err }
 	})
@@ -147,8 +149,8 @@ func TestConsoleStorm(t *testing.T) {
 				}
 				var err error
 				if x == nil || x.IsClosed() {
-					if x, err = from("127.0.0.1", addr, "postgres", "postgres", ""); err != nil {
-						if got := turnedDown(err); !strings.HasPrefix(got, "57P01") {
+					if x, err = stage.From("127.0.0.1", addr, "postgres", "postgres", ""); err != nil {
+						if got := stage.TurnedDown(err); !strings.HasPrefix(got, "57P01") {
 							t.Errorf("log-in: %v", err)
 							return
 						}
@@ -156,7 +158,7 @@ func TestConsoleStorm(t *testing.T) {
 						continue
 					}
 				}
-				switch got := ask(x, "SELECT 1"); {
+				switch got := stage.Ask(x, "SELECT 1"); {
 				case strings.HasPrefix(got, "57P01"):
 					killed.Add(1)
 				case got != "1":
@@ -168,7 +170,7 @@ func TestConsoleStorm(t *testing.T) {
 	}
 	var resumed atomic.Int64
 	for a := range 4 {
-		c := consoleAt(t, addr)
+		c := stage.ConsoleAt(t, addr)
 		random := rand.New(rand.NewPCG(uint64(a), 7))
 		admins.Go(func() {
 			for range 60 {
@@ -176,7 +178,7 @@ func TestConsoleStorm(t *testing.T) {
 					"PAUSE", "PAUSE postgres", "RESUME", "RESUME postgres", "RESUME", "KILL postgres", "RECONNECT", "RELOAD",
 					"SET default_pool_size = " + fmt.Sprint(2+random.IntN(4)), "SUSPEND", "SHOW POOLS", "WAIT_CLOSE",
 				}[random.IntN(12)]
-				switch got := tell(c, sql); {
+				switch got := stage.Tell(c, sql); {
 				case got == "":
 				case strings.HasPrefix(got, "55000"), strings.HasPrefix(got, "57014"): // resumed by another, or held up by one
 					resumed.Add(1)
@@ -187,14 +189,14 @@ func TestConsoleStorm(t *testing.T) {
 		})
 	}
 	stuck := time.AfterFunc(40*time.Second, func() { panic("the consoles hang") })
-	c := consoleAt(t, addr)
+	c := stage.ConsoleAt(t, addr)
 	load.Go(func() { // nobody is held for long
 		for tick := time.NewTicker(50 * time.Millisecond); ; {
 			select {
 			case <-tick.C:
-				tell(c, "RESUME")
+				stage.Tell(c, "RESUME")
 			case <-done:
-				tell(c, "RESUME")
+				stage.Tell(c, "RESUME")
 				return
 			}
 		}
@@ -203,6 +205,6 @@ func TestConsoleStorm(t *testing.T) {
 	stuck.Stop()
 	close(done)
 	load.Wait()
-	want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+	stage.Want(t, stage.Connect(t, addr, "postgres"), "SELECT 1", "1")
 	t.Logf("%d clients were ended, %d commands by others", killed.Load(), resumed.Load())
 }

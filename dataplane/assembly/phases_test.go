@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
@@ -29,36 +30,36 @@ func TestPhases(t *testing.T) {
 		run  func(t *testing.T, addr string) (took time.Duration)
 	}{
 		{"a slow server", meter.Server, func(t *testing.T, addr string) time.Duration {
-			x := connect(t, addr, "postgres")
+			x := stage.Connect(t, addr, "postgres")
 			began := time.Now()
-			want(t, x, "SELECT pg_sleep(1)", "")
+			stage.Want(t, x, "SELECT pg_sleep(1)", "")
 			return time.Since(began)
 		}},
 		{"a slow server in a transaction whose client thinks", meter.Server, func(t *testing.T, addr string) (took time.Duration) {
-			x := connect(t, addr, "postgres")
+			x := stage.Connect(t, addr, "postgres")
 			for _, sql := range []string{"BEGIN", "SELECT pg_sleep(1)", "COMMIT"} {
 				began := time.Now()
-				want(t, x, sql, "")
+				stage.Want(t, x, sql, "")
 				took += time.Since(began)
 				<-time.After(200 * time.Millisecond)
 			}
 			return took
 		}},
 		{"a full pool", meter.Queue, func(t *testing.T, addr string) time.Duration {
-			holds, x := holder(t, addr), connect(t, addr, "postgres")
-			want(t, holds, "BEGIN", "")
+			holds, x := holder(t, addr), stage.Connect(t, addr, "postgres")
+			stage.Want(t, holds, "BEGIN", "")
 			committed := make(chan struct{})
-			time.AfterFunc(time.Second, func() { defer close(committed); ask(holds, "COMMIT") })
+			time.AfterFunc(time.Second, func() { defer close(committed); stage.Ask(holds, "COMMIT") })
 			began := time.Now()
-			want(t, x, "SELECT 1", "1")
+			stage.Want(t, x, "SELECT 1", "1")
 			defer func() { <-committed }()
 			return time.Since(began)
 		}},
 		{"a full pool for too long", meter.Queue, func(t *testing.T, addr string) time.Duration {
-			holds, x := holder(t, addr), connect(t, addr, "postgres")
-			want(t, holds, "BEGIN", "")
+			holds, x := holder(t, addr), stage.Connect(t, addr, "postgres")
+			stage.Want(t, holds, "BEGIN", "")
 			began := time.Now()
-			if got := ask(x, "SELECT 1"); !strings.HasPrefix(got, "53300") {
+			if got := stage.Ask(x, "SELECT 1"); !strings.HasPrefix(got, "53300") {
 				t.Errorf("it was let through: %s", got)
 			}
 			return time.Since(began)
@@ -131,12 +132,12 @@ func TestPhases(t *testing.T) {
 // phasesOf has a client of a proxy wait, and says what is wrong with the phases of its statements, of which one has most of the time.
 func phasesOf(t *testing.T, pg *pgcluster.Server, which meter.Phase, run func(*testing.T, string) time.Duration) (wrong string) {
 	t.Helper()
-	set := config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 	set.PoolProfiles["default"].AcquireTimeout = durationpb.New(1500 * time.Millisecond)
 	set.Databases["holder"] = &heliosv1.Database{Name: "holder", ServerName: "postgres", Cluster: "main", PoolProfile: "default"}
-	p, addr := start(t, set)
+	p, addr := stage.Start(t, set)
 	took := run(t, addr)
-	a := p.desk.Counts()["postgres"]
+	a := p.Desk().Counts()["postgres"]
 	var sum time.Duration
 	for ph := range meter.PhaseCount {
 		sum += time.Duration(a.Phases[ph].Sum)
@@ -155,7 +156,7 @@ func phasesOf(t *testing.T, pg *pgcluster.Server, which meter.Phase, run func(*t
 // holder is a client of the same pool whose statements are counted elsewhere.
 func holder(t *testing.T, addr string) *pgconn.PgConn {
 	t.Helper()
-	c, err := from("127.0.0.1", addr, "postgres", "holder", "")
+	c, err := stage.From("127.0.0.1", addr, "postgres", "holder", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,11 @@
-package assembly
+package assembly_test
 
 import (
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/freeport"
@@ -23,7 +24,7 @@ func TestRemovedWhileIdle(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			with := func(user bool, databases ...string) *resource.Set {
-				s := config(pg.Primary, mode, 4)
+				s := stage.Config(pg.Primary, mode, 4)
 				delete(s.Databases, "*")
 				for _, name := range databases {
 					s.Databases[name] = &heliosv1.Database{Name: name, Cluster: "main", ServerName: "postgres", PoolProfile: "default"}
@@ -34,7 +35,7 @@ func TestRemovedWhileIdle(t *testing.T) {
 				return s
 			}
 			full := with(true, "gone", "postgres")
-			p, addr := start(t, full)
+			p, addr := stage.Start(t, full)
 			enter := func(db string) *pgscript.Client {
 				c := pgscript.Dial(t, "tcp", addr)
 				c.Login(pgscript.Login{User: "postgres", Database: db})
@@ -62,9 +63,9 @@ func TestRemovedWhileIdle(t *testing.T) {
 func TestPoolFollows(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4))
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4))
 	conns := func() (n int) {
-		p.hub.Pools.Each(func(pl *pool.Pool) {
+		p.Hub().Pools.Each(func(pl *pool.Pool) {
 			c, _ := pl.Total()
 			n += c
 		})
@@ -80,26 +81,26 @@ func TestPoolFollows(t *testing.T) {
 	}
 	apply := func(max uint32) {
 		t.Helper()
-		if _, err := p.Apply(config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, max), nil); err != nil {
+		if _, err := p.Apply(stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, max), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
-	want(t, a, "BEGIN", "")
-	want(t, b, "BEGIN", "")
+	a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, a, "BEGIN", "")
+	stage.Want(t, b, "BEGIN", "")
 	until("two transactions", 2)
 	apply(1)
-	want(t, b, "COMMIT", "")
+	stage.Want(t, b, "COMMIT", "")
 	until("smaller by one", 1)
 	waiting := make(chan string, 1)
-	go func() { waiting <- ask(b, "SELECT 2") }()
+	go func() { waiting <- stage.Ask(b, "SELECT 2") }()
 	apply(2)
 	if got := <-waiting; got != "2" {
 		t.Errorf("who waited got %s", got)
 	}
 	until("larger again", 2)
-	want(t, a, "COMMIT", "")
-	gone := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	stage.Want(t, a, "COMMIT", "")
+	gone := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	gone.Databases = map[string]*heliosv1.Database{"other": {Name: "other", Cluster: "main", PoolProfile: "default"}}
 	if _, err := p.Apply(gone, nil); err != nil {
 		t.Fatal(err)
@@ -111,8 +112,8 @@ func TestPoolFollows(t *testing.T) {
 func TestPanicWhileApplying(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
-	more := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+	more := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
 	more.Listeners["more"] = &heliosv1.Listener{Name: "more", Address: fmt.Sprintf("127.0.0.1:%d", freeport.For(t)), Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}
 	func() {
 		defer func() {
@@ -125,7 +126,7 @@ func TestPanicWhileApplying(t *testing.T) {
 	if n := len(p.Addresses()); n != 1 {
 		t.Errorf("%d listeners", n)
 	}
-	want(t, connect(t, addr, "postgres"), "SELECT 1", "1")
+	stage.Want(t, stage.Connect(t, addr, "postgres"), "SELECT 1", "1")
 	if _, err := p.Apply(more, nil); err != nil {
 		t.Errorf("the port is still taken: %v", err)
 	}

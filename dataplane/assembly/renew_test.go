@@ -1,20 +1,22 @@
-package assembly
+package assembly_test
 
 import (
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 )
 
 // age makes what a proxy knows of a name as old as that, and returns what it was.
-func age(t *testing.T, p *Proxy, name string, old time.Duration) {
+func age(t *testing.T, p *assembly.Proxy, name string, old time.Duration) {
 	t.Helper()
 	var at users.Place
 	var k users.Known
-	p.hub.Users.Each(func(place users.Place, n string, x users.Known) bool {
+	p.Hub().Users.Each(func(place users.Place, n string, x users.Known) bool {
 		if n == name {
 			at, k = place, x
 		}
@@ -24,13 +26,13 @@ func age(t *testing.T, p *Proxy, name string, old time.Duration) {
 		t.Fatalf("nothing is known of %s", name)
 	}
 	k.Asked = time.Now().Add(-old).UnixNano()
-	p.hub.Users.Put(at, name, k)
+	p.Hub().Users.Put(at, name, k)
 }
 
 // young says whether what a proxy knows of all names is younger than that.
-func young(p *Proxy, old time.Duration) bool {
+func young(p *assembly.Proxy, old time.Duration) bool {
 	yes := true
-	p.hub.Users.Each(func(_ users.Place, _ string, k users.Known) bool {
+	p.Hub().Users.Each(func(_ users.Place, _ string, k users.Known) bool {
 		yes = yes && time.Since(time.Unix(0, k.Asked)) < old
 		return true
 	})
@@ -38,10 +40,8 @@ func young(p *Proxy, old time.Duration) bool {
 }
 
 // questions is how often databases were asked for users.
-func questions(p *Proxy) (n uint64) {
-	p.inquirers.mu.Lock()
-	defer p.inquirers.mu.Unlock()
-	for _, u := range p.inquirers.all {
+func questions(p *assembly.Proxy) (n uint64) {
+	for _, u := range p.Inquirers() {
 		n += u.Asked()
 	}
 	return n
@@ -57,12 +57,12 @@ func TestRenewed(t *testing.T) {
 	s.Exec(t, "CREATE FUNCTION who(n text, OUT u text, OUT s text, OUT v timestamptz) LANGUAGE sql AS "+
 		"'SELECT rolname::text, rolpassword, rolvaliduntil FROM pg_authid, pg_advisory_xact_lock_shared(7) WHERE rolname = n AND rolcanlogin'")
 	const good = time.Hour
-	set := asking(pg, good)
+	set := stage.Asking(pg, good)
 	set.Databases["*"].AuthQuery.Query = "SELECT * FROM public.who($1) WHERE u IS NOT NULL"
-	px, addr := start(t, set)
+	px, addr := stage.Start(t, set)
 	check := func(what, password, want string, asked uint64) {
 		t.Helper()
-		if got := psql(t, addr, as("ann", password), "SELECT current_user"); got != want && (want == "ann" || !strings.Contains(got, want)) {
+		if got := stage.Psql(t, addr, stage.As("ann", password), "SELECT current_user"); got != want && (want == "ann" || !strings.Contains(got, want)) {
 			t.Errorf("%s: %s; want %s", what, got, want)
 		}
 		if n := questions(px); n != asked && asked > 0 {
@@ -90,19 +90,19 @@ func TestRenewed(t *testing.T) {
 		t.Error("there is an answer already")
 	}
 	hold("SELECT pg_advisory_unlock(7)")
-	eventually(t, 10*time.Second, "the answer", func() bool { return young(px, good/2) })
+	stage.Eventually(t, 10*time.Second, "the answer", func() bool { return young(px, good/2) })
 	check("after it", "first", "ann", 2)
 
 	// What it says is what counts.
 	s.Exec(t, "ALTER ROLE ann PASSWORD 'second'")
 	age(t, px, "ann", good/2+time.Minute)
 	check("the old password", "first", "ann", 3)
-	eventually(t, 10*time.Second, "the new verifier", func() bool { return young(px, good/2) })
+	stage.Eventually(t, 10*time.Second, "the new verifier", func() bool { return young(px, good/2) })
 	check("the new password", "second", "ann", 3)
 	s.Exec(t, "ALTER ROLE ann VALID UNTIL '2001-01-01'")
 	age(t, px, "ann", good/2+time.Minute)
 	check("before it is known", "second", "ann", 4)
-	eventually(t, 10*time.Second, "the end of its time", func() bool { return young(px, good/2) })
+	stage.Eventually(t, 10*time.Second, "the end of its time", func() bool { return young(px, good/2) })
 	age(t, px, "ann", time.Second) // a wrong proof makes the proxy ask again
 	check("whose time is over", "second", wrong, 5)
 	s.Exec(t, "ALTER ROLE ann VALID UNTIL 'infinity'")
@@ -114,8 +114,8 @@ func TestRenewed(t *testing.T) {
 	s.Exec(t, "ALTER FUNCTION who RENAME TO whoever")
 	age(t, px, "ann", good-time.Minute)
 	check("while it cannot be asked", "second", "ann", 7)
-	eventually(t, 10*time.Second, "the failure", func() bool {
-		return strings.Contains(psql(t, addr, as("ann", "second"), "SELECT 1"), "1") && questions(px) > 7
+	stage.Eventually(t, 10*time.Second, "the failure", func() bool {
+		return strings.Contains(stage.Psql(t, addr, stage.As("ann", "second"), "SELECT 1"), "1") && questions(px) > 7
 	})
 	age(t, px, "ann", good+time.Minute)
 	check("when its time is over", "second", "users cannot be looked up at the moment", 0)

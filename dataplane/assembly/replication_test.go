@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
@@ -19,7 +20,7 @@ import (
 func refusedWith(t *testing.T, err error, code, words string) {
 	t.Helper()
 	var pe *pgconn.PgError
-	if !asPg(err, &pe) || pe.Code != code || !strings.Contains(pe.Message, words) {
+	if !stage.AsPg(err, &pe) || pe.Code != code || !strings.Contains(pe.Message, words) {
 		t.Errorf("%v, want %s %s", err, code, words)
 	}
 }
@@ -29,14 +30,14 @@ func TestReplicationMode(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
 	for mode, name := range map[heliosv1.PoolMode]string{heliosv1.PoolMode_POOL_MODE_TRANSACTION: "transaction", heliosv1.PoolMode_POOL_MODE_STATEMENT: "statement"} {
-		_, addr := start(t, config(pg.Primary, mode, 2))
+		_, addr := stage.Start(t, stage.Config(pg.Primary, mode, 2))
 		for _, ask := range []string{"database", "true", "1"} {
-			_, err := tryConnect(addr, "postgres", "replication", ask)
+			_, err := stage.TryConnect(addr, "postgres", "replication", ask)
 			refusedWith(t, err, "0A000", "pool mode "+name)
 		}
-		_, err := tryConnect(addr, "postgres", "replication", "maybe")
+		_, err := stage.TryConnect(addr, "postgres", "replication", "maybe")
 		refusedWith(t, err, "22023", "maybe")
-		want(t, connect(t, addr, "postgres", "replication", "off"), "SELECT 1", "1")
+		stage.Want(t, stage.Connect(t, addr, "postgres", "replication", "off"), "SELECT 1", "1")
 	}
 }
 
@@ -45,18 +46,18 @@ func TestReplication(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{Conf: map[string]string{"wal_level": "logical"}})
 	pg.Primary.Exec(t, "create role bare login", "create role copier login replication")
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5))
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5))
 
-	c := connect(t, addr, "copier", "replication", "database", "application_name", "a standby", "options", "-c work_mem=77kB")
+	c := stage.Connect(t, addr, "copier", "replication", "database", "application_name", "a standby", "options", "-c work_mem=77kB")
 	id := pg.Primary.Query(t, "select system_identifier from pg_control_system()")[0][0]
 	rs, err := c.Exec(context.Background(), "IDENTIFY_SYSTEM").ReadAll()
 	if err != nil || string(rs[0].Rows[0][0]) != id {
 		t.Errorf("IDENTIFY_SYSTEM: %v, %v, want %s", rs, err, id)
 	}
-	want(t, c, "SELECT current_setting('application_name')", "a standby")
-	want(t, c, "SHOW work_mem", "77kB")
-	want(t, c, "SELECT backend_type FROM pg_stat_activity WHERE pid=pg_backend_pid()", "walsender")
-	want(t, c, "SELECT 1/0", "22012 division by zero")
+	stage.Want(t, c, "SELECT current_setting('application_name')", "a standby")
+	stage.Want(t, c, "SHOW work_mem", "77kB")
+	stage.Want(t, c, "SELECT backend_type FROM pg_stat_activity WHERE pid=pg_backend_pid()", "walsender")
+	stage.Want(t, c, "SELECT 1/0", "22012 division by zero")
 	rows := pg.Primary.Query(t, "select count(*) from pg_stat_activity where backend_type='walsender'")
 	if rows[0][0] != "1" {
 		t.Errorf("%s walsenders for one client", rows[0][0])
@@ -67,20 +68,20 @@ func TestReplication(t *testing.T) {
 	err = c.ExecParams(context.Background(), "SELECT $1", [][]byte{[]byte("1")}, nil, nil, nil).Read().Err
 	refusedWith(t, err, "08P01", "extended query protocol not supported in a replication connection")
 
-	physical := connect(t, addr, "copier", "replication", "true")
-	if got := ask(physical, "SELECT 1"); !strings.Contains(got, "physical replication") && !strings.Contains(got, "cannot execute SQL commands") {
+	physical := stage.Connect(t, addr, "copier", "replication", "true")
+	if got := stage.Ask(physical, "SELECT 1"); !strings.Contains(got, "physical replication") && !strings.Contains(got, "cannot execute SQL commands") {
 		t.Errorf("SQL at a physical walsender: %s", got)
 	}
 	c.Close(context.Background())
 	physical.Close(context.Background())
-	eventually(t, 10*time.Second, "the walsenders are gone, and none is kept", func() bool {
+	stage.Eventually(t, 10*time.Second, "the walsenders are gone, and none is kept", func() bool {
 		n := 0
-		p.hub.Pools.Each(func(p *pool.Pool) { conns, _ := p.Total(); n += conns })
+		p.Hub().Pools.Each(func(p *pool.Pool) { conns, _ := p.Total(); n += conns })
 		return n == 0
 	})
-	_, err = tryConnect(addr, "bare", "replication", "database")
+	_, err = stage.TryConnect(addr, "bare", "replication", "database")
 	refusedWith(t, err, "42501", "")
-	want(t, connect(t, addr, "bare"), "SELECT 1", "1") // the refusal was that connection's alone
+	stage.Want(t, stage.Connect(t, addr, "bare"), "SELECT 1", "1") // the refusal was that connection's alone
 }
 
 // TestReplicationPlaces has a pool that is full: a free connection makes room for a walsender, one that is in use does not, and
@@ -88,11 +89,11 @@ func TestReplication(t *testing.T) {
 func TestReplicationPlaces(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{Conf: map[string]string{"wal_level": "logical"}})
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 2))
-	a, b := connect(t, addr, "postgres"), connect(t, addr, "postgres")
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 2))
+	a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
 	a.Close(context.Background())
-	w := connect(t, addr, "postgres", "replication", "database") // a's place
-	want(t, w, "SELECT count(*) FROM pg_stat_activity WHERE client_port>0 AND application_name=''", "2")
+	w := stage.Connect(t, addr, "postgres", "replication", "database") // a's place
+	stage.Want(t, w, "SELECT count(*) FROM pg_stat_activity WHERE client_port>0 AND application_name=''", "2")
 
 	type outcome struct {
 		c   *pgconn.PgConn
@@ -100,12 +101,12 @@ func TestReplicationPlaces(t *testing.T) {
 	}
 	came := make(chan outcome, 1)
 	go func() {
-		c, err := tryConnect(addr, "postgres", "replication", "database")
+		c, err := stage.TryConnect(addr, "postgres", "replication", "database")
 		came <- outcome{c, err}
 	}()
-	eventually(t, 10*time.Second, "somebody waits", func() bool {
+	stage.Eventually(t, 10*time.Second, "somebody waits", func() bool {
 		n := 0
-		p.hub.Pools.Each(func(p *pool.Pool) { _, n = p.Total() })
+		p.Hub().Pools.Each(func(p *pool.Pool) { _, n = p.Total() })
 		return n == 1
 	})
 	b.Close(context.Background())
@@ -114,25 +115,25 @@ func TestReplicationPlaces(t *testing.T) {
 		t.Fatal(x.err)
 	}
 	defer x.c.Close(context.Background())
-	want(t, x.c, "SELECT count(*) FROM pg_stat_activity WHERE backend_type='walsender'", "2")
+	stage.Want(t, x.c, "SELECT count(*) FROM pg_stat_activity WHERE backend_type='walsender'", "2")
 
-	next := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 2)
+	next := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 2)
 	next.PoolProfiles["default"].AcquireTimeout = durationpb.New(300 * time.Millisecond)
 	if _, err := p.Apply(next, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err := tryConnect(addr, "postgres", "replication", "database")
+	_, err := stage.TryConnect(addr, "postgres", "replication", "database")
 	refusedWith(t, err, "53300", "300ms")
 	w.Close(context.Background())
-	want(t, connect(t, addr, "postgres"), "SELECT 1", "1") // who gave up has left nothing behind
+	stage.Want(t, stage.Connect(t, addr, "postgres"), "SELECT 1", "1") // who gave up has left nothing behind
 }
 
 // TestReplicationEnds ends streams from every side.
 func TestReplicationEnds(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{Conf: map[string]string{"wal_level": "logical"}})
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5)
-	p, addr := start(t, set)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5)
+	p, addr := stage.Start(t, set)
 	stream := func(slot string) (*pgscript.Client, pgscript.Session) {
 		c := pgscript.Dial(t, "tcp", addr)
 		s := c.Login(pgscript.Login{User: "postgres", Database: "postgres", Params: []string{"replication", "database"}})
@@ -163,7 +164,7 @@ func TestReplicationEnds(t *testing.T) {
 
 	c, _ = stream("gone")
 	c.Close()
-	eventually(t, 10*time.Second, "the walsender of a client that is gone has ended", func() bool {
+	stage.Eventually(t, 10*time.Second, "the walsender of a client that is gone has ended", func() bool {
 		return pg.Primary.Query(t, "select count(*) from pg_replication_slots where slot_name='gone'")[0][0] == "0"
 	})
 
@@ -176,7 +177,7 @@ func TestReplicationEnds(t *testing.T) {
 	pg.Primary.Start(t)
 
 	c, _ = stream("removed")
-	next := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5)
+	next := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5)
 	next.Databases = map[string]*heliosv1.Database{"other": {Name: "other", Cluster: "main", PoolProfile: "default"}}
 	if _, err := p.Apply(next, nil); err != nil {
 		t.Fatal(err)
@@ -208,19 +209,19 @@ func TestReplicationSlow(t *testing.T) {
 	t.Parallel()
 	const rows = 100_000
 	pg := pgcluster.Start(t, pgcluster.Options{Conf: map[string]string{"wal_level": "logical"}})
-	p, addr := start(t, config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5))
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5))
 	slow := pgscript.Dial(t, "tcp", addr)
 	slow.Login(pgscript.Login{User: "postgres", Database: "postgres", Params: []string{"replication", "database"}})
 	slow.Send(pgscript.Query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"))
 	sent := func() (n uint64) {
-		for _, a := range p.desk.Counts() {
+		for _, a := range p.Desk().Counts() {
 			n += a.ToClient
 		}
 		return n
 	}
 	var last uint64
 	same := 0
-	eventually(t, 20*time.Second, "the slow client's buffers are full", func() bool {
+	stage.Eventually(t, 20*time.Second, "the slow client's buffers are full", func() bool {
 		now := sent()
 		if now != last || now < 100_000 {
 			last, same = now, 0
@@ -229,19 +230,19 @@ func TestReplicationSlow(t *testing.T) {
 		same++
 		return same > 10
 	})
-	c := connect(t, addr, "postgres")
-	_, before := p.count()
+	c := stage.Connect(t, addr, "postgres")
+	_, before := p.Count()
 	for range 100 {
-		want(t, c, "SELECT 1", "1")
+		stage.Want(t, c, "SELECT 1", "1")
 	}
-	if _, after := p.count(); after-before > 100*40 {
+	if _, after := p.Count(); after-before > 100*40 {
 		t.Errorf("%d system calls for 100 statements beside a client that does not read", after-before)
 	}
 	done := make(chan error, 1)
 	ctx, stop := context.WithTimeout(context.Background(), 60*time.Second)
 	defer stop()
 	go func() { done <- p.Drain(ctx) }()
-	eventually(t, 10*time.Second, "the other session has ended", func() bool { return strings.HasPrefix(ask(c, "SELECT 1"), "57P01 ") || c.IsClosed() })
+	stage.Eventually(t, 10*time.Second, "the other session has ended", func() bool { return strings.HasPrefix(stage.Ask(c, "SELECT 1"), "57P01 ") || c.IsClosed() })
 	if n := len(slow.Until("Z")); n < rows {
 		t.Errorf("the slow client got %d messages, want %d rows", n, rows)
 	}
@@ -258,18 +259,18 @@ func TestReplicationLogin(t *testing.T) {
 	pg := pgcluster.Start(t, pgcluster.Options{HBA: []string{"host replication copier 127.0.0.1/32 scram-sha-256"}})
 	pg.Primary.CreateRole(t, "copier", "its own", "scram-sha-256")
 	pg.Primary.Exec(t, "alter role copier replication")
-	set := config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5)
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_SESSION, 5)
 	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
-	set.Users["copier"] = &heliosv1.User{Name: "copier", Secret: secret("its own")}
-	_, addr := start(t, set)
+	set.Users["copier"] = &heliosv1.User{Name: "copier", Secret: stage.Secret("its own")}
+	_, addr := stage.Start(t, set)
 	for range 2 {
-		c := connect(t, addr, "copier", "password", "its own", "replication", "yes")
-		if got := ask(c, "IDENTIFY_SYSTEM"); len(got) < 10 {
+		c := stage.Connect(t, addr, "copier", "password", "its own", "replication", "yes")
+		if got := stage.Ask(c, "IDENTIFY_SYSTEM"); len(got) < 10 {
 			t.Errorf("IDENTIFY_SYSTEM: %s", got)
 		}
 	}
-	_, err := tryConnect(addr, "copier", "password", "another's", "replication", "yes")
+	_, err := stage.TryConnect(addr, "copier", "password", "another's", "replication", "yes")
 	refusedWith(t, err, "28P01", "password authentication failed")
-	_, err = tryConnect(addr, "copier", "password", "its own", "replication", "database")
+	_, err = stage.TryConnect(addr, "copier", "password", "its own", "replication", "database")
 	refusedWith(t, err, "28000", "no pg_hba.conf entry")
 }

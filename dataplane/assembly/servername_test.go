@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgcluster"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
@@ -25,7 +27,7 @@ const (
 )
 
 // byName logs ann in at a database by a host name.
-func byName(p *pki, addr, database, server, password string, how int) (*pgconn.PgConn, error) {
+func byName(p *stage.PKI, addr, database, server, password string, how int) (*pgconn.PgConn, error) {
 	cfg, err := pgconn.ParseConfig("postgres://ann:" + password + "@" + addr + "/" + database + "?sslmode=disable")
 	if err != nil {
 		return nil, err
@@ -55,10 +57,10 @@ func TestServerNames(t *testing.T) {
 		s.Exec(t, "CREATE VIEW place AS SELECT '"+where+" '||current_database() AS name", "GRANT SELECT ON place TO ann")
 	}
 	east.Exec(t, "CREATE DATABASE plain TEMPLATE postgres")
-	p := newPKI(t)
-	cert, key := p.Server("east.example.com", "*.west.example.com", "elsewhere.example.com").Files(t, p.dir, "names")
-	set := config(east, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
-	other := config(west, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
+	p := stage.NewPKI(t)
+	cert, key := p.Server("east.example.com", "*.west.example.com", "elsewhere.example.com").Files(t, p.Dir, "names")
+	set := stage.Config(east, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
+	other := stage.Config(west, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
 	set.Clusters["west"] = &heliosv1.Cluster{Name: "west"}
 	set.Nodes["n2"] = other.Nodes["n1"]
 	set.Nodes["n2"].Name, set.Nodes["n2"].Cluster = "n2", "west"
@@ -78,7 +80,7 @@ func TestServerNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.InfoLevel)
-	px, addr := start(t, set, func(o *Options) { o.Log = zap.New(core) })
+	px, addr := stage.Start(t, set, func(o *assembly.Options) { o.Log = zap.New(core) })
 	check := func(database, server, password string, how int, want string) {
 		t.Helper()
 		c, err := byName(p, addr, database, server, password, how)
@@ -86,18 +88,18 @@ func TestServerNames(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		} else {
-			got = ask(c, "SELECT name FROM place")
+			got = stage.Ask(c, "SELECT name FROM place")
 			c.Close(context.Background())
 		}
 		if got != want && (!strings.Contains(want, ":") || !strings.Contains(got, want)) {
 			t.Errorf("%s at %q, TLS %d: %s; want %s", database, server, how, got, want)
 		}
 	}
-	gone := func() bool { return px.hub.Clients.In() == 0 }
+	gone := func() bool { return px.Hub().Clients.In() == 0 }
 	const wrong = `FATAL: password authentication failed for user "ann"`
 	for _, how := range []int{afterRequest, direct} {
 		check("postgres", "east.example.com", "east", how, "east postgres")
-		eventually(t, 10*time.Second, "the end of the client", gone)
+		stage.Eventually(t, 10*time.Second, "the end of the client", gone)
 		check("postgres", "A.West.example.com", "west", how, "west postgres")
 		check("postgres", "elsewhere.example.com", "east", how, "east plain")
 		check("postgres", "east.example.com", "west", how, wrong)
@@ -110,7 +112,7 @@ func TestServerNames(t *testing.T) {
 	}
 
 	// Each database has its own limit.
-	eventually(t, 10*time.Second, "the end of all clients", gone)
+	stage.Eventually(t, 10*time.Second, "the end of all clients", gone)
 	one, err := byName(p, addr, "postgres", "east.example.com", "east", direct)
 	if err != nil {
 		t.Fatal(err)
@@ -127,10 +129,10 @@ func TestServerNames(t *testing.T) {
 	if _, err := px.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(one, "SELECT name FROM place"); got != "east plain" {
+	if got := stage.Ask(one, "SELECT name FROM place"); got != "east plain" {
 		t.Errorf("whose database is gone, and another one fits: %s", got)
 	}
-	if got := ask(two, "SELECT name FROM place"); got != "west postgres" {
+	if got := stage.Ask(two, "SELECT name FROM place"); got != "west postgres" {
 		t.Errorf("whose database stays: %s", got)
 	}
 	delete(set.Databases, "plain")
@@ -138,10 +140,10 @@ func TestServerNames(t *testing.T) {
 	if _, err := px.Apply(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(one, "SELECT name FROM place"); !strings.Contains(got, "database postgres") {
+	if got := stage.Ask(one, "SELECT name FROM place"); !strings.Contains(got, "database postgres") {
 		t.Errorf("whose database is gone: %s", got)
 	}
-	if got := ask(two, "SELECT name FROM place"); got != "west postgres" {
+	if got := stage.Ask(two, "SELECT name FROM place"); got != "west postgres" {
 		t.Errorf("whose database stays: %s", got)
 	}
 	two.Close(context.Background())

@@ -1,4 +1,4 @@
-package assembly
+package assembly_test
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 	heliosv1 "github.com/heliosproxy/heliosproxy/proto/gen/go/helios/v1"
 )
@@ -113,11 +114,11 @@ func TestIslander(t *testing.T) {
 	fmt.Println("listens")
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Scan()
-	c, err := tryConnect(lines.Text(), "postgres")
+	c, err := stage.TryConnect(lines.Text(), "postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("begins" + ask(c, "BEGIN"))
+	fmt.Println("begins" + stage.Ask(c, "BEGIN"))
 	lines.Scan() // until it is killed
 }
 
@@ -163,12 +164,12 @@ func TestVanishedPeers(t *testing.T) {
 	hear, say := is.people(t)
 	hear("listens")
 	const within = 600 * time.Millisecond
-	set := configAt(is.there+":5432", heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set := stage.ConfigAt(is.there+":5432", heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
 	set.Listeners["main"].Address = is.here + ":0"
 	set.PoolProfiles["default"].LeakGuard = heliosv1.LeakGuard_LEAK_GUARD_TEXT
 	set.Limits["default"].ClientWriteTimeout, set.Limits["default"].ServerWriteTimeout = durationpb.New(within), durationpb.New(within)
-	p, addr := start(t, set)
-	waits, err := from(is.here, addr, "postgres", "postgres", "")
+	p, addr := stage.Start(t, set)
+	waits, err := stage.From(is.here, addr, "postgres", "postgres", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,8 +177,8 @@ func TestVanishedPeers(t *testing.T) {
 	say(addr)
 	hear("begins")
 	told := make(chan string, 1)
-	go func() { told <- ask(waits, "SELECT forever") }()
-	eventually(t, 15*time.Second, "it runs", func() bool { q, _ := p.count(); return q == 2 })
+	go func() { told <- stage.Ask(waits, "SELECT forever") }()
+	stage.Eventually(t, 15*time.Second, "it runs", func() bool { q, _ := p.Count(); return q == 2 })
 	<-time.After(50 * time.Millisecond) // all is acknowledged
 	is.cut(t)
 	cut := time.Now()
@@ -190,7 +191,7 @@ func TestVanishedPeers(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the server is not missed")
 	}
-	eventually(t, 15*time.Second, "the client is missed", func() bool { return p.group.Loops()[0].Load() <= 0 })
+	stage.Eventually(t, 15*time.Second, "the client is missed", func() bool { return p.Group().Loops()[0].Load() <= 0 })
 	if took := time.Since(cut); took > within+2*time.Second { // the kernel asks in whole seconds
 		t.Errorf("noticed after %s", took)
 	}

@@ -31,7 +31,8 @@ func edges() []edge {
 		{"deploy/bench/...", "deploy/bench/... " + libraries, "what is measured is measured by programs of their own"},
 		{"deploy/exact/...", "deploy/exact/... pkg/testkit/pgscript pkg/testkit/faultconn", "a harness is for tests, and speaks the protocol as they do"},
 
-		{"dataplane/assembly/...", "dataplane/... !dataplane/cmd/...", "the assembly wires all rooms of its plane"},
+		{"dataplane/assembly/...", "dataplane/... !dataplane/cmd/... !dataplane/assembly/stage", "the assembly wires all rooms of its plane"},
+		{"dataplane/assembly/stage", "pkg/testkit/...", "what tests of a whole proxy are played on is for tests too"},
 		{"dataplane/serve", "dataplane/serve/...", "the corridor's own parts"},
 		{"dataplane/serve/ledger", "dataplane/pool " + leaves, "an account is that of a pool's clients"},
 		{"dataplane/serve/clock", leaves + " dataplane/snapshot", "what the configuration says of times"},
@@ -91,7 +92,7 @@ func fences() []fence {
 			why: "one package frames and decodes, so that its limits hold everywhere",
 		},
 		{
-			what: "github.com/jackc/pgx/...", inside: "pkg/testkit/...", tests: true,
+			what: "github.com/jackc/pgx/...", inside: "pkg/testkit/... dataplane/assembly/stage", tests: true,
 			why: "a driver is for tests: the proxy speaks the protocol itself",
 		},
 		{
