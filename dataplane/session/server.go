@@ -250,7 +250,9 @@ func (s *Session) complete(c *compose.Composer, e *expect.Answer, body []byte, i
 		case "DISCARD ALL":
 			srv.Held.DropNamed(s.queue.Parsing())
 			srv.Tainted = srv.Tainted || !s.Keeps
-			s.forgetStatements()
+			if !e.Does(statement.DiscardAll) { // or else below
+				s.forgetStatements()
+			}
 			s.forgetPortals()
 		case "DEALLOCATE ALL":
 			srv.Held.DropNamed(s.queue.Parsing())

@@ -231,8 +231,10 @@ func (s *Session) forgetStatements() {
 		case e.Kind == expect.Parse || e.Kind == expect.Virtual:
 			s.Names.Add(e.Name, e.Statement)
 		case e.Kind == expect.Close:
+			if s.Names.All[e.Name] != e.Statement { // or it was parsed behind
+				e.Statement = nil // and does not come back if the message is skipped
+			}
 			s.forget(e.Name)
-			e.Statement = nil // and it does not come back if the message is skipped
 		}
 	}
 }

@@ -47,6 +47,19 @@ type Answer struct {
 	Into      *[]byte              // gets what the proxy has asked for
 }
 
+// Does says whether the statement that the server answers now does so to the session. e may be nil.
+func (e *Answer) Does(do statement.Action) bool {
+	if e == nil || e.Effects == nil {
+		return false
+	}
+	for i := range e.Effects.Steps {
+		if step := &e.Effects.Steps[i]; step.Do == do && step.Ordinal == int(e.Ordinal) {
+			return true
+		}
+	}
+	return false
+}
+
 // names says whether the answer decides which statement a name means.
 func (e *Answer) names() bool {
 	if e.Name != "" && !e.Hidden && (e.Kind == Parse || e.Kind == Virtual || e.Kind == Close) {
