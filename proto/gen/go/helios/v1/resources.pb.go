@@ -2120,7 +2120,7 @@ type Limits struct {
 	MaxPreparedPerServer uint32 `protobuf:"varint,3,opt,name=max_prepared_per_server,json=maxPreparedPerServer,proto3" json:"max_prepared_per_server,omitempty"`
 	// Bytes of statement text that one session's prepared statements may hold. 64 MiB unless set.
 	MaxPreparedBytes uint64 `protobuf:"varint,4,opt,name=max_prepared_bytes,json=maxPreparedBytes,proto3" json:"max_prepared_bytes,omitempty"`
-	// A Query or Parse over this size is relayed as it comes and not looked into. 4 MiB unless set.
+	// A Query or Parse over this size is relayed as it comes and not looked into; in pool mode statement it is refused. 4 MiB unless set.
 	MaxStatementBytes uint64 `protobuf:"varint,5,opt,name=max_statement_bytes,json=maxStatementBytes,proto3" json:"max_statement_bytes,omitempty"`
 	// Clients of a proxy, those who are not logged in yet included. As many as it may open files for unless set.
 	MaxClients uint32 `protobuf:"varint,6,opt,name=max_clients,json=maxClients,proto3" json:"max_clients,omitempty"`
