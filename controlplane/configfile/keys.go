@@ -248,7 +248,7 @@ func limitsKeys() []key {
 		},
 		{
 			name: "limits.max_statement_bytes", kind: integer, min: 1, max: gibibyte, def: int64(4 * mebibyte),
-			doc: "A statement of more bytes is relayed as it comes and not looked into.",
+			doc: "A statement of more bytes is relayed as it comes and not looked into; in pool mode `statement` it is refused. See [docs/leaks.md](leaks.md).",
 		},
 		{
 			name: "limits.max_clients", kind: integer, min: 1, max: maxCount,

@@ -13,7 +13,7 @@ import (
 type Query struct {
 	// Text is the SQL. It aliases the session's input and is valid until the next park.
 	Text []byte
-	// Opaque says that the text is too large to be looked at: a write, for the primary.
+	// Opaque says that it has a text that is too large to be looked at: a write, for the primary.
 	Opaque bool
 	// StdStrings is the session's standard_conforming_strings.
 	StdStrings bool
@@ -50,7 +50,11 @@ func (q *Query) Allowed(p *pin.Policy, shares bool) Verdict {
 			why &^= pin.Listen
 		}
 	}
-	if err := p.Refuses(q.Facts.Flags, why); err != nil {
+	err := p.Refuses(q.Facts.Flags, why)
+	if q.Opaque {
+		err = p.Unseen(q.Named)
+	}
+	if err != nil {
 		return Verdict{Action: Reject, Err: err}
 	}
 	return Verdict{}

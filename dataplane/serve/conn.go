@@ -236,6 +236,7 @@ func (c *Conn) end(err error) {
 	defer c.clock.Stop()
 	var words []byte
 	var pe *pgerr.Error
+	var se *pgwire.ServerError
 	var unsaid *handshakeError
 	switch {
 	case c.deaf(err), c.mute():
@@ -244,15 +245,10 @@ func (c *Conn) end(err error) {
 		errors.As(err, &pe)
 	case errors.As(err, &pe):
 		words = pgwire.AppendError(nil, pe.AsFatal())
-	case errors.Is(err, relay.ErrServer):
-		if c.stream != nil || !c.session.Fatal() {
-			words = pgwire.AppendError(nil, pgerr.New(pgerr.ServerLost).Because(err))
-		}
-	default:
-		var se *pgwire.ServerError
-		if errors.As(err, &se) {
-			words = pgwire.AppendServerError(nil, se, pgerr.Fatal)
-		}
+	case errors.As(err, &se): // also where it has come between transactions, as the answer to what the proxy has asked
+		words = pgwire.AppendServerError(nil, se, pgerr.Fatal)
+	case errors.Is(err, relay.ErrServer) && (c.stream != nil || !c.session.Fatal()):
+		words = pgwire.AppendError(nil, pgerr.New(pgerr.ServerLost).Because(err))
 	}
 	c.release(err)
 	c.logEnd(err)

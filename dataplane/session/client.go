@@ -59,15 +59,16 @@ func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error
 			}
 		}
 		s.first = query.Query{}
-		s.first.Opaque = n > s.Limits.TextBytes
-		if (t == pgwire.Query || t == pgwire.Parse) && !s.first.Opaque {
+		isText := t == pgwire.Query || t == pgwire.Parse
+		s.first.Opaque = isText && n > s.Limits.TextBytes
+		s.first.Named = t == pgwire.Parse && len(p) > pgwire.HeaderSize && p[pgwire.HeaderSize] != 0
+		if isText && !s.first.Opaque {
 			if len(p) < pgwire.HeaderSize+n {
 				s.keep(p)
 				return nil, nil, reply, nil
 			}
 			s.first.Text, _ = pgwire.Text(t, p[pgwire.HeaderSize:pgwire.HeaderSize+n])
 			s.first.StdStrings, s.first.Known = s.Want.StdStrings(), s.shared.Known
-			s.first.Named = t == pgwire.Parse && n > 0 && p[pgwire.HeaderSize] != 0
 		}
 		if t == pgwire.Query && len(s.first.Text)+1 == n {
 			var deferred bool
@@ -293,8 +294,7 @@ func (s *Session) call(c *compose.Composer, p []byte, i, end int, srv *serversta
 		}
 		leaves, harmless := pin.Called(binary.BigEndian.Uint32(p[body:]))
 		if err := s.Policy.Refuses(0, leaves); err != nil {
-			s.refuseText(c, i, end, err, srv)
-			return end - i, true
+			return s.refuseText(c, i, end, err, srv)
 		}
 		if !harmless {
 			s.suspect(srv)

@@ -62,9 +62,7 @@ func (s *Session) unheard(c *compose.Composer, i, end int, name []byte) bool {
 	if refused == nil {
 		return false
 	}
-	c.UpTo(i)
-	s.refuse(c, refused)
-	s.drop = end - i
+	s.refuseWhole(c, i, end, refused)
 	return true
 }
 

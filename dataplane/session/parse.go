@@ -12,13 +12,14 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
+	"github.com/heliosproxy/heliosproxy/pkg/planted"
 )
 
 // parse deals with a Parse message: name, text, number of parameter types, types.
 func (s *Session) parse(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
 	body := pgwire.HeaderSize + i
 	if end-body > s.Limits.TextBytes {
-		return s.parseOpaque(p, i, end, srv)
+		return s.parseOpaque(c, p, i, end, srv)
 	}
 	if len(p) < end {
 		return 0, false
@@ -209,21 +210,28 @@ func (s *Session) decide(text []byte, named bool) (*query.Query, query.Verdict) 
 	return &s.first, s.judge.Judge(&s.first)
 }
 
-// parseOpaque lets a Parse pass that is too large to be looked at. A named one would be lost with the
-// server connection, so the session keeps that.
-func (s *Session) parseOpaque(p []byte, i, end int, srv *serverstate.Server) (int, bool) {
+// parseOpaque lets a Parse pass that is too large to be looked at: what executing it leaves is not known. A named one would be lost with
+// the server connection, so the session keeps that, or loses it when the transaction is over.
+func (s *Session) parseOpaque(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
 	if len(p) == i+pgwire.HeaderSize {
 		return 0, false
 	}
-	if p[i+pgwire.HeaderSize] == 0 {
-		s.endUnnamed(srv)
-		if !s.Keeps { // it can be used where it is, and nowhere else
-			s.Unnamed = expect.Unnamed{ID: s.shared.Registry.Serial(), Unknown: true, Shape: &facts.Shape{}}
-			srv.Held.Unnamed = s.Unnamed.ID
-			s.Reasons.Add("", pin.Unknown)
-		}
-	} else if !s.Keeps {
+	named := p[i+pgwire.HeaderSize] != 0
+	err := s.Policy.Unseen(named)
+	switch {
+	case s.Keeps:
+	case err != nil:
+		return s.refuseWhole(c, i, end, err)
+	case !named: // it can be used where it is, and nowhere else
+		s.parseUnnamed(nil, &statement.Effects{Suspect: !planted.Is(planted.Unseen)}, &facts.Shape{}, false, srv)
+		s.Unnamed.Unknown = true
+		s.Reasons.Add("", pin.Unknown)
+		return s.passes(p, i, end), true
+	case s.Policy.Pinning == pin.Keep:
 		s.Reasons.Have |= pin.Unknown
+	default:
+		s.suspect(srv)
+		srv.Tainted = true
 	}
 	s.queue.Push(expect.Answer{Kind: expect.Parse})
 	return s.passes(p, i, end), true

@@ -16,7 +16,7 @@ import (
 
 // Allow says whether the policy lets the statement through. It is asked before anything is sent.
 func (s *Session) Allow(q *query.Query) query.Verdict {
-	if q.Text == nil || s.Keeps || s.Policy == nil || !s.Policy.Restricts() {
+	if q.Text == nil && !q.Opaque || s.Keeps || s.Policy == nil || !s.Policy.Restricts() {
 		return query.Verdict{}
 	}
 	return q.Allowed(s.Policy, s.shares(q))
@@ -63,10 +63,11 @@ func (s *Session) Doubtful() bool {
 func (s *Session) Because() string { return s.residue.Because(s.Catalog) }
 
 // Looked takes what was found on the server connection, whose settings are set: a session that may keep the connection does from now on, if there
-// is something to keep. Otherwise dropped is what it loses. others are prepared statements that were made neither by SQL nor for everybody.
+// is something to keep. Otherwise dropped is what it loses. others are prepared statements that were made neither by SQL nor for everybody: those of a
+// session that keeps the connection, or of one that may not, with texts that nobody has looked at.
 func (s *Session) Looked(set settings.Set, holds pin.Set, others []string) (dropped pin.Set) {
 	if slices.ContainsFunc(others, func(name string) bool { return !strings.HasPrefix(name, s.shared.Registry.Prefix()) }) {
-		holds |= pin.Prepared
+		holds |= map[bool]pin.Set{true: pin.Prepared, false: pin.Unknown}[s.Policy.Pinning == pin.Keep]
 	}
 	s.Want = set
 	s.Changes.Take()

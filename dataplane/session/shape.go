@@ -94,9 +94,7 @@ func (s *Session) fits(c *compose.Composer, i, end int, name []byte, srv *server
 
 // outdated lets the server refuse in place of the message, in its turn.
 func (s *Session) outdated(c *compose.Composer, i, end int) fitness {
-	c.UpTo(i)
-	s.refuse(c, pgerr.New(pgerr.ResultChanged))
-	s.drop = end - i
+	s.refuseWhole(c, i, end, pgerr.New(pgerr.ResultChanged))
 	return unfit
 }
 

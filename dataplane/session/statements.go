@@ -73,7 +73,7 @@ func (s *Session) bindOther(c *compose.Composer, i int, name []byte, srv *server
 	switch {
 	case t != nil:
 		fx = s.does(fx, t, name, srv)
-	case len(name) > 0 && s.owns(): // one that only the server connection knows
+	case len(name) > 0 && (s.owns() || s.Reasons.Have&pin.Unknown != 0): // one that only the server connection knows
 		fx = s.Kept[string(name)]
 		s.begin(fx, srv)
 		s.suspect(srv)
@@ -276,7 +276,8 @@ func (s *Session) refuse(c *compose.Composer, err *pgerr.Error) {
 
 // refuseWhole refuses the message that goes from i to end.
 func (s *Session) refuseWhole(c *compose.Composer, i, end int, err *pgerr.Error) (int, bool) {
-	c.Replace(i, end)
+	c.UpTo(i)
 	s.refuse(c, err)
-	return end - i, true
+	s.drop = end - i // not all of it need be there
+	return 0, true
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/session/compose"
 	"github.com/heliosproxy/heliosproxy/dataplane/session/expect"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/effects"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
@@ -17,21 +18,21 @@ import (
 // query deals with a Query message.
 func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverstate.Server) (int, bool) {
 	body := i + pgwire.HeaderSize
-	opaque := end-body > s.Limits.TextBytes
-	if !opaque && len(p) < end {
-		return 0, false
-	}
-	text, more, ok := []byte(nil), []byte(nil), false
-	if !opaque {
-		text, more, ok = pgwire.CString(p[body:end])
-	}
-	if opaque {
-		if !s.Keeps {
-			s.suspect(srv) // what it may leave is not known
+	if end-body > s.Limits.TextBytes {
+		if !s.Keeps { // what it changes, and may leave, is not known
+			if err := s.Policy.Unseen(false); err != nil {
+				return s.refuseText(c, i, end, err, srv)
+			}
+			s.note(&facts.Shape{}, srv)
+			s.suspect(srv)
 		}
 		s.simple(nil, srv)
 		return s.passes(p, i, end), true
 	}
+	if len(p) < end {
+		return 0, false
+	}
+	text, more, ok := pgwire.CString(p[body:end])
 	if !ok || len(more) > 0 { // malformed: the server says so, and the unnamed statement is still there
 		s.unsynced, s.data = false, false
 		s.queue.Push(expect.Answer{Kind: expect.Query})
@@ -39,8 +40,7 @@ func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverst
 	}
 	q, v := s.decide(text, false)
 	if v.Action == query.Reject {
-		s.refuseText(c, i, end, v.Err, srv)
-		return end - i, true
+		return s.refuseText(c, i, end, v.Err, srv)
 	}
 	if s.namesUnsettled(q) {
 		s.judged = true // and not again
@@ -59,8 +59,7 @@ func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverst
 		s.apart(c, func() { s.uses(c, fx, srv) })
 	}
 	if v.Action == query.Reject {
-		s.refuseText(c, i, end, v.Err, srv)
-		return end - i, true
+		return s.refuseText(c, i, end, v.Err, srv)
 	}
 	s.begin(fx, srv)
 	s.note(q.Shape, srv)
@@ -76,12 +75,14 @@ func (s *Session) query(c *compose.Composer, p []byte, i, end int, srv *serverst
 	return s.passes(p, i, end), true
 }
 
-// refuseText lets the server refuse what stands in place of a Query, and puts err in place of its error.
-func (s *Session) refuseText(c *compose.Composer, i, end int, err *pgerr.Error, srv *serverstate.Server) {
-	c.Replace(i, end)
+// refuseText lets the server refuse what stands in place of the Query that goes from i to end, and puts err in place of its error.
+func (s *Session) refuseText(c *compose.Composer, i, end int, err *pgerr.Error, srv *serverstate.Server) (int, bool) {
+	c.UpTo(i)
 	s.simple(nil, srv)
 	c.Dst = pgwire.AppendQuery(c.Dst, ".") // an error in any state of the transaction
 	s.queue.Newest().Refusal = err
+	s.drop = end - i // not all of it need be there
+	return 0, true
 }
 
 // simple notes a Query that goes to the server.

@@ -114,6 +114,7 @@ func TestDifferences(t *testing.T) {
 		{"", Session, pair{want: message(pgscript.CommandComplete("VACUUM")), got: withFields("C25001", "MVACUUM cannot be executed within a pipeline")}},
 		{"transaction blocks in pool mode statement", Statement, pair{want: message(pgscript.CommandComplete("BEGIN")), got: blocks}},
 		{"", Transaction, pair{want: message(pgscript.CommandComplete("BEGIN")), got: blocks}},
+		{"transaction blocks in pool mode statement", Statement, pair{want: row, got: message(pgscript.ErrorResponse("ERROR", "0A000", "statements that are larger than max_statement_bytes are not allowed in pool mode statement"))}},
 	}
 	shown := map[string]bool{}
 	for i, tt := range tests {

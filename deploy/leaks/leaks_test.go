@@ -83,6 +83,7 @@ func proxy(t testing.TB, by *wires, guard heliosv1.LeakGuard, pin heliosv1.Pin, 
 		}},
 		Listeners: map[string]*heliosv1.Listener{"main": {Name: "main", Address: "127.0.0.1:0", Auth: heliosv1.AuthMethod_AUTH_METHOD_TRUST}},
 		Databases: map[string]*heliosv1.Database{"*": {Name: "*", Cluster: "main", PoolProfile: "default"}},
+		Limits:    map[string]*heliosv1.Limits{"default": {Name: "default", MaxStatementBytes: maxText}},
 	}
 	if planted.Is(planted.Listen) { // the shared listener leaves nothing that could be missed
 		set.PoolProfiles["default"].Listen = heliosv1.Listen_LISTEN_PIN
@@ -171,7 +172,7 @@ func TestText(t *testing.T) {
 func shown() []unit {
 	return slices.DeleteFunc(units(), func(u unit) bool {
 		switch u.kind {
-		case "", "set", "rollback", "set_config", "role", "temporary", "cursor", "lock", "listen", "prepared", "seed":
+		case "", "set", "rollback", "set_config", "role", "temporary", "cursor", "lock", "listen", "prepared", "seed", "unseen":
 			return false
 		case "sequence":
 			return strings.Contains(u.sql[0], "f_next")

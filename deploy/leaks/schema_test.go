@@ -57,7 +57,7 @@ GRANT keeper TO worker;
 type kind string
 
 // unit is what a session does in one go: statements, one after the other. In them %d is a number that no other unit has, $s one that
-// is the session's.
+// is the session's, $big a comment by which a text is too large for the proxy to look at.
 type unit struct {
 	kind kind
 	sql  []string
@@ -106,6 +106,12 @@ func units() []unit {
 		{"piped", []string{"PIPE X SELECT f_volatile('piped %d') | X SELECT 1/0 | S | X SELECT f_lock($s) | S"}},
 		{"piped", []string{"PIPE Q SET app.owner = 'two %d'; SELECT 1/0; SET work_mem = '%dkB' | Q SET work_mem = '%dkB'; SELECT 1"}},
 		{"piped", []string{"PIPE Q BEGIN; SET app.owner = 'chained %d'; COMMIT AND CHAIN; SET work_mem = '%dkB'; ROLLBACK"}},
+		{"unseen", []string{"$big SET work_mem = '%dkB'"}},
+		{"unseen", []string{"$big SET ROLE keeper"}},
+		{"unseen", []string{"$big SELECT set_config('work_mem', '%dkB', false)"}},
+		{"unseen", []string{"$big SELECT pg_advisory_lock($s)"}},
+		{"unseen", []string{"BEGIN", "$big SET search_path = public, x%d", "ROLLBACK"}},
+		{"unseen", []string{"PIPE X $big SET ROLE keeper | S | X SELECT 1 | S"}},
 		{"role", []string{"SET ROLE keeper"}},
 		{"role", []string{"RESET ROLE"}},
 		{"function", []string{"SELECT f_role()"}},

@@ -35,6 +35,7 @@ func TestTaken(t *testing.T) {
 		{planted.Prepared, text},
 		{planted.Sequence, text},
 		{planted.Seed, text},
+		{planted.Unseen, text},
 		{planted.Called, catalog},
 		{planted.Judged, catalog},
 		{planted.Do, catalog},

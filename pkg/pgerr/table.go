@@ -52,6 +52,7 @@ const (
 	StatementLimit
 	StatementBytes
 	OneStatement
+	OneStatementUnseen
 	PinRefused
 	PinDropped
 	NotificationsLost
@@ -133,6 +134,7 @@ var table = [...]Entry{
 	StatementLimit:         {Severity: Failure, SQLState: "53400", Sentence: "this session holds %d prepared statements and may hold no more", Hint: "Close statements that are not needed, or raise max_prepared_statements.", Tested: "dataplane/assembly/sessions.TestStatementLimits"},
 	StatementBytes:         {Severity: Failure, SQLState: "53400", Sentence: "the text of this session's prepared statements would take more than %d bytes", Hint: "Close statements that are not needed, or raise max_prepared_bytes.", Tested: "dataplane/assembly/sessions.TestStatementLimits"},
 	OneStatement:           {Severity: Failure, SQLState: "0A000", Sentence: "transaction blocks are not allowed in pool mode statement", Hint: "Use pool mode transaction for this database.", Tested: "dataplane/assembly/sessions.TestStatementMode"},
+	OneStatementUnseen:     {Severity: Failure, SQLState: "0A000", Sentence: "statements that are larger than max_statement_bytes are not allowed in pool mode statement", Hint: "They are not looked at, and could begin a transaction block: raise max_statement_bytes, or use pool mode transaction for this database.", Tested: "dataplane/assembly/sessions.TestStatementMode"},
 	PinRefused:             {Severity: Failure, SQLState: "0A000", Sentence: "this statement would keep the server connection: %s", Hint: "The pool's pin is error: use pool mode session, or pin = on.", Tested: "dataplane/assembly/sessions.TestPinRefused"},
 	PinDropped:             {Severity: Warning, SQLState: "01000", Sentence: "dropped at the end of the transaction: %s", Hint: "The pool's pin is not on: use pool mode session, or pin = on.", Tested: "dataplane/assembly/sessions.TestPinDropped"},
 	NotificationsLost:      {Severity: Warning, SQLState: "01000", Sentence: "notifications may have been lost", Hint: "The connection that listens for all sessions was lost, or this client has not read for long: look again at what the notifications are about.", Tested: "dataplane/assembly/sessions.TestNotificationsLost"},

@@ -29,6 +29,7 @@ const (
 	Sequence  Fault = "sequence"   // what currval answers
 	Seed      Fault = "seed"       // setseed
 	Custom    Fault = "custom"     // parameters that no extension has defined
+	Unseen    Fault = "unseen"     // that an unnamed statement which is too large to be looked at may do anything
 )
 
 // What makes a session that listens by the shared listener miss something, or hear it too early; the tests of listening find each.

@@ -186,14 +186,36 @@ func TestPinDropped(t *testing.T) {
 func TestStatementMode(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{})
-	_, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_STATEMENT, 1))
+	set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_STATEMENT, 1)
+	set.Limits["default"].MaxStatementBytes = 100_000
+	_, addr := stage.Start(t, set)
 	c := stage.Connect(t, addr, "postgres")
+	big := "/*" + strings.Repeat("x", 100_000) + "*/"
+	const large = "0A000 statements that are larger than max_statement_bytes are not allowed in pool mode statement"
 	const no = "0A000 transaction blocks are not allowed in pool mode statement"
 	for sql, answer := range map[string]string{
 		"BEGIN": no, "start transaction": no, "/* x */ Begin; SELECT 1; COMMIT": no, "SELECT 1; BEGIN": no,
 		"SELECT 1": "1", "SELECT 1; SELECT 2": "2", "COMMIT": "", "SELECT 'BEGIN'": "BEGIN",
+		big + "BEGIN": large, big + "SELECT 1": large,
 	} {
 		stage.Want(t, c, sql, answer)
+	}
+	for _, name := range []string{"", "b"} {
+		if _, err := c.Prepare(context.Background(), name, big+"BEGIN", nil); err == nil || !strings.Contains(err.Error(), "max_statement_bytes") {
+			t.Errorf("Parse of a large BEGIN as %q: %v", name, err)
+		}
+	}
+	raw := pgscript.Dial(t, "tcp", addr)
+	raw.Login(pgscript.Login{User: "postgres", Database: "postgres"})
+	got := strings.Join(raw.Run(pgscript.Query("SELECT 1"), pgscript.Query(big+"BEGIN"), pgscript.Query("SELECT 2")), "; ")
+	for range 2 {
+		got += "; " + strings.Join(raw.Ready(), "; ")
+	}
+	if !strings.HasSuffix(got, "D 1; C SELECT 1; Z I; E "+large+"; Z I; T ?column?:23; D 2; C SELECT 1; Z I") {
+		t.Errorf("a large BEGIN in a pipeline: %s", got)
+	}
+	if got := strings.Join(raw.Run(pgscript.Parse("", "SELECT length($1::text)"), pgscript.Bind("", "", big), pgscript.Execute("", 0), pgscript.Sync()), "; "); !strings.HasSuffix(got, "D 100004; C SELECT 1; Z I") {
+		t.Errorf("a large value: %s", got)
 	}
 	if _, err := c.Prepare(context.Background(), "b", "BEGIN", nil); err == nil || !strings.Contains(err.Error(), "0A000") {
 		t.Errorf("Parse of BEGIN: %v", err)

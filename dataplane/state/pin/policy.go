@@ -28,6 +28,18 @@ func (p *Policy) Refuses(f sqltext.Flags, why Set) *pgerr.Error {
 	return nil
 }
 
+// Unseen returns why a statement is refused whose text is too large to be looked at, nil for most. It may begin a transaction block, and
+// where it is prepared under a name it would keep its server connection.
+func (p *Policy) Unseen(named bool) *pgerr.Error {
+	switch {
+	case p.OneStatement:
+		return pgerr.New(pgerr.OneStatementUnseen)
+	case p.Pinning == Refuse && named:
+		return pgerr.New(pgerr.PinRefused, Unknown.String())
+	}
+	return nil
+}
+
 // Guard is how far it is looked for what a transaction may have left on its server connection.
 type Guard uint8
 
