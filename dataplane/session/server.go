@@ -372,7 +372,9 @@ func (s *Session) undo(e *expect.Answer, refused bool, srv *serverstate.Server) 
 	case e.Kind == expect.Parse && e.Statement == nil && !e.Hidden && e.Name == "":
 		s.undoUnnamed(e, refused, srv)
 	case e.Kind == expect.Parse && e.Hidden && e.Name == "":
-		srv.Held.Unnamed = statement.Somebodys
+		if srv.Held.Unnamed == e.Made { // or another one was parsed behind it
+			srv.Held.Unnamed = statement.Somebodys
+		}
 	case e.Kind == expect.Parse && e.Hidden:
 	case e.Kind == expect.Parse && e.Statement == nil: // see parseKept
 		s.Kept.Set(e.Name, e.Effects)

@@ -308,6 +308,15 @@ func talks() map[string][]step {
 			resumes("B; S"),
 			server("2; Z I", done2, readyI),
 		},
+		"the unnamed statement on another server connection, where it is skipped, and another one behind it": {
+			client(`P  "SELECT 1"; S`, parse("", "SELECT 1"), sync0),
+			server("1; Z I", done1, readyI),
+			moves(),
+			client(`D P; P  "SELECT 1"; B; S; P  "SELECT 2"`, pgscript.DescribePortal(""), bind("", ""), sync0, parse("", "SELECT 2")),
+			server("E 42601 oops; Z I", oops, readyI),
+			client("B p; S", bind("p", ""), sync0),
+			server("1; 2; Z I", done1, done2, readyI),
+		},
 		"the unnamed statement on another server connection": {
 			client(`P  "SELECT 1"; S`, parse("", "SELECT 1"), sync0),
 			server("1; Z I", done1, readyI),

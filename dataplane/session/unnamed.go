@@ -41,7 +41,7 @@ func (s *Session) parseAgain(c *compose.Composer, i int, srv *serverstate.Server
 	stock.CloseStale(c, &s.queue, srv.Held)
 	s.under(c, u.Planner, u.IsAnalyzed(), srv, func() {
 		c.Dst = pgwire.AppendParse(c.Dst, "", u.Typed())
-		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true})
+		s.queue.Push(expect.Answer{Kind: expect.Parse, Hidden: true, Made: u.ID})
 	})
 	srv.Held.Unnamed, u.Seen = u.ID, 0
 }
