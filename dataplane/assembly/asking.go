@@ -11,6 +11,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/gate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/passwords"
@@ -73,7 +74,7 @@ func TryInquiries(ctx context.Context, set *resource.Set, name string, spared fu
 				to.Database = anyDatabase
 			}
 			answer := make(chan error, 1)
-			lookup.NewUsers(group.Loops()[0], to, log).Begin(q.Query, name, func(_ lookup.Row, err error) { answer <- err })
+			lookup.NewUsers(group.Loops()[0], to, &gate.Gates{}, log).Begin(q.For, q.Query, name, func(_ lookup.Row, err error) { answer <- err })
 			select {
 			case err := <-answer:
 				all = append(all, Inquired{to.Node, to.Database, to.User, guessed, err})

@@ -28,6 +28,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/inquiry"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/cancelkeys"
@@ -172,8 +173,6 @@ func New(o Options) (*Proxy, error) {
 		Clients:    &admission.Clients{},
 		Failures:   admission.NewFailures(maxKnown),
 		Files:      o.Files,
-		Ring:       keyring.New(maxKnown),
-		Users:      users.NewBook(maxKnown),
 		Current:    p.current.Load,
 		Fate:       p.fate,
 		OSUser:     osUser,
@@ -194,8 +193,10 @@ func New(o Options) (*Proxy, error) {
 	p.catalogs = newCatalogs(o.Log, g.Loops(), p.hub.Pools)
 	p.hub.Catalog = p.catalogs.Judge
 	p.listeners = newListeners(o.Log, g.Loops(), p.hub.Pools)
-	p.inquirers = newInquirers(o.Log, g.Loops())
-	p.hub.Inquire, p.hub.BeginInquiry = p.inquirers.Inquire, p.inquirers.Begin
+	p.inquirers = newInquirers(o.Log, g.Loops(), &p.hub.Gates)
+	p.hub.Desk = inquiry.Desk{
+		Ring: keyring.New(maxKnown), Users: users.NewBook(maxKnown), Inquire: p.inquirers.Inquire, BeginInquiry: p.inquirers.Begin,
+	}
 	p.hub.Listener = p.listeners.Get
 	p.unused = unused.New(g, p.hub, func(now time.Duration) {
 		p.sweep()
@@ -212,10 +213,11 @@ func New(o Options) (*Proxy, error) {
 	p.passwords, p.programs = passwords.New(), judge.New()
 	p.desk = desk.New(desk.Options{
 		Log: o.Log, LogLevel: o.LogLevel, Group: g, Hub: p.hub, Started: p.started, Names: p.resolver.Book, Configuration: configuration{p}, Reload: o.Reload, Shutdown: o.Shutdown,
+		Inquirers: p.inquirers.CloseHeld, Readers: p.catalogs.Connections,
 	})
 	p.succession = newSuccession(p)
 	p.hub.Successor, p.hub.CancelBefore = p.succession, func(uint32, []byte) {}
-	p.hub.Desk = p.desk
+	p.hub.Console = p.desk
 	if p.before = before; before != nil {
 		p.inheritFrom(before)
 	}

@@ -82,6 +82,23 @@ func (c *catalogs) Sweep() {
 	}
 }
 
+// Connections returns how many connections read the catalogue of a pool's database now.
+func (c *catalogs) Connections(p *pool.Pool) (n int) {
+	at := placeOf(p.Target())
+	c.mu.Lock()
+	var all []*lookup.Reader
+	for k, r := range c.readers {
+		if at == (place{k.node, k.host, k.port, k.database}) {
+			all = append(all, r)
+		}
+	}
+	c.mu.Unlock()
+	for _, r := range all {
+		n += r.Connections()
+	}
+	return n
+}
+
 // Stats yields what each reader has done.
 func (c *catalogs) Stats(yield func(node, database string, s lookup.Stats)) {
 	c.mu.Lock()

@@ -75,6 +75,16 @@ func (p *Proxy) Inquirers() (all []*lookup.Users) {
 	return all
 }
 
+// Asked are the nodes at which users were looked up.
+func (p *Proxy) Asked() (nodes []string) {
+	p.inquirers.mu.Lock()
+	defer p.inquirers.mu.Unlock()
+	for k := range p.inquirers.all {
+		nodes = append(nodes, k.node)
+	}
+	return nodes
+}
+
 // Readings is how often readers have read their catalogues, and how many readers there are.
 func (c *catalogs) Readings() (readings, readers int) {
 	c.mu.Lock()

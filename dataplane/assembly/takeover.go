@@ -206,12 +206,12 @@ func (s *succession) Place(name *heliosv1.PoolName, granted func()) {
 		granted()
 		return
 	}
-	w := &wish{of: of, loop: s.p.group.LeastLoaded()}
+	w := &wish{of: of, at: s.p.hub.Pools.At, loop: s.p.group.LeastLoaded()}
 	s.mu.Lock()
 	s.asking[w] = struct{}{}
 	turn := s.turn
 	s.mu.Unlock()
-	w.over = func(has bool) {
+	w.over = func(has bool, err error) {
 		s.mu.Lock()
 		delete(s.asking, w)
 		late := s.turn != turn
@@ -221,8 +221,8 @@ func (s *succession) Place(name *heliosv1.PoolName, granted func()) {
 		s.mu.Unlock()
 		switch {
 		case has && late: // for nobody
-			of.Vacate(w.loop)
-		case has:
+			w.of.Vacate(w.loop)
+		case has, errors.Is(err, pool.ErrMoved): // then nobody has a connection there any more
 			granted()
 		}
 	}
@@ -312,7 +312,8 @@ type wish struct {
 	reactor.Task
 	loop   *reactor.Loop
 	of     *pool.Pool
-	over   func(has bool)
+	at     func(pool.Key) *pool.Pool
+	over   func(has bool, err error)
 	waiter pool.Waiter
 }
 
@@ -320,8 +321,15 @@ type wish struct {
 func (w *wish) Serve(t *reactor.Task) {
 	for {
 		err := w.of.Place(t, &w.waiter)
-		if err == nil || t.Killed() != nil || errors.Is(err, reactor.ErrStopped) {
-			w.over(err == nil)
+		moved := errors.Is(err, pool.ErrMoved)
+		if moved {
+			if next := w.at(w.of.Key); next != nil { // another one has the same name by now
+				w.of = next
+				continue
+			}
+		}
+		if err == nil || moved || t.Killed() != nil || errors.Is(err, reactor.ErrStopped) {
+			w.over(err == nil, err)
 			w.End()
 			return
 		}

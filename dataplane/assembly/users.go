@@ -1,6 +1,8 @@
 package assembly
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/gate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/hosts"
 )
 
@@ -17,6 +20,7 @@ import (
 type inquirers struct {
 	log   *zap.Logger
 	loops []*reactor.Loop
+	gates *gate.Gates
 
 	mu  sync.Mutex
 	all map[asked]*inquirer
@@ -39,21 +43,21 @@ type asked struct {
 	database, user string
 }
 
-func newInquirers(log *zap.Logger, loops []*reactor.Loop) *inquirers {
-	return &inquirers{log: log, loops: loops, all: map[asked]*inquirer{}}
+func newInquirers(log *zap.Logger, loops []*reactor.Loop, gates *gate.Gates) *inquirers {
+	return &inquirers{log: log, loops: loops, gates: gates, all: map[asked]*inquirer{}}
 }
 
 // Inquire asks about a user, for the task t.
 func (u *inquirers) Inquire(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error) {
 	l := u.of(q.Target)
 	defer u.answered(l)
-	return l.Ask(t, q.Query, name)
+	return l.Ask(t, q.For, q.Query, name)
 }
 
 // Begin asks about a user without waiting. answer is called on another thread.
 func (u *inquirers) Begin(q *snapshot.Inquiry, name string, answer func(lookup.Row, error)) {
 	l := u.of(q.Target)
-	l.Begin(q.Query, name, func(r lookup.Row, err error) {
+	l.Begin(q.For, q.Query, name, func(r lookup.Row, err error) {
 		u.answered(l)
 		answer(r, err)
 	})
@@ -66,7 +70,7 @@ func (u *inquirers) of(to *backend.Target) *inquirer {
 	defer u.mu.Unlock()
 	l := u.all[k]
 	if l == nil {
-		l = &inquirer{Users: lookup.NewUsers(u.loops[len(u.all)%len(u.loops)], to, u.log)}
+		l = &inquirer{Users: lookup.NewUsers(u.loops[len(u.all)%len(u.loops)], to, u.gates, u.log)}
 		u.all[k] = l
 	}
 	l.Use(to)
@@ -80,6 +84,17 @@ func (u *inquirers) answered(l *inquirer) {
 	defer u.mu.Unlock()
 	l.asking--
 	l.last = Monotonic()
+}
+
+// CloseHeld closes the connections of databases whose clients are all held, and returns how many there are still for the clients of db.
+func (u *inquirers) CloseHeld(db string) (left int) {
+	u.mu.Lock()
+	all := slices.Collect(maps.Values(u.all))
+	u.mu.Unlock()
+	for _, l := range all {
+		left += l.CloseHeld(db)
+	}
+	return left
 }
 
 // Forget forgets what nobody has asked for long: clients may name any database.

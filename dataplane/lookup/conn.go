@@ -16,15 +16,17 @@ type line struct {
 	task    *reactor.Task
 	conn    *backend.Conn // nil: there is none
 	opening bool
+	open    int // connections, from dial to close
 	err     error
 }
 
-// open opens a connection to a target and waits for it, as t, which is the line's task. Its lease is t's. The server shows it
+// dial opens a connection to a target and waits for it, as t, which is the line's task. Its lease is t's. The server shows it
 // under name.
-func (l *line) open(t *reactor.Task, to *backend.Target, name string) error {
+func (l *line) dial(t *reactor.Task, to *backend.Target, name string) error {
 	l.conn, l.err, l.opening = nil, nil, true
 	target := *to
 	target.ApplicationName = name
+	l.open++
 	backend.Open(t.Loop(), &target, l)
 	for l.conn == nil && l.err == nil {
 		if err := t.Park(); err != nil {
@@ -61,6 +63,7 @@ func (l *line) Opened(c *backend.Conn) {
 
 // Failed implements [backend.Owner].
 func (l *line) Failed(_ *backend.Conn, err error) {
+	l.open--
 	l.err = err
 	l.task.Wake()
 }
@@ -69,7 +72,7 @@ func (l *line) Failed(_ *backend.Conn, err error) {
 func (l *line) Lost(*backend.Conn) {}
 
 // Closed implements [backend.Owner].
-func (l *line) Closed(*backend.Conn) {}
+func (l *line) Closed(*backend.Conn) { l.open-- }
 
 // Changed implements [backend.Owner].
 func (l *line) Changed(*backend.Conn) {}

@@ -90,6 +90,12 @@ func (r *Reader) Close() {
 	})
 }
 
+// Connections returns how many connections there are, from dial to close. Any goroutine may call it that is none of a loop.
+func (r *Reader) Connections() (n int) {
+	r.loop.PostWait(func() { n = r.line.open })
+	return n
+}
+
 // want asks for a reading. Any thread may call it.
 func (r *Reader) want() {
 	if r.asked.CompareAndSwap(false, true) {

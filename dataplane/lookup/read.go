@@ -38,7 +38,7 @@ var (
 func (r *Reader) read(t *reactor.Task) error {
 	began := t.Loop().Now()
 	t.SetDeadline(began + int64(limit))
-	if err := r.line.open(t, r.target.Load(), ApplicationName); err != nil {
+	if err := r.line.dial(t, r.target.Load(), ApplicationName); err != nil {
 		return err
 	}
 	if err := r.ask(t, r.line.conn, began); err != nil {

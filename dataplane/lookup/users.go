@@ -11,6 +11,8 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/gate"
+	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
 // UsersApplicationName is what pg_stat_activity shows of the connections that look users up.
@@ -20,12 +22,16 @@ const (
 	maxWaiting = 10_000          // for one database's answer
 	askLimit   = 5 * time.Second // for one, opening a connection included
 	unused     = time.Minute     // after that a connection is closed
+	maxNames   = 1000            // of databases that a connection is known to be for
 )
 
 // prepareUsers keeps the answers from depending on the user's settings, and names from meaning something that somebody else has
 // made (CVE-2025-12819).
 const prepareUsers = "SET search_path = pg_catalog, pg_temp; SET client_encoding = 'UTF8'; SET DateStyle = 'ISO'; SET TimeZone = 'UTC';" +
 	"SET statement_timeout = '5s'; SET lock_timeout = 0; SET jit = off"
+
+// ErrHeld answers who asks for a client of a database whose clients an administrator holds.
+var ErrHeld = errors.New("the database is held")
 
 var errCrowded = errors.New("too many log-ins wait for the same")
 
@@ -42,6 +48,7 @@ type Users struct {
 	reactor.Task
 	log    *zap.Logger
 	loop   *reactor.Loop
+	gates  *gate.Gates
 	target atomic.Pointer[backend.Target]
 	asked  atomic.Uint64
 
@@ -49,16 +56,20 @@ type Users struct {
 	queue []*inquiry
 	now   *inquiry // is being answered
 	line  line
+	names map[string]bool // databases whose clients were asked for on the connection that was opened last, and
+	many  bool            // others
+	ends  bool            // that one is closed as soon as nothing is asked
 }
 
 type inquiry struct {
-	query, name string
-	answer      func(Row, error)
+	database, query, name string
+	answer                func(Row, error)
 }
 
-// NewUsers makes a Users that works on l and connects to t.
-func NewUsers(l *reactor.Loop, t *backend.Target, log *zap.Logger) *Users {
-	u := &Users{log: log, loop: l}
+// NewUsers makes a Users that works on l and connects to t. Nothing is asked for clients of databases that gates hold, but for those of the
+// console, who may be who lets the others go on.
+func NewUsers(l *reactor.Loop, t *backend.Target, gates *gate.Gates, log *zap.Logger) *Users {
+	u := &Users{log: log, loop: l, gates: gates, names: map[string]bool{}}
 	u.target.Store(t)
 	u.Init(l, u)
 	u.line.task = &u.Task
@@ -71,10 +82,10 @@ func (u *Users) Use(t *backend.Target) { u.target.Store(t) }
 // Asked returns how many questions have been asked. Any thread may call it.
 func (u *Users) Asked() uint64 { return u.asked.Load() }
 
-// Ask asks query, whose one parameter is name, and parks t until there is an answer. Any loop's task may call it.
-func (u *Users) Ask(t *reactor.Task, query, name string) (row Row, err error) {
+// Ask asks query, whose one parameter is name, for a client of database, and parks t until there is an answer. Any loop's task may call it.
+func (u *Users) Ask(t *reactor.Task, database, query, name string) (row Row, err error) {
 	here, done := t.Loop(), false
-	u.Begin(query, name, func(r Row, e error) {
+	u.Begin(database, query, name, func(r Row, e error) {
 		here.Post(func() { row, err, done = r, e, true; t.Wake() })
 	})
 	for !done {
@@ -86,16 +97,55 @@ func (u *Users) Ask(t *reactor.Task, query, name string) (row Row, err error) {
 }
 
 // Begin asks without waiting; answer is called on another thread. Any thread may call it.
-func (u *Users) Begin(query, name string, answer func(Row, error)) {
+func (u *Users) Begin(database, query, name string, answer func(Row, error)) {
 	u.asked.Add(1)
 	u.loop.Post(func() {
 		if len(u.queue) >= maxWaiting {
 			answer(Row{}, errCrowded)
 			return
 		}
-		u.queue = append(u.queue, &inquiry{query, name, answer})
+		u.queue = append(u.queue, &inquiry{database, query, name, answer})
 		u.Wake()
 	})
+}
+
+// CloseHeld closes the connection as soon as nothing is asked, if the clients of all databases for which it was opened are held, and those of db
+// are among them. It returns how many there are still. Any goroutine may call it that is none of a loop.
+func (u *Users) CloseHeld(db string) (left int) {
+	u.loop.PostWait(func() {
+		if u.line.open > 0 && u.held(db) {
+			left, u.ends = u.line.open, true
+			u.Wake()
+		}
+	})
+	return left
+}
+
+// held says whether all are held for whom the connection is, and db is among them.
+func (u *Users) held(db string) bool {
+	for name := range u.names {
+		if !u.gates.Holds(name) {
+			return false
+		}
+	}
+	return db == gate.All || u.names[db] && !u.many
+}
+
+// admit says whether a question may be asked now.
+func (u *Users) admit(q *inquiry) bool {
+	held := u.gates.Holds(q.database)
+	switch {
+	case resource.IsConsole(q.database):
+		u.ends = u.ends || held // a server connection that nobody expects
+		return true
+	case held:
+		return false
+	case len(u.names) < maxNames:
+		u.names[q.database] = true
+	case !u.names[q.database]:
+		u.many = true
+	}
+	return true
 }
 
 // Close ends the connection. Any thread may call it.
@@ -106,6 +156,10 @@ func (u *Users) Serve(t *reactor.Task) {
 	for len(u.queue) > 0 {
 		q := u.queue[0]
 		u.queue, u.now = u.queue[1:], q
+		if !u.admit(q) {
+			q.answer(Row{}, ErrHeld)
+			continue
+		}
 		t.SetDeadline(t.Loop().Now() + int64(askLimit))
 		row, err := u.ask(t, q)
 		if err != nil {
@@ -114,7 +168,7 @@ func (u *Users) Serve(t *reactor.Task) {
 		}
 		q.answer(row, err)
 	}
-	idle := u.line.conn != nil && !u.line.conn.EP.HungUp() && !t.Expired() && t.Killed() == nil
+	idle := u.line.conn != nil && !u.ends && !u.line.conn.EP.HungUp() && !t.Expired() && t.Killed() == nil
 	if idle {
 		if p, err := u.line.conn.EP.TryRecv(); p == nil && err == nil {
 			t.SetDeadline(t.Loop().Now() + int64(unused))
@@ -126,6 +180,7 @@ func (u *Users) Serve(t *reactor.Task) {
 		u.line.conn.Retire()
 		u.line.conn = nil
 	}
+	u.ends = false
 	if t.Killed() != nil {
 		u.End()
 	}
@@ -140,6 +195,9 @@ func (u *Users) ask(t *reactor.Task, q *inquiry) (Row, error) {
 	for {
 		kept := u.line.conn != nil
 		if !kept {
+			clear(u.names)
+			u.many = false
+			_ = u.admit(q)
 			if err := u.open(t); err != nil {
 				return Row{}, err
 			}
@@ -209,7 +267,7 @@ func until(v []byte) (int64, error) {
 }
 
 func (u *Users) open(t *reactor.Task) error {
-	if err := u.line.open(t, u.target.Load(), UsersApplicationName); err != nil {
+	if err := u.line.dial(t, u.target.Load(), UsersApplicationName); err != nil {
 		return err
 	}
 	if err := query(t, u.line.conn, prepareUsers, nil); err != nil {

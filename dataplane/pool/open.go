@@ -24,7 +24,11 @@ func (p *Pool) openOne(here *reactor.Loop) bool {
 	p.mu.Lock()
 	if p.closed.Load() || p.held.Load() {
 		p.withdraw()
+		all := p.moved()
 		p.mu.Unlock()
+		for _, w := range all {
+			w.fail(ErrMoved, here)
+		}
 		return false
 	}
 	soon := p.lastErr != nil && now-p.failed < int64(prof.Retry)

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -20,7 +22,11 @@ func (p *Pool) Own(t *reactor.Task, w *Waiter, startup []pgwire.Parameter) (*bac
 func (p *Pool) alone(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 	l := t.Loop()
 	p.mu.Lock()
-	p.own = append(p.own, w)
+	i := len(p.own)
+	for i > 0 && p.own[i-1].since > w.since { // w has waited in another pool before
+		i--
+	}
+	p.own = slices.Insert(p.own, i, w)
 	w.queued = true
 	p.wanted.Add(1)
 	p.mu.Unlock()

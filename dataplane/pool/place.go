@@ -15,7 +15,8 @@ func (r *Registry) Lend(by func(Key)) {
 	r.books.tenant.Store(&by)
 }
 
-// Place counts a connection that another process opens. t waits as in Own, and the errors are the same. It is counted until Vacate.
+// Place counts a connection that another process opens. t waits as in Own, and the errors are the same. It is counted until Vacate. In a pool
+// that is closed the wait ends with ErrMoved only when no connection is left here: so long another process has no place.
 func (p *Pool) Place(t *reactor.Task, w *Waiter) error {
 	w = w.renew(t, p)
 	w.startup, w.elsewhere = []pgwire.Parameter{}, true

@@ -1,6 +1,9 @@
 package pool
 
 import (
+	"cmp"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
@@ -9,12 +12,18 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
+// ErrMoved ends a wait in a pool that is closed, as nothing leads there any more. Who waits looks where its pool is now, and asks there.
+var ErrMoved = errors.New("nothing leads to the pool any more")
+
 // Waiter is a place in the queue of a pool. It is embedded in who waits and used for one wait after another.
 type Waiter struct {
 	// Alive is asked at each wake-up: an error ends the wait. It may be nil.
 	Alive func() error
 	// Tell, if set, is called once in a wait that takes long, with the place in the queue, from 1 on, and how many wait.
 	Tell func(place, waiting int)
+	// Since, if set, is when it began to wait, in a pool that has moved, as loops count time: its place and its time in the next one are those
+	// of somebody who has asked then.
+	Since int64
 
 	loop       *reactor.Loop
 	since      int64
@@ -34,7 +43,7 @@ type Waiter struct {
 
 // Acquire lends a connection to t, in the order of asking. It parks, so the caller has kept the bytes
 // that it still needs. The wait ends with an error when the pool's time is over, when w.Alive says so,
-// when t is killed, or when no server can be reached.
+// when t is killed, or when no server can be reached; and with ErrMoved.
 func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 	l := t.Loop()
 	w = w.renew(t, p)
@@ -55,10 +64,10 @@ func (p *Pool) Acquire(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 // renew makes w ready for a wait of t, or returns another one in its place.
 func (w *Waiter) renew(t *reactor.Task, p *Pool) *Waiter {
 	if w.coming { // of an earlier wait that was given up
-		w = &Waiter{Alive: w.Alive, Tell: w.Tell}
+		w = &Waiter{Alive: w.Alive, Tell: w.Tell, Since: w.Since}
 	}
 	l := t.Loop()
-	*w = Waiter{Alive: w.Alive, Tell: w.Tell, loop: l, since: l.Now(), task: t, pool: p}
+	*w = Waiter{Alive: w.Alive, Tell: w.Tell, Since: w.Since, loop: l, since: cmp.Or(w.Since, l.Now()), task: t, pool: p}
 	return w
 }
 
@@ -67,11 +76,12 @@ func (p *Pool) await(t *reactor.Task, w *Waiter) (*backend.Conn, error) {
 	prof := p.profile.Load()
 	end := int64(0)
 	if prof.Acquire > 0 {
-		end = t.Loop().Now() + int64(prof.Acquire)
+		end = w.since + int64(prof.Acquire)
 	}
-	tells := w.Tell != nil && prof.Notice > 0 && (end == 0 || prof.Notice < prof.Acquire)
+	notice := w.since + int64(prof.Notice) // if it is over, that was told in another pool
+	tells := w.Tell != nil && prof.Notice > 0 && (end == 0 || prof.Notice < prof.Acquire) && notice > t.Loop().Now()
 	if tells {
-		t.SetDeadline(t.Loop().Now() + int64(prof.Notice))
+		t.SetDeadline(notice)
 	} else {
 		t.SetDeadline(end)
 	}
@@ -215,12 +225,19 @@ func (p *Pool) push(w *Waiter) {
 	q := &p.lines[w.loop.ID]
 	w.queued = true
 	w.prev, w.next = q.tail, nil
-	if q.tail == nil {
+	for w.prev != nil && w.prev.since > w.since { // w has waited in another pool before
+		w.prev, w.next = w.prev.prev, w.prev
+	}
+	if w.prev == nil {
 		q.head = w
 	} else {
-		q.tail.next = w
+		w.prev.next = w
 	}
-	q.tail = w
+	if w.next == nil {
+		q.tail = w
+	} else {
+		w.next.prev = w
+	}
 	p.waiting.Add(1)
 }
 
@@ -259,6 +276,22 @@ func (p *Pool) takeAll() (all []*Waiter) {
 	for i := range p.lines {
 		for w := p.lines[i].head; w != nil; w = p.lines[i].head {
 			p.remove(w)
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// moved takes everybody off the queue of a pool that is closed, but for those who wait for a place of another process, as long as there are
+// connections here whose places that are. The pool is locked.
+func (p *Pool) moved() (all []*Waiter) {
+	if !p.closed.Load() {
+		return nil
+	}
+	all = p.takeAll()
+	for _, w := range slices.Clone(p.own) {
+		if !w.elsewhere || p.kept() == 0 {
+			p.removeOwn(w)
 			all = append(all, w)
 		}
 	}

@@ -78,7 +78,7 @@ func (p *Pool) tell(t *backend.Target, prof *Profile) {
 
 // Reconfigure tells every pool what a new configuration makes of it: route says where an alias leads now,
 // or that it leads nowhere. A pool that no alias leads to any more is closed: its free connections at once,
-// the others as they become free. Of a pool that may be smaller, free connections are closed; for who waits
+// the others as they become free; who waits there hears it, as ErrMoved. Of a pool that may be smaller, free connections are closed; for who waits
 // at one that may be larger, connections are opened.
 func (r *Registry) Reconfigure(route func(Alias) (*backend.Target, *Profile, bool)) {
 	r.mu.Lock()
@@ -103,6 +103,9 @@ func (r *Registry) Reconfigure(route func(Alias) (*backend.Target, *Profile, boo
 	r.books.alarm.set(1)
 }
 
+// Gone says whether the pool is closed: who needs a connection has to look where its pool is now.
+func (p *Pool) Gone() bool { return p.closed.Load() }
+
 // close closes a pool that no alias leads to. The registry is locked.
 func (r *Registry) close(k Key, p *Pool) {
 	delete(r.pools, k)
@@ -122,7 +125,7 @@ func (r *Registry) Moved() {
 	})
 }
 
-// refit closes the free connections of a loop that should not be there any more.
+// refit closes the free connections of a loop that should not be there any more, and sees to those who wait.
 func (p *Pool) refit(l *reactor.Loop) {
 	lo := &p.locals[l.ID]
 	prof, now := p.profile.Load(), l.Now()

@@ -174,7 +174,7 @@ func (c *Conn) walk(t *reactor.Task) error {
 			// change of coroutines the processor does not know where to return to.
 			err := relay.Run(t, c.ep, c.lease, c.machine(), c.ahead(p), &c.watch.Client)
 			if copied {
-				c.local.done(p)
+				c.local.spare.Done(p)
 			}
 			if err == nil {
 				err = c.answered(t)

@@ -1,9 +1,11 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 )
@@ -19,17 +21,43 @@ func (c *Conn) tryAcquire(t *reactor.Task) *backend.Conn {
 	return c.pool.TryAcquire(t)
 }
 
-// acquireUnheld waits until the database is not held, and for a server connection then.
+// acquireUnheld waits until the database is not held, and for a server connection then. Where its pool moves meanwhile it waits at the one that
+// the configuration has now, as somebody who has asked when it did: the time while the database is held does not count.
 func (c *Conn) acquireUnheld(t *reactor.Task, acquire func() (*backend.Conn, error)) (*backend.Conn, error) {
-	for {
+	for c.waiter.Since = 0; ; {
+		if c.hub.Gates.Holds(c.asked.Database) {
+			c.waiter.Since = 0
+		}
 		if err := c.passGate(t); err != nil {
 			return nil, err
 		}
+		if err := c.reroute(); err != nil {
+			return nil, err
+		}
+		c.waiter.Since = cmp.Or(c.waiter.Since, t.Loop().Now())
 		c.pool.Hold(false) // it may be for clients of another database that it was
-		if s, err := acquire(); !errors.Is(err, errHeld) {
+		s, err := acquire()
+		if !errors.Is(err, errHeld) && !errors.Is(err, pool.ErrMoved) {
 			return s, err
 		}
 	}
+}
+
+// reroute takes the newest configuration for who has waited, if there is one or his pool is closed: what waits was not begun under another.
+func (c *Conn) reroute() error {
+	snap := c.hub.Current()
+	switch {
+	case snap == c.snap && !c.pool.Gone():
+		return nil
+	case c.phase == serving:
+		c.session.Rejudge()
+		return c.follow(snap)
+	}
+	r, err := c.route(snap)
+	if err == nil {
+		err = c.assign(r)
+	}
+	return err
 }
 
 // passGate waits until the database is not held. A client that is to end does not wait: nothing of it is at a server.
@@ -39,6 +67,9 @@ func (c *Conn) passGate(t *reactor.Task) error {
 	for c.hub.Gates.Holds(c.asked.Database) {
 		if c.fate == Ends || c.phase < serving && c.hub.Fate() == Ends {
 			return pgerr.New(pgerr.ShuttingDown)
+		}
+		if err := c.Removed(c.hub.Current()); err != nil {
+			return err
 		}
 		if err := t.Park(); err != nil {
 			return err

@@ -28,14 +28,13 @@ func (c *Conn) lateLogin(err error) error {
 
 // welcome makes a session of a client that is who it says. verdict, the last word of the proof, goes out with the greeting in one write.
 func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
-	start := c.login.start
 	if resource.IsConsole(c.asked.Database) {
 		return c.welcomeConsole(verdict)
 	}
 	c.keepKey()
-	r, ok := c.snap.Route(c.asked, c.name)
-	if !ok {
-		return pgerr.New(pgerr.UnknownDatabase, c.asked.Database)
+	r, err := c.route(c.hub.Current()) // the proof may have taken long
+	if err != nil {
+		return err
 	}
 	if c.hub.Gates.Disabled(c.asked.Database) {
 		return pgerr.New(pgerr.DatabaseDisabled, c.asked.Database)
@@ -44,6 +43,45 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	if full := c.hub.Clients.Admit(&c.place, r.Counts, c.name, c.snap.Bounds(c.asked, c.name)); full != nil {
 		return pgerr.New(pgerr.TooManyClients, full).WithHint(full.Hint())
 	}
+	if err := c.assign(r); err != nil {
+		return err
+	}
+	c.SetDeadline(0)
+	c.waiter.Alive = c.waits
+	if c.login.start.Replication {
+		return c.welcomeReplication(t, verdict)
+	}
+	params, known := c.pool.Learnt.Reported(c.session.Startup)
+	if !known || c.session.Keeps {
+		if params, err = c.introduce(t); err != nil {
+			return err
+		}
+	}
+	pid := uint32(0)
+	if c.session.Keeps {
+		pid = c.lease.PID
+	}
+	c.more = c.session.Preload(c.login.startup.Rest())
+	return c.greetWith(verdict, params, pid)
+}
+
+// route says where a configuration, which is taken, leads a client that logs in.
+func (c *Conn) route(snap *snapshot.Snapshot) (snapshot.Route, error) {
+	r, ok := snap.Route(c.asked, c.name)
+	switch {
+	case !ok:
+		return r, pgerr.New(pgerr.UnknownDatabase, c.asked.Database)
+	case c.named && snap.User(c.name) == nil:
+		return r, pgerr.New(pgerr.Removed, "user "+c.name)
+	}
+	c.snap = snap
+	return r, nil
+}
+
+// assign leads a client that logs in to its pool, and begins its session, unless that is one of replication.
+func (c *Conn) assign(r snapshot.Route) error {
+	start := *c.login.came
+	c.login.start = &start
 	start.Ignore(r.Ignore)
 	start.Fill(r.Parameters)
 	if r.AddHost {
@@ -51,26 +89,15 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	}
 	c.pool = c.hub.Pools.Get(r.Alias, r.Target, r.Profile)
 	c.open()
-	c.SetDeadline(0)
-	c.waiter.Alive = c.waits
-	if start.Replication {
-		return c.welcomeReplication(t, verdict, r)
+	if !start.Replication {
+		c.begin(r, settings.Of(start.Settings...))
+		c.session.Keeps = r.Keeps
+		return nil
 	}
-	c.begin(r, settings.Of(start.Settings...))
-	c.session.Keeps = r.Keeps
-	params, known := c.pool.Learnt.Reported(c.session.Startup)
-	if !known || r.Keeps {
-		var err error
-		if params, err = c.introduce(t); err != nil {
-			return err
-		}
+	if !r.Keeps {
+		return pgerr.New(pgerr.ReplicationMode, c.snap.Mode(c.asked.Database, c.name), c.asked.Database)
 	}
-	pid := uint32(0)
-	if r.Keeps {
-		pid = c.lease.PID
-	}
-	c.more = c.session.Preload(c.login.startup.Rest())
-	return c.greetWith(verdict, params, pid)
+	return nil
 }
 
 // begin makes the session of a client who has asked for these settings.

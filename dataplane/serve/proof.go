@@ -23,7 +23,8 @@ import (
 type login struct {
 	startup  startup.Machine
 	header   *proxyproto.Reader // of what comes first; nil: it has come, or none comes
-	start    *startup.Start
+	came     *startup.Start     // what the client asks for
+	start    *startup.Start     // the same as the configuration lets it
 	client   auth.Client
 	exchange *auth.Exchange
 	inquiry  *snapshot.Inquiry // where the user was looked up
@@ -91,7 +92,7 @@ func (c *Conn) greet(t *reactor.Task, p []byte) error {
 	if snap == nil {
 		return pgerr.New(pgerr.NotReady)
 	}
-	c.snap, c.login.start = snap, o.Start
+	c.snap, c.login.came, c.login.start = snap, o.Start, o.Start
 	c.name, c.asked.Database = o.Start.User, o.Start.Database
 	c.phase = proving
 	if full := c.hub.Clients.Enter(&c.place, c.address(), resource.IsConsole(c.asked.Database), snap.Bounds(c.asked, c.name)); full != nil {
@@ -233,78 +234,46 @@ func (c *Conn) lookUp(t *reactor.Task) (*users.User, error) {
 	}
 	c.named, c.login.inquiry = false, &q
 	now := time.Now().UnixNano()
-	if k, ok := c.hub.Users.Find(q.Place, c.name, now-int64(q.Good)); ok {
-		c.hub.renew(&q, c.name, now)
+	if k, ok := c.hub.Kept(&q, c.name, now, !c.hub.Gates.Holds(c.asked.Database)); ok {
 		c.login.asked = k.Asked
 		return k.Good(now), nil
 	}
 	return c.inquire(t)
 }
 
-// again is how long a database is not asked for the same user again because a proof was wrong.
-const again = 100 * time.Millisecond
-
 // lookUpAnew asks the database again whose answer was kept: the password may have been changed since.
 func (c *Conn) lookUpAnew(t *reactor.Task) (*users.User, error) {
 	now, asked := time.Now().UnixNano(), c.login.asked
 	c.login.asked = 0
-	if k, ok := c.hub.Users.Find(c.login.inquiry.Place, c.name, asked+1); ok { // somebody else has
-		return k.Good(now), nil
-	}
-	if now-asked < int64(again) {
-		k, _ := c.hub.Users.Find(c.login.inquiry.Place, c.name, 0)
+	if k, ok := c.hub.Since(c.login.inquiry, c.name, asked, now); ok {
 		return k.Good(now), nil
 	}
 	return c.inquire(t)
 }
 
-// inquire asks the database for the client's user.
+// inquire asks the database for the client's user, when its clients are not held: the one that it is then.
 func (c *Conn) inquire(t *reactor.Task) (*users.User, error) {
-	q, asked := c.login.inquiry, time.Now().UnixNano()
-	row, err := c.hub.Inquire(t, q, c.name)
-	if err != nil {
-		if t.Expired() || t.Killed() != nil {
+	for {
+		u, err := c.hub.Ask(t, c.login.inquiry, c.name)
+		switch {
+		case err == nil:
+			return u, nil
+		case t.Expired() || t.Killed() != nil:
+			return nil, c.lateLogin(err)
+		case !errors.Is(err, lookup.ErrHeld):
+			return nil, pgerr.New(pgerr.UserLookup).Because(err)
+		}
+		if err := c.passGate(t); err != nil {
 			return nil, c.lateLogin(err)
 		}
-		return nil, pgerr.New(pgerr.UserLookup).Because(err)
-	}
-	k, err := known(c.name, row, asked)
-	if err != nil {
-		return nil, pgerr.New(pgerr.UserLookup).Because(err)
-	}
-	k = c.hub.Users.Put(q.Place, c.name, k)
-	c.hub.Ring.Keep(q.Owner, k.User.Verifier())
-	return k.Good(asked), nil
-}
-
-// known is what a row says of a name.
-func known(name string, row lookup.Row, asked int64) (k users.Known, err error) {
-	k = users.Known{Asked: asked, Until: row.Until}
-	if row.Found {
-		k.User, err = users.New(name, row.Secret)
-	}
-	return k, err
-}
-
-// renew asks the database for a name whose answer is used and has had half of its time, so that who logs in often never waits for
-// one. Nobody waits for this one: if there is none, the old one is used for the rest of its time.
-func (h *Hub) renew(q *snapshot.Inquiry, name string, now int64) {
-	if !h.Users.Claim(q.Place, name, now, now-int64(q.Good/2)) {
-		return
-	}
-	h.BeginInquiry(q, name, func(row lookup.Row, err error) {
-		var k users.Known
-		if err == nil {
-			k, err = known(name, row, now)
+		c.snap = c.hub.Current()
+		u = c.snap.User(c.name)
+		q, ok := c.snap.Inquiry(c.asked, c.name)
+		if c.named = u != nil; c.named || !ok {
+			return u, nil
 		}
-		if err != nil {
-			h.Users.Fail(q.Place, name, time.Now().UnixNano())
-			return
-		}
-		if k, ok := h.Users.Renew(q.Place, name, k); ok {
-			h.Ring.Keep(q.Owner, k.User.Verifier())
-		}
-	})
+		c.login.inquiry = &q
+	}
 }
 
 // keepKey keeps what the client has proved to have, where that opens servers.

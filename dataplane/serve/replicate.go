@@ -9,27 +9,18 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
 	"github.com/heliosproxy/heliosproxy/dataplane/replication"
-	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 )
 
 // welcomeReplication opens a walsender for a client that is who it says. There is no session: what the client has of the
 // proxy is a server connection of its own and a machine that lets everything through.
-func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte, r snapshot.Route) error {
-	if !r.Keeps {
-		mode := "transaction"
-		if r.Policy.OneStatement {
-			mode = "statement"
-		}
-		return pgerr.New(pgerr.ReplicationMode, mode, c.asked.Database)
-	}
-	start := c.login.start
-	s, err := c.await(t, func() (*backend.Conn, error) { return c.pool.Own(t, &c.waiter, start.Parameters) })
+func (c *Conn) welcomeReplication(t *reactor.Task, verdict []byte) error {
+	s, err := c.await(t, func() (*backend.Conn, error) { return c.pool.Own(t, &c.waiter, c.login.start.Parameters) })
 	if err != nil {
 		return fatal(err)
 	}
 	c.lease, c.stream = s, replication.New(c.account, c.leaving)
-	if c.stream.Kind = "logical"; start.Physical() {
+	if c.stream.Kind = "logical"; c.login.start.Physical() {
 		c.stream.Kind = "physical"
 	}
 	rest := c.login.startup.Rest()

@@ -13,11 +13,12 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/listen"
-	"github.com/heliosproxy/heliosproxy/dataplane/lookup"
 	"github.com/heliosproxy/heliosproxy/dataplane/peers"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/inquiry"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve/ledger"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/spare"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/admission"
@@ -25,10 +26,8 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/facts"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/gate"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/keyring"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/users"
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
@@ -43,17 +42,12 @@ type Hub struct {
 	MockSecret func() string // salts of unknown users are made from it
 	Clients    *admission.Clients
 	Failures   *admission.Failures
-	// Gates are the databases that an administrator holds shut, and Desk is what he sees and does.
-	Gates gate.Gates
-	Desk  console.Desk
+	// Gates are the databases that an administrator holds shut, and Console is what he sees and does.
+	Gates   gate.Gates
+	Console console.Desk
 	// Files is how many files the process may have open.
 	Files int
-	Ring  *keyring.Ring
-	Users *users.Book
-	// Inquire asks a target's database about a user, as its auth_query says.
-	Inquire func(t *reactor.Task, q *snapshot.Inquiry, name string) (lookup.Row, error)
-	// BeginInquiry asks without waiting. answer is called on another thread.
-	BeginInquiry func(q *snapshot.Inquiry, name string, answer func(lookup.Row, error))
+	inquiry.Desk
 	// Current returns the configuration in force; nil before there is one.
 	Current func() *snapshot.Snapshot
 	// Fate is what becomes of sessions that begin now, and Successor the process that they are given to.
@@ -97,8 +91,8 @@ type Local struct {
 	Meter    meter.Loop
 	Lag      meter.Histogram // how late the loop came to what was new
 	accounts ledger.Ledger
-	bufs     [][]byte // for bytes that outlive a park
-	greeting []byte   // what clients are told at log-in is put together here
+	spare    spare.Buffers
+	greeting []byte // what clients are told at log-in is put together here
 }
 
 // knownBytes bounds what a loop remembers of SQL texts.
@@ -117,23 +111,5 @@ func NewLocal(h *Hub, l *reactor.Loop) *Local {
 func (lo *Local) Each(yield func(*Conn)) {
 	for _, c := range lo.conns {
 		yield(c)
-	}
-}
-
-// maxKept is the largest buffer that is kept for the next who needs one.
-const maxKept = 128 << 10
-
-// copyOf copies p into a buffer that outlives parks. It is given back with done.
-func (lo *Local) copyOf(p []byte) []byte {
-	var b []byte
-	if n := len(lo.bufs); n > 0 {
-		b, lo.bufs = lo.bufs[n-1], lo.bufs[:n-1]
-	}
-	return append(b[:0], p...)
-}
-
-func (lo *Local) done(b []byte) {
-	if cap(b) > 0 && cap(b) <= maxKept && len(lo.bufs) < 256 {
-		lo.bufs = append(lo.bufs, b)
 	}
 }

@@ -79,11 +79,11 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, 
 	}
 	s := c.tryAcquire(t)
 	if s == nil {
-		p, copied = c.local.copyOf(p), true
+		p, copied = c.local.spare.Copy(p), true
 		var err error
 		if s, err = c.acquire(t); err != nil {
 			no = c.refuse(err, p)
-			c.local.done(p)
+			c.local.spare.Done(p)
 			return nil, false, no
 		}
 	}
@@ -99,7 +99,7 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, 
 		return p, copied, nil
 	}
 	if !copied {
-		p, copied = c.local.copyOf(p), true
+		p, copied = c.local.spare.Copy(p), true
 	}
 	refused, err := s.TakeOver(t, want, c.session.ID, c.session.Sequences)
 	switch {
@@ -113,7 +113,7 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, 
 		c.pool.Learnt.Accept(want)
 		return p, copied, nil
 	}
-	c.local.done(p)
+	c.local.spare.Done(p)
 	return nil, false, no
 }
 
@@ -323,10 +323,14 @@ func (c *Conn) dropped(what pin.Set) error {
 
 // renew takes the newest configuration for the transaction that comes.
 func (c *Conn) renew() error {
-	snap := c.hub.Current()
-	if snap == c.snap {
-		return nil
+	if snap := c.hub.Current(); snap != c.snap {
+		return c.follow(snap)
 	}
+	return nil
+}
+
+// follow takes a configuration for what comes.
+func (c *Conn) follow(snap *snapshot.Snapshot) error {
 	if err := c.Removed(snap); err != nil {
 		return err
 	}
@@ -368,13 +372,16 @@ func (c *Conn) keep() error {
 	return nil
 }
 
-// Removed returns why the session has to end under a configuration: its database or its user is not there any
-// more. Where everybody is let in, that is a user who was configured before.
+// Removed returns why the session, or a log-in that an administrator holds, has to end under a configuration: its database or its user is
+// not there any more. Where everybody is let in, that is a user who was configured before.
 func (c *Conn) Removed(snap *snapshot.Snapshot) error {
-	if c.phase != serving || c.console != nil {
+	if c.phase > serving || c.phase < serving && (!c.gated || c.pool == nil) || c.console != nil {
 		return nil // log-in has its own words, and the console
 	}
 	if _, ok := snap.Route(c.asked, c.name); !ok {
+		if c.phase < serving {
+			return pgerr.New(pgerr.UnknownDatabase, c.asked.Database)
+		}
 		return pgerr.New(pgerr.Removed, "database "+c.asked.Database)
 	}
 	if snap.User(c.name) == nil && (c.named || c.snap.User(c.name) != nil) {

@@ -83,6 +83,9 @@ func (s *Session) Begin(p []byte) (q *query.Query, rest, reply []byte, err error
 	return nil, nil, reply, nil
 }
 
+// Rejudge lets what Begin has said a server is needed for be judged again, as another configuration is in force by now.
+func (s *Session) Rejudge() { s.judged = false }
+
 // Preload puts bytes in front of what the client sends, which came in one packet with its log-in. It says whether there are any.
 func (s *Session) Preload(p []byte) bool {
 	if len(p) > 0 {

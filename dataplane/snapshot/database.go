@@ -314,6 +314,7 @@ func (u *user) brings(name string) bool {
 
 // Inquiry is where a user is looked up who has no secret in the configuration.
 type Inquiry struct {
+	For    string // the database that the client has named
 	Place  users.Place
 	Target *backend.Target
 	Query  string
@@ -338,7 +339,7 @@ func (s *Snapshot) Inquiry(asked Asked, name string) (q Inquiry, ok bool) {
 		}
 		secret = s.elsewhere(n, u, secret)
 	}
-	q = Inquiry{Place: s.place(d, asked.Database), Query: d.query.Query, Good: d.query.Good, Owner: keyring.Owner{Cluster: d.cluster, User: name}}
+	q = Inquiry{For: asked.Database, Place: s.place(d, asked.Database), Query: d.query.Query, Good: d.query.Good, Owner: keyring.Owner{Cluster: d.cluster, User: name}}
 	t := s.target(d, n, asked.Database, d.query.User, secret)
 	t.Database = q.Place.Database
 	q.Target = t

@@ -10,7 +10,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// Ignore drops parameters that the client asks for, in whatever case their names are.
+// Ignore drops parameters that the client asks for, in whatever case their names are. A copy of s that was made before still has them.
 func (s *Start) Ignore(names []string) {
 	if len(names) == 0 {
 		return
@@ -18,8 +18,8 @@ func (s *Start) Ignore(names []string) {
 	ignored := func(name string) bool {
 		return slices.ContainsFunc(names, func(x string) bool { return strings.EqualFold(x, name) })
 	}
-	s.Settings = slices.DeleteFunc(s.Settings, func(p settings.Pair) bool { return ignored(p.Name) })
-	s.Parameters = slices.DeleteFunc(s.Parameters, func(p pgwire.Parameter) bool { return ignored(p.Name) })
+	s.Settings = slices.DeleteFunc(slices.Clone(s.Settings), func(p settings.Pair) bool { return ignored(p.Name) })
+	s.Parameters = slices.DeleteFunc(slices.Clone(s.Parameters), func(p pgwire.Parameter) bool { return ignored(p.Name) })
 }
 
 // Fill sets parameters that the client does not ask for itself, in whatever case their names are.

@@ -35,6 +35,7 @@ func edges() []edge {
 		{"dataplane/assembly/stage", "pkg/testkit/...", "what tests of a whole proxy are played on is for tests too"},
 		{"dataplane/serve", "dataplane/serve/...", "the corridor's own parts"},
 		{"dataplane/serve/ledger", "dataplane/pool " + leaves, "an account is that of a pool's clients"},
+		{"dataplane/serve/inquiry", leaves + " dataplane/lookup dataplane/snapshot", "it asks as the configuration says"},
 		{"dataplane/serve/clock", leaves + " dataplane/snapshot", "what the configuration says of times"},
 		{"dataplane/serve", rooms + " " + leaves + " dataplane/snapshot", "the corridor walks through every room"},
 		{"dataplane/snapshot", rooms + " " + leaves, "a snapshot is compiled by each room's Compile"},

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -79,7 +80,8 @@ func (d *Desk) holds(db string) bool {
 	return d.o.Hub.Gates.Holds(db)
 }
 
-// closeHeld closes the connections of pools whose clients are all held, and returns how many there are still for a database's.
+// closeHeld closes the connections of pools whose clients are all held, and those by which their users are looked up, and returns how many there
+// are still for a database's, those that read its catalogue included.
 func (d *Desk) closeHeld(db string) (left int) {
 	d.o.Hub.Pools.Each(func(pl *pool.Pool) {
 		meant := db == gate.All
@@ -96,8 +98,11 @@ func (d *Desk) closeHeld(db string) (left int) {
 				left += n
 			}
 		}
+		if meant {
+			left += d.o.Readers(pl)
+		}
 	})
-	return left
+	return left + d.o.Inquirers(db)
 }
 
 // release lets clients go on.
@@ -166,7 +171,8 @@ func (d *Desk) Suspend(ctx context.Context) error {
 
 // Resume implements [console.Desk].
 func (d *Desk) Resume(db string) error {
-	if err := d.known(db); err != nil {
+	_, held := d.o.Hub.Gates.Held()
+	if err := d.known(db); err != nil && !slices.Contains(held, db) { // it may be gone since it was held
 		return err
 	}
 	d.told("RESUME", db)

@@ -35,6 +35,10 @@ type Options struct {
 	Started  time.Time
 	// Names are the hosts that were looked up.
 	Names *hosts.Book
+	// Inquirers closes the connections that ask who may log in to databases whose clients are all held, and returns how many there are still
+	// for the clients of one, or of all. Readers returns how many read the catalogue of a pool's database: they end by themselves.
+	Inquirers func(db string) (left int)
+	Readers   func(*pool.Pool) int
 	// Configuration is what SHOW CONFIG shows and SET changes.
 	Configuration Configuration
 	// Reload reads the configuration again and returns when that is in force, and Shutdown ends the process. nil: they are refused.
