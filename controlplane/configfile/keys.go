@@ -399,7 +399,7 @@ func databaseKeys() []key {
 		},
 		{
 			name: "databases.password",
-			doc:  "The password of `databases.user`. That of the `[[users]]` with this name unless set, or what `[server_auth]` and nodes say.",
+			doc:  "The password of `databases.user`. That of the `[[users]]` with this name unless set, or what `[server_auth]` and nodes say. The same user may have another password in another entry, or in `[[users]]`, if that leads to another server or to another database there: those that lead to the same one share a pool.",
 		},
 		{
 			name: "databases.pool", words: []string{defaultName}, def: defaultName,

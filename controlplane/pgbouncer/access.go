@@ -11,6 +11,7 @@ import (
 
 	"github.com/heliosproxy/heliosproxy/pkg/hba"
 	"github.com/heliosproxy/heliosproxy/pkg/pgpass"
+	"github.com/heliosproxy/heliosproxy/pkg/tlsconf"
 )
 
 // listen says where clients connect. What is not TCP has the port in its name.
@@ -249,6 +250,10 @@ func (t *translator) clientTLS(s setting) {
 func (t *translator) serverCA(s setting) {
 	mode, _ := choose(t.get("server_tls_sslmode").value, sslModes())
 	switch {
+	case s.value == "" && strings.HasPrefix(mode, "verify-"):
+		asks := t.get("server_tls_sslmode")
+		t.add(note, asks.from, "without server_tls_ca_file servers are held against the authorities of the machine")
+		t.write(s.to[0], asks.from, tlsconf.System)
 	case s.value == "":
 	case !strings.HasPrefix(mode, "verify-"):
 		t.add(note, s.from, "is not used, as server_tls_sslmode verifies nothing")

@@ -25,16 +25,18 @@ func (t *translator) hosts() {
 		spread, there := spreads[cluster]
 		return !there || spread == d.spread
 	}
+	full := map[[3]string]int{} // by server, database there and spread: how many clusters have no room for it
 	for _, d := range t.databases {
 		if !d.any() {
-			d.place(func(cluster string) bool { return alike(d, cluster) && !taken[[2]string{cluster, d.serverName()}] })
+			at := [3]string{d.server(), d.serverName(), d.spread}
+			full[at] = d.place(full[at], func(cluster string) bool { return alike(d, cluster) && !taken[[2]string{cluster, d.serverName()}] })
 			taken[[2]string{d.cluster, d.serverName()}] = true
 			spreads[d.cluster] = d.spread
 		}
 	}
 	for _, d := range t.databases {
 		if d.any() {
-			d.place(func(cluster string) bool {
+			d.place(0, func(cluster string) bool {
 				for at := range taken {
 					if at[0] == cluster && !named[at[1]] {
 						return false // whoever asks for that name gets there, too
@@ -89,11 +91,16 @@ func isName(host string) bool {
 	return net.ParseIP(host) == nil && !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") && host != "localhost"
 }
 
-// place chooses the first cluster of the server that has room for the database.
-func (d *item) place(fits func(cluster string) bool) {
-	d.cluster = d.server()
-	for n := 2; !fits(d.cluster); n++ {
-		d.cluster = d.server() + "#" + strconv.Itoa(n)
+// place chooses the first cluster of the server that has room for the database, of those after the first full ones. It returns how many have none.
+func (d *item) place(full int, fits func(cluster string) bool) int {
+	for server := d.server(); ; full++ {
+		d.cluster = server
+		if full > 0 {
+			d.cluster = server + "#" + strconv.Itoa(full+1)
+		}
+		if fits(d.cluster) {
+			return full
+		}
 	}
 }
 

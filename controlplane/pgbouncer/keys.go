@@ -12,6 +12,8 @@ type key struct {
 	to []string
 	// zero is what 0 means there.
 	zero zero
+	// wanted is the key that asks for this one where it is missing.
+	wanted string
 	// how translates what is more than a value; nil takes it as it is.
 	how func(*translator, setting)
 	// lack says what happens where there is nothing that means the same, a clause; level how much that is.
@@ -114,7 +116,7 @@ func generalKeys() []key {
 		{section: g, name: "verbose", form: number, def: "0", how: (*translator).wordy, doc: "more than 0 is `--log-level debug` unless that flag is given, at the start and with `--pgbouncer-ini`; the console's `SET verbose` changes it while the proxy runs", lack: "--log-level debug tells more", level: note},
 		{section: g, name: "admin_users", to: one("console.admin_users"), lack: "there is no console", level: warning},
 		{section: g, name: "stats_users", to: one("console.stats_users"), lack: "there is no console", level: warning},
-		{section: g, name: "server_reset_query", def: "DISCARD ALL", lack: "DISCARD ALL resets a server connection after a session", level: warning},
+		{section: g, name: "server_reset_query", def: "DISCARD ALL", how: (*translator).resetQuery, lack: "DISCARD ALL resets a server connection after a session", level: warning},
 		{section: g, name: "server_reset_query_always", form: onOff, def: "0", how: (*translator).resetAlways, to: one("pool.leak_guard"), doc: "`pool.leak_guard = \"always\"`"},
 		{section: g, name: "server_check_delay", form: seconds, def: "30", lack: "a server connection is watched while it is idle", level: note},
 		{section: g, name: "server_check_query", def: "<empty>", lack: "a server connection is watched while it is idle", level: note},
@@ -140,18 +142,18 @@ func networkKeys() []key {
 	const g = "pgbouncer"
 	return []key{
 		{section: g, name: "client_tls_sslmode", form: word, words: sslModes(), def: "disable", how: (*translator).clientTLS, to: one("tls.mode"), doc: "`tls.mode`, but `verify-full` is `verify-ca`, as in PgBouncer"},
-		{section: g, name: "client_tls_key_file", how: (*translator).fileName, to: one("tls.key_path")},
-		{section: g, name: "client_tls_cert_file", how: (*translator).fileName, to: one("tls.cert_path")},
-		{section: g, name: "client_tls_ca_file", how: (*translator).fileName, to: one("tls.ca_path")},
+		{section: g, name: "client_tls_key_file", wanted: "client_tls_sslmode", how: (*translator).fileName, to: one("tls.key_path")},
+		{section: g, name: "client_tls_cert_file", wanted: "client_tls_sslmode", how: (*translator).fileName, to: one("tls.cert_path")},
+		{section: g, name: "client_tls_ca_file", wanted: "client_tls_sslmode", how: (*translator).fileName, to: one("tls.ca_path")},
 		{section: g, name: "client_tls_protocols", def: "secure", how: (*translator).protocols, to: []string{"tls.min_version", "tls.max_version"}, doc: "`tls.min_version` and `tls.max_version`"},
 		{section: g, name: "client_tls_ciphers", def: "default", how: (*translator).ciphers, to: one("tls.ciphers"), doc: "`tls.ciphers`, where it is a list of names; else the proxy's own choice"},
 		{section: g, name: "client_tls13_ciphers", lack: "the ciphers of TLS 1.3 are fixed", level: note},
 		{section: g, name: "client_tls_ecdhcurve", def: "auto", how: (*translator).curve, to: one("tls.curves"), doc: "`tls.curves`; `auto` and `none` are the proxy's own choice"},
 		{section: g, name: "client_tls_dheparams", def: "auto", lack: "there is no DHE, but ECDHE", level: note},
 		{section: g, name: "server_tls_sslmode", form: word, words: sslModes(), def: "prefer", to: one("server_tls.mode")},
-		{section: g, name: "server_tls_ca_file", how: (*translator).serverCA, to: one("server_tls.ca_path"), doc: "`server_tls.ca_path`, where `server_tls_sslmode` is `verify-ca` or `verify-full`"},
-		{section: g, name: "server_tls_key_file", how: (*translator).fileName, to: one("server_tls.key_path")},
-		{section: g, name: "server_tls_cert_file", how: (*translator).fileName, to: one("server_tls.cert_path")},
+		{section: g, name: "server_tls_ca_file", wanted: "server_tls_sslmode", how: (*translator).serverCA, to: one("server_tls.ca_path"), doc: "`server_tls.ca_path`, where `server_tls_sslmode` is `verify-ca` or `verify-full`; without it the machine's authorities, `system`"},
+		{section: g, name: "server_tls_key_file", wanted: "server_tls_cert_file", how: (*translator).fileName, to: one("server_tls.key_path")},
+		{section: g, name: "server_tls_cert_file", wanted: "server_tls_key_file", how: (*translator).fileName, to: one("server_tls.cert_path")},
 		{section: g, name: "server_tls_protocols", def: "secure", how: (*translator).protocols, to: []string{"server_tls.min_version", "server_tls.max_version"}, doc: "`server_tls.min_version` and `server_tls.max_version`"},
 		{section: g, name: "server_tls_ciphers", def: "default", how: (*translator).ciphers, to: one("server_tls.ciphers"), doc: "`server_tls.ciphers`, where it is a list of names; else the proxy's own choice"},
 		{section: g, name: "server_tls13_ciphers", lack: "the ciphers of TLS 1.3 are fixed", level: note},
@@ -166,7 +168,7 @@ func networkKeys() []key {
 		{section: g, name: "max_packet_size", form: number, def: "2147483647", lack: "a message has no bound but PostgreSQL's", level: warning},
 		{section: g, name: "listen_backlog", form: number, def: "128", lack: "the queue at the listener has a length of its own", level: note},
 		{section: g, name: "sbuf_loopcnt", form: number, def: "5", lack: "event loops take turns by themselves", level: note},
-		{section: g, name: "so_reuseport", form: onOff, def: "0", to: one("proxy.so_reuseport"), lack: "one proxy uses all processors (proxy.loops); a second one cannot have its port", level: warning},
+		{section: g, name: "so_reuseport", form: onOff, def: "0", how: (*translator).reusePort, to: one("proxy.so_reuseport"), lack: "one proxy uses all processors (proxy.loops); a second one cannot have its port", level: warning},
 		{section: g, name: "tcp_defer_accept", form: onOff, def: "1", lack: "connections are accepted at once", level: note},
 		{section: g, name: "tcp_socket_buffer", form: number, def: "0", lack: "the kernel sizes the buffers of sockets", level: note},
 		{section: g, name: "tcp_keepalive", form: onOff, def: "1", lack: "keepalive is always on", level: note},

@@ -93,12 +93,22 @@ func (t *translator) retell(findings configfile.Findings, all []line) {
 			t.add(f.Severity, origin{place{f.File, f.Line}, f.Key}, "%s", f.Sentence)
 			continue
 		}
-		from := origin{place{t.file, 1}, f.Key}
+		from := t.missing(f.Key)
 		if n := f.Line - headerLines - 1; n >= 0 && n < len(all) && all[n].from.line > 0 {
 			from = all[n].from
 		}
 		t.add(f.Severity, from, "%s", f.Sentence)
 	}
+}
+
+// missing is where a key of proxy.toml would be that no line of the ini says: at the one that asks for it.
+func (t *translator) missing(to string) origin {
+	for _, k := range keys() {
+		if k.wanted != "" && slices.Contains(k.to, to) {
+			return origin{t.get(k.wanted).from.place, k.name}
+		}
+	}
+	return origin{place{t.file, 1}, to}
 }
 
 // inOrder sorts findings by the first mention of their file, then by line.

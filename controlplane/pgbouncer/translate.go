@@ -383,6 +383,24 @@ func (t *translator) resetAlways(s setting) {
 	}
 }
 
+// resetQuery is the one that there is, however it is written.
+func (t *translator) resetQuery(s setting) {
+	words := strings.Fields(strings.TrimRight(s.value, "; \t"))
+	if s.given && !strings.EqualFold(strings.Join(words, " "), s.def) {
+		t.add(s.level, s.from, "not carried over, %s", s.lack)
+	}
+}
+
+// reusePort is for TCP.
+func (t *translator) reusePort(s setting) {
+	value, ok := t.value(s)
+	if ok && value == true && len(listOf(t.get("listen_addr").value)) == 0 {
+		t.add(note, s.from, "is not used, as there is no listen_addr")
+	} else if ok {
+		t.put(s, value, t.out.table, "")
+	}
+}
+
 // ignored leaves options out of what is ignored: what it sets is set.
 func (t *translator) ignored(s setting) {
 	var names []string

@@ -223,7 +223,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	g.Start()
 	if o.StateDir != "" {
-		if err := p.succession.offer(o.StateDir, o.Takeover); err != nil {
+		if err := p.succession.offer(o.StateDir, before != nil); err != nil {
 			o.Log.Warn("no process can take this one's place", zap.Error(err))
 		}
 	}

@@ -1,6 +1,8 @@
 package assembly
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
 	"path/filepath"
 	"syscall"
@@ -37,12 +39,17 @@ func (p *Proxy) inheritFrom(before *handover.Predecessor) {
 	p.o.Log.Info("taking the place of another process", zap.Int64("pid", before.PID), zap.String("version", before.Version))
 }
 
-// meet meets the process whose place this one takes, nil where it takes none.
+// meet meets the process whose place this one takes, nil where it takes none, or where, as for PgBouncer, nobody is there.
 func meet(o Options) (*handover.Predecessor, error) {
 	if !o.Takeover {
 		return nil, nil
 	}
-	return handover.Meet(filepath.Join(o.StateDir, takeoverSocket))
+	before, err := handover.Meet(filepath.Join(o.StateDir, takeoverSocket))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		o.Log.Info("old process not found, try to continue normally", zap.Error(err))
+		return nil, nil
+	}
+	return before, err
 }
 
 // ration asks the process before this one for places.

@@ -37,19 +37,19 @@ func TestClientLimits(t *testing.T) {
 		want string
 		keys string
 	}{
-		{"all", func(s *resource.Set) { s.Limits["default"].MaxClients = 2 }, "53300 too many clients in all: the limit is 2", "limits.max_clients"},
+		{"all", func(s *resource.Set) { s.Limits["default"].MaxClients = 2 }, "53300 too many clients in all: the limit is 2", "limits.max_clients (max_client_conn in a pgbouncer.ini)"},
 		{"address", func(s *resource.Set) { s.Limits["default"].MaxClientsPerAddress = 2 }, `53300 too many clients from address "127.0.0.1": the limit is 2`, "limits.max_clients_per_address"},
-		{"database", func(s *resource.Set) { s.Limits["default"].MaxClientsPerDatabase = 2 }, `53300 too many clients in database "postgres": the limit is 2`, "limits.max_clients_per_database and databases.max_clients"},
+		{"database", func(s *resource.Set) { s.Limits["default"].MaxClientsPerDatabase = 2 }, `53300 too many clients in database "postgres": the limit is 2`, "limits.max_clients_per_database and databases.max_clients (max_db_client_connections in a pgbouncer.ini)"},
 		{"one database", func(s *resource.Set) {
 			s.Limits["default"].MaxClientsPerDatabase = 1
 			s.Databases["postgres"] = proto.Clone(s.Databases["*"]).(*heliosv1.Database)
 			s.Databases["postgres"].Name, s.Databases["postgres"].MaxClients = "postgres", 2
-		}, `53300 too many clients in database "postgres": the limit is 2`, "limits.max_clients_per_database and databases.max_clients"},
-		{"user", func(s *resource.Set) { s.Limits["default"].MaxClientsPerUser = 2 }, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients"},
+		}, `53300 too many clients in database "postgres": the limit is 2`, "limits.max_clients_per_database and databases.max_clients (max_db_client_connections in a pgbouncer.ini)"},
+		{"user", func(s *resource.Set) { s.Limits["default"].MaxClientsPerUser = 2 }, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients (max_user_client_connections in a pgbouncer.ini)"},
 		{"one user", func(s *resource.Set) {
 			s.Limits["default"].MaxClientsPerUser = 1
 			s.Users["postgres"] = &heliosv1.User{Name: "postgres", MaxClients: 2}
-		}, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients"},
+		}, `53300 too many clients of user "postgres": the limit is 2`, "limits.max_clients_per_user and users.max_clients (max_user_client_connections in a pgbouncer.ini)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			set := stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 4)
@@ -188,6 +188,26 @@ func TestFailedLogins(t *testing.T) {
 	}
 	if m[pgerr.AuthenticationFailed] != 30 || m[pgerr.TooManyFailures] != 3 {
 		t.Errorf("counted are %d wrong passwords and %d that had to wait", m[pgerr.AuthenticationFailed], m[pgerr.TooManyFailures])
+	}
+}
+
+// TestServerRefuses counts log-ins that the server refuses as those that the proxy does, by the SQLSTATE that the client was told.
+func TestServerRefuses(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	p, addr := stage.Start(t, stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2))
+	for _, attempt := range [][3]string{{"nobody", "postgres", `28000 role "nobody" does not exist`}, {"postgres", "nowhere", `3D000 database "nowhere" does not exist`}} {
+		if _, err := stage.From("127.0.0.1", addr, attempt[0], attempt[1], ""); stage.TurnedDown(err) != attempt[2] {
+			t.Errorf("got %v, want %s", err, attempt[2])
+		}
+	}
+	m := p.Metrics().Counted
+	got := map[string]uint64{}
+	for i, n := range m.Denied.Counts {
+		got[m.Denied.States[i]] += n
+	}
+	if got["28000"] != 1 || got["3D000"] != 1 || m.Denied.Others != 0 {
+		t.Errorf("counted are %v and %d others", got, m.Denied.Others)
 	}
 }
 

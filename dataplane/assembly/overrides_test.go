@@ -2,9 +2,11 @@ package assembly_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -118,5 +120,46 @@ func TestUserOverrides(t *testing.T) {
 	}
 	for range 4 {
 		stage.Want(t, stage.Connect(t, addr, "app"), "SELECT 1", "1")
+	}
+}
+
+// TestForcedUserElsewhere has a role of one name with another password at each of two servers, and with a third one at the proxy: each
+// pool logs in with what the database that leads to it says, also after another one has.
+func TestForcedUserElsewhere(t *testing.T) {
+	t.Parallel()
+	hba := pgcluster.Options{HBA: []string{"host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"}}
+	east, west := pgcluster.Start(t, hba).Primary, pgcluster.Start(t, hba).Primary
+	set := stage.Config(east, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+	set.Clusters["west"] = &heliosv1.Cluster{Name: "west"}
+	host, port := stage.Split(west.Addr())
+	set.Nodes["west"] = &heliosv1.Node{Name: "west", Cluster: "west", Host: host, Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY}
+	fmt.Sscan(port, &set.Nodes["west"].Port)
+	set.Databases = map[string]*heliosv1.Database{}
+	for where, s := range map[string]*pgcluster.Server{"east": east, "west": west} {
+		s.CreateRole(t, "app", "of "+where, "scram-sha-256")
+		s.Exec(t, "CREATE VIEW place AS SELECT '"+where+"' AS name", "GRANT SELECT ON place TO app")
+		cluster := map[string]string{"east": "main", "west": "west"}[where]
+		set.Databases[where] = &heliosv1.Database{Name: where, Cluster: cluster, PoolProfile: "default", ServerName: "postgres", ServerUser: "app", ServerPassword: stage.Secret("of " + where)}
+	}
+	west.Exec(t, "CREATE DATABASE own")
+	set.Databases["own"] = &heliosv1.Database{Name: "own", Cluster: "west", PoolProfile: "default"} // by the client's own password, which the server does not know
+	set.Users["app"] = &heliosv1.User{Name: "app", Secret: stage.Secret("own")}
+	set.Listeners["main"].Auth = heliosv1.AuthMethod_AUTH_METHOD_SCRAM
+	_, addr := stage.Start(t, set)
+	logIn := func(database string) (*pgconn.PgConn, error) {
+		return pgconn.Connect(context.Background(), "postgres://app:own@"+addr+"/"+database+"?sslmode=disable")
+	}
+	for range 2 {
+		for _, where := range []string{"east", "west"} {
+			c, err := logIn(where)
+			if err != nil {
+				t.Fatalf("%s: %v", where, err)
+			}
+			stage.Want(t, c, "SELECT current_user||' '||name FROM place", "app "+where)
+			c.Close(context.Background())
+		}
+		if _, err := logIn("own"); stage.TurnedDown(err) != `28P01 password authentication failed for user "app"` {
+			t.Errorf("with the client's own password: %v", err)
+		}
 	}
 }

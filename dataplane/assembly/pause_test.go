@@ -208,3 +208,41 @@ func TestConsoleStorm(t *testing.T) {
 	stage.Want(t, stage.Connect(t, addr, "postgres"), "SELECT 1", "1")
 	t.Logf("%d clients were ended, %d commands by others", killed.Load(), resumed.Load())
 }
+
+// TestPausedAndSuspended: what both PAUSE and SUSPEND hold is said to be held by both, until RESUME, and one that comes to nothing changes nothing.
+func TestPausedAndSuspended(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{})
+	_, addr := stage.Start(t, patient(stage.Config(pg.Primary, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2), 300*time.Millisecond))
+	c, busy := stage.ConsoleAt(t, addr), stage.Connect(t, addr, "postgres")
+	check := func(after, paused, suspended string) {
+		t.Helper()
+		if got := stage.Rows(t, c, "SHOW STATE"); got[1]["value"] != paused || got[2]["value"] != suspended {
+			t.Errorf("after %s: %v", after, got)
+		}
+	}
+	for _, both := range [][2]string{{"SUSPEND", "PAUSE"}, {"PAUSE", "SUSPEND"}} {
+		for _, sql := range both {
+			if got := stage.Tell(c, sql); got != "" {
+				t.Fatalf("%s: %s", sql, got)
+			}
+		}
+		check(both[0]+", "+both[1], "yes", "yes")
+		stage.Tell(c, "RESUME")
+		check("RESUME", "no", "no")
+		stage.Want(t, busy, "SELECT 1", "1")
+	}
+	stage.Want(t, busy, "BEGIN", "")
+	for _, sql := range []string{"PAUSE", "SUSPEND"} {
+		if got := stage.Tell(c, sql); !strings.HasPrefix(got, "57014 ") {
+			t.Errorf("%s: %s", sql, got)
+		}
+		check(sql+" in vain", "no", "no")
+	}
+	stage.Want(t, busy, "COMMIT", "")
+	for _, alone := range [][3]string{{"PAUSE", "yes", "no"}, {"SUSPEND", "no", "yes"}} {
+		stage.Tell(c, alone[0])
+		check(alone[0], alone[1], alone[2])
+		stage.Tell(c, "RESUME")
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
@@ -428,5 +430,37 @@ func (m *mute) say(t *testing.T, what *heliosv1.FromSuccessor) {
 	}
 	if _, err := m.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(p))), p...)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTakeoverOfNobody starts a proxy that is to take the place of one that is not there, or that is gone and has left its socket: it starts as
+// any does, and can be followed.
+func TestTakeoverOfNobody(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	for _, left := range []bool{false, true} {
+		s := &succeeded{set: stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1), dir: t.TempDir(), done: make(chan struct{}, 1)}
+		if left {
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(s.dir, assembly.TakeoverSocket), Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.SetUnlinkOnClose(false)
+			l.Close()
+		}
+		core, log := observer.New(zap.InfoLevel)
+		s.old, s.addr = stage.Start(t, s.set, func(o *assembly.Options) {
+			o.StateDir, o.Takeover, o.Loops, o.Log = s.dir, true, 2, zap.New(core)
+			o.TakeoverWindow = func() time.Duration { return time.Minute }
+			o.HandedOver = func() { s.done <- struct{}{} }
+		})
+		if n := log.FilterMessage("old process not found, try to continue normally").Len(); n != 1 {
+			t.Errorf("left %v: it is said %d times", left, n)
+		}
+		c := stage.Connect(t, s.addr, "postgres")
+		stage.Want(t, c, "SELECT 1", "1")
+		s.next(t)
+		s.gone(t)
+		stage.Want(t, c, "SELECT 2", "2")
 	}
 }

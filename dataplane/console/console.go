@@ -21,6 +21,14 @@ const (
 	Everything
 )
 
+// Who is whom the log calls so who has the rights.
+func (r Rights) Who() string {
+	if r == Everything {
+		return "an administrator"
+	}
+	return "somebody who may look at the console"
+}
+
 // ErrTerminated is returned where the client says goodbye.
 var ErrTerminated = errors.New("the client has left the console")
 

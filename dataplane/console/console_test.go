@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -280,7 +281,14 @@ func TestRows(t *testing.T) {
 
 // TestExtended speaks the extended protocol, errors and row limits included.
 func TestExtended(t *testing.T) {
-	sync := pgscript.Sync()
+	sync, parse, execute := pgscript.Sync(), pgscript.Parse("", "SHOW STATE"), pgscript.Execute("", 0)
+	bind := func(formats ...uint16) []byte { // for results
+		body := binary.BigEndian.AppendUint16([]byte{0, 0, 0, 0, 0, 0}, uint16(len(formats)))
+		for _, f := range formats {
+			body = binary.BigEndian.AppendUint16(body, f)
+		}
+		return pgscript.Frame('B', body)
+	}
 	for _, c := range []struct {
 		name string
 		in   [][]byte
@@ -296,6 +304,10 @@ func TestExtended(t *testing.T) {
 		{"a portal ends", [][]byte{pgscript.Parse("", "PAUSE"), pgscript.Bind("p", ""), sync, pgscript.Execute("p", 0), sync}, "1 2 Z 34000 Z"},
 		{"two commands", [][]byte{pgscript.Parse("", "PAUSE; RESUME"), sync}, "42601 Z"},
 		{"a parameter", [][]byte{pgscript.Parse("", "PAUSE $1"), pgscript.Bind("", "", "x"), sync}, "1 42601 Z"},
+		{"a format for each column", [][]byte{parse, bind(1, 0), execute, sync}, "1 2 (active,no) (paused,no) (suspended,yes) SHOW Z"},
+		{"too many formats", [][]byte{parse, bind(0, 0, 0), execute, sync, bind(0), sync}, "1 08P01 Z 2 Z"},
+		{"formats of no columns", [][]byte{pgscript.Parse("", "PAUSE"), bind(0, 7, 0), execute, sync}, "1 2 PAUSE Z"},
+		{"no format", [][]byte{parse, bind(0, 7), pgscript.DescribePortal(""), execute, execute, sync}, "1 2 T 22023 Z"},
 		{"goodbye", [][]byte{pgscript.Query("SHOW VERSION"), {'X', 0, 0, 0, 4}}, "T (v) SHOW Z end"},
 		{"nonsense", [][]byte{{'?', 0, 0, 0, 4}}, " end:08P01"},
 		{"too long", [][]byte{{'Q', 1, 0, 0, 4}}, " end:08P01"},
@@ -317,7 +329,7 @@ func TestBinary(t *testing.T) {
 		{textOID, "a", "a"},
 		{int4OID, "70000", "\x00\x01\x11\x70"},
 		{int8OID, "70000", "\x00\x00\x00\x00\x00\x01\x11\x70"},
-		{numericOID, "0", "\x00\x00\xff\xff\x00\x00\x00\x00"},
+		{numericOID, "0", "\x00\x00\x00\x00\x00\x00\x00\x00"},
 		{numericOID, "123450000", "\x00\x03\x00\x02\x00\x00\x00\x00\x00\x01\x09\x29\x00\x00"},
 	} {
 		if got := binaryOf(c.oid, c.text); got != c.want {
@@ -338,5 +350,12 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(string(answer), "\n\t"+v.name) {
 			t.Errorf("lacks %s: %s", v.name, answer)
 		}
+	}
+}
+
+// TestWho: the log calls an administrator only who may do everything.
+func TestWho(t *testing.T) {
+	if a, b := Everything.Who(), Look.Who(); a != "an administrator" || b != "somebody who may look at the console" {
+		t.Errorf("%s, %s", a, b)
 	}
 }

@@ -65,6 +65,10 @@ func (s *Session) bind(body []byte) {
 		s.malformed()
 		return
 	}
+	if n := len(c.columns); n > 0 && len(fs) > 1 && len(fs) != n {
+		s.fail(pgerr.New(pgerr.ConsoleFormats, len(fs), n))
+		return
+	}
 	s.portals[as] = &portal{command: c, formats: fs}
 	s.answer = pgwire.Append(s.answer, pgwire.BindComplete, nil)
 }
@@ -174,6 +178,12 @@ func (s *Session) send(p *portal, limit int) {
 	n := len(p.rows)
 	if limit > 0 {
 		n = min(n, limit)
+	}
+	for i := range p.command.columns {
+		if f := formatOf(p.formats, i); n > 0 && f > binaryFormat {
+			s.fail(pgerr.New(pgerr.ConsoleFormat, f))
+			return
+		}
 	}
 	for _, row := range p.rows[:n] {
 		s.answer = appendRow(s.answer, p.command.columns, p.formats, row)

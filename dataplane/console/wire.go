@@ -102,8 +102,8 @@ func binaryOf(oid uint32, text string) string {
 		digits = append(digits, uint16(n%10_000))
 	}
 	b := binary.BigEndian.AppendUint16(nil, uint16(len(digits)))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(digits)-1)) // the weight of the first
-	b = append(b, 0, 0, 0, 0)                                   // sign and scale
+	b = binary.BigEndian.AppendUint16(b, uint16(max(len(digits)-1, 0))) // the weight of the first
+	b = append(b, 0, 0, 0, 0)                                           // sign and scale
 	for i := len(digits) - 1; i >= 0; i-- {
 		b = binary.BigEndian.AppendUint16(b, digits[i])
 	}

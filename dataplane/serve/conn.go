@@ -258,8 +258,8 @@ func (c *Conn) end(err error) {
 	if c.key.PID != 0 {
 		c.hub.Keys.Revoke(c.key)
 	}
-	if c.phase < serving && pe != nil {
-		c.local.Meter.Unadmitted[pe.ID]++
+	if c.phase < serving {
+		c.local.Meter.Unadmit(pe, se)
 	}
 	c.leave()
 	if len(words) > 0 || unsaid != nil {

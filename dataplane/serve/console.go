@@ -24,7 +24,7 @@ func (c *Conn) welcomeConsole(verdict []byte) error {
 	c.hub.Clients.Exempt(&c.place, c.address())
 	c.SetDeadline(0)
 	c.console = console.New(c.hub.Console, rights)
-	c.hub.Log.Info("an administrator has come", zap.Stringer("peer", c.peer), zap.String("user", c.name))
+	c.hub.Log.Info(rights.Who()+" has come", zap.Stringer("peer", c.peer), zap.String("user", c.name))
 	if rest := c.login.startup.Rest(); len(rest) > 0 {
 		c.console.Feed(rest)
 		c.more = true

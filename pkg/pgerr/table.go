@@ -70,6 +70,8 @@ const (
 	ConsoleStatement
 	ConsoleNoStatement
 	ConsoleNoPortal
+	ConsoleFormats
+	ConsoleFormat
 	ConsoleUsage
 	ConsoleFailed
 	ConsoleDatabase
@@ -113,8 +115,8 @@ var table = [...]Entry{
 	TooManyFailures:        {Severity: Fatal, SQLState: "28000", Sentence: "too many failed log-ins %s: try again in %s", Tested: "dataplane/assembly.TestFailedLogins"},
 	LoginsBusy:             {Severity: Fatal, SQLState: "53300", Sentence: "too many log-ins are under way", Hint: "Try again in a moment.", Tested: "dataplane/assembly.TestLoginsQueue"},
 	DoorClosed:             {Severity: Fatal, SQLState: "28000", Sentence: "no authentication is configured, so only clients on this machine are let in", Hint: "Set mode in the [auth] section of the proxy's configuration.", Tested: "dataplane/auth.TestDoor"},
-	UnknownDatabase:        {Severity: Fatal, SQLState: "3D000", Sentence: "database %q is not known to the proxy", Hint: "Add it to [[databases]].", Tested: "dataplane/assembly/access.TestUnknownDatabase"},
-	QueueTimeout:           {Severity: Failure, SQLState: "53300", Sentence: "no server connection became free within %s", Hint: "All connections that the pool may have are in use: see max_connections and acquire_timeout_secs.", Tested: "dataplane/assembly/servers.TestQueueTimeout"},
+	UnknownDatabase:        {Severity: Fatal, SQLState: "3D000", Sentence: "database %q is not known to the proxy", Hint: "Add it to [[databases]], or to [databases] of a pgbouncer.ini.", Tested: "dataplane/assembly/access.TestUnknownDatabase"},
+	QueueTimeout:           {Severity: Failure, SQLState: "53300", Sentence: "no server connection became free within %s", Hint: "All connections that the pool may have are in use: see max_connections and acquire_timeout_secs (pool_size and query_wait_timeout in a pgbouncer.ini).", Tested: "dataplane/assembly/servers.TestQueueTimeout"},
 	Canceled:               {Severity: Failure, SQLState: "57014", Sentence: "canceling statement due to user request", Tested: "dataplane/assembly/servers.TestCancelInQueue"},
 	StillWaiting:           {Severity: Notice, SQLState: "00000", Sentence: "still waiting for a server connection after %s: number %d in the queue of %d, %d ahead", Tested: "dataplane/assembly.TestWaitNotice"},
 	QueryTimeout:           {Severity: Warning, SQLState: "57014", Sentence: "canceling statement: it has run for %s", Hint: "The limit is query_timeout_secs of the pool.", Tested: "dataplane/assembly/servers.TestQueryTimeout"},
@@ -152,6 +154,8 @@ var table = [...]Entry{
 	ConsoleStatement:       {Severity: Failure, SQLState: "42P05", Sentence: "prepared statement %q already exists", Tested: "dataplane/console.TestExtended"},
 	ConsoleNoStatement:     {Severity: Failure, SQLState: "26000", Sentence: "prepared statement %q does not exist", Tested: "dataplane/console.TestExtended"},
 	ConsoleNoPortal:        {Severity: Failure, SQLState: "34000", Sentence: "portal %q does not exist", Tested: "dataplane/console.TestExtended"},
+	ConsoleFormats:         {Severity: Failure, SQLState: "08P01", Sentence: "bind message has %d result formats but query has %d columns", Tested: "dataplane/console.TestExtended"},
+	ConsoleFormat:          {Severity: Failure, SQLState: "22023", Sentence: "unsupported format code: %d", Tested: "dataplane/console.TestExtended"},
 	ConsoleUsage:           {Severity: Notice, SQLState: "00000", Sentence: "Console usage", Tested: "dataplane/console.TestHelp"},
 	ConsoleFailed:          {Severity: Failure, SQLState: "58000", Sentence: "%v", Tested: "dataplane/console.TestRefused"},
 	ConsoleDatabase:        {Severity: Failure, SQLState: "3D000", Sentence: "there is no database %q", Hint: "SHOW DATABASES lists those that there are.", Tested: "dataplane/assembly.TestConsoleRefusals"},

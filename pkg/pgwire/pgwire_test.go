@@ -41,7 +41,7 @@ func TestBuilders(t *testing.T) {
 // TestErrors shows the fields that a client is told.
 func TestErrors(t *testing.T) {
 	got := string(AppendError(nil, pgerr.New(pgerr.UnknownDatabase, "shop")))
-	for _, want := range []string{"SFATAL\x00", "VFATAL\x00", "C3D000\x00", "Mdatabase \"shop\" is not known to the proxy\x00", "HAdd it to [[databases]].\x00"} {
+	for _, want := range []string{"SFATAL\x00", "VFATAL\x00", "C3D000\x00", "Mdatabase \"shop\" is not known to the proxy\x00", "HAdd it to [[databases]], or to [databases] of a pgbouncer.ini.\x00"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)
 		}

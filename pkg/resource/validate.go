@@ -28,7 +28,7 @@ const (
 // Validate checks everything that the resources alone can refute, references included. Its error is an
 // [*InvalidError] with all problems.
 func (s *Set) Validate() error {
-	c := checker{set: s}
+	c := checker{set: s, primaries: s.primaries()}
 	for _, t := range Types() {
 		t.check(&c)
 	}
@@ -37,8 +37,9 @@ func (s *Set) Validate() error {
 	}
 	c.addresses()
 	c.knownTwice()
-	c.sharedPools()
-	c.sharedUsers()
+	shared := c.sharing()
+	c.sharedPools(shared)
+	c.sharedPasswords(shared, c.sharedUsers())
 	if len(c.problems) == 0 {
 		return nil
 	}
@@ -50,10 +51,22 @@ func (s *Set) Validate() error {
 
 // checker collects the problems of a Set; kind and name say which resource is looked at.
 type checker struct {
-	set      *Set
-	kind     Kind
-	name     string
-	problems []Problem
+	set       *Set
+	primaries map[string][]string
+	kind      Kind
+	name      string
+	problems  []Problem
+}
+
+// primaries are the enabled ones of each cluster.
+func (s *Set) primaries() map[string][]string {
+	all := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
+		if n := s.Nodes[name]; n != nil && n.GetRole() == heliosv1.NodeRole_NODE_ROLE_PRIMARY && Enabled(n) {
+			all[n.GetCluster()] = append(all[n.GetCluster()], name)
+		}
+	}
+	return all
 }
 
 // each checks the resources of one kind in the order of their names.
@@ -132,13 +145,7 @@ func refers[R any](c *checker, field string, to Kind, name string, all map[strin
 }
 
 func (c *checker) cluster(cl *heliosv1.Cluster) {
-	var primaries []string
-	for name, n := range c.set.Nodes {
-		if n != nil && n.GetCluster() == cl.GetName() && n.GetRole() == heliosv1.NodeRole_NODE_ROLE_PRIMARY && Enabled(n) {
-			primaries = append(primaries, name)
-		}
-	}
-	slices.Sort(primaries)
+	primaries := c.primaries[cl.GetName()]
 	switch {
 	case len(primaries) == 0:
 		c.refuse("", "no node is an enabled primary")

@@ -3,6 +3,7 @@ package resource_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -175,12 +176,6 @@ func TestValidate(t *testing.T) {
 		{`Database "*": server_password: a SCRAM verifier cannot log in anywhere; the password is needed`, func(s *resource.Set) {
 			s.Databases["*"].ServerUser, s.Databases["*"].ServerPassword = "x", s.Users["v"].GetSecret()
 		}},
-		{`Database "*": server_password: user "v" logs in at servers as "w" too, with another password`, func(s *resource.Set) {
-			s.Databases["*"].ServerUser, s.Databases["*"].ServerPassword = "w", &heliosv1.Secret{Value: "x"}
-		}},
-		{`Database "*": server_password: user "u" logs in at servers as "u" too, with another password`, func(s *resource.Set) {
-			s.Databases["*"].ServerUser, s.Databases["*"].ServerPassword = "u", &heliosv1.Secret{Value: "x"}
-		}},
 		{`User "u": pool.mode: 9 is not a pool mode`, func(s *resource.Set) { s.Users["u"].Pool = &heliosv1.PoolOverrides{Mode: 9} }},
 		{`User "u": pool.acquire_timeout: must be more than 0`, func(s *resource.Set) {
 			s.Users["u"].Pool = &heliosv1.PoolOverrides{AcquireTimeout: durationpb.New(0)}
@@ -267,10 +262,6 @@ func TestSharedPools(t *testing.T) {
 	db := func(name, server, profile string) *heliosv1.Database {
 		return &heliosv1.Database{Name: name, ServerName: server, Cluster: "c", PoolProfile: profile}
 	}
-	at := func(d *heliosv1.Database, known string, servers ...string) *heliosv1.Database {
-		d.KnownAs, d.ServerNames = known, servers
-		return d
-	}
 	forced := func(name, user, profile string) *heliosv1.Database {
 		d := db(name, "app", profile)
 		d.ServerUser = user
@@ -294,6 +285,7 @@ func TestSharedPools(t *testing.T) {
 		{"two users, another size", []*heliosv1.Database{forced("a", "ann", "p"), forced("b", "bob", "large")}, ""},
 		{"one user, another size", []*heliosv1.Database{forced("a", "ann", "p"), forced("b", "ann", "large")}, "a"},
 		{"one user and any, another size", []*heliosv1.Database{db("a", "app", "p"), forced("b", "ann", "large")}, "a"},
+		{"two users and any, another size", []*heliosv1.Database{forced("a", "ann", "p"), forced("b", "bob", "large"), db("c", "app", "p")}, "b"},
 		{"any and its own name", []*heliosv1.Database{db("*", "", "p"), db("app", "", "large")}, ""},
 		{"its name is taken at a host name alone", []*heliosv1.Database{db("*", "", "p"), at(db("app", "", "large"), "app", "a.example.com")}, "*"},
 		{"its name is taken at all others too", []*heliosv1.Database{db("*", "", "p"), at(db("a", "app", "large"), "app", "a.example.com"), db("app", "", "large")}, ""},
@@ -331,6 +323,111 @@ func TestSharedBound(t *testing.T) {
 	want := `Database "b": max_server_connections: database "a" leads to "app" at the server too, with another bound`
 	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestSharedPasswords: a database's own password stands beside others for the same user, unless they are for one pool.
+func TestSharedPasswords(t *testing.T) {
+	db := func(name, cluster, server, user, password string) *heliosv1.Database {
+		d := &heliosv1.Database{Name: name, ServerName: server, Cluster: cluster, PoolProfile: "p", ServerUser: user}
+		if password != "" {
+			d.ServerPassword = &heliosv1.Secret{Value: password}
+		}
+		return d
+	}
+	const (
+		databases = `Database "b": server_password: database "a" leads to the same one at the servers and logs in there as "app" too, with another password, and they share a pool`
+		users     = `Database "a": server_password: user %q logs in at servers as %q too, with %s, and by database %q shares this one's pool`
+		another   = "another password"
+	)
+	for _, tt := range []struct {
+		name      string
+		databases []*heliosv1.Database
+		want      string
+	}{
+		{"two servers", []*heliosv1.Database{db("a", "c", "", "app", "one"), db("b", "d", "", "app", "two")}, ""},
+		{"one database at two servers", []*heliosv1.Database{db("a", "c", "x", "app", "one"), db("b", "d", "x", "app", "two")}, ""},
+		{"two databases at one server", []*heliosv1.Database{db("a", "c", "", "app", "one"), db("b", "c", "", "app", "two")}, ""},
+		{"one database", []*heliosv1.Database{db("a", "c", "x", "app", "one"), db("b", "c", "x", "app", "two")}, databases},
+		{"one database, one password", []*heliosv1.Database{db("a", "c", "x", "app", "one"), db("b", "c", "x", "app", "one")}, ""},
+		{"one database, two users", []*heliosv1.Database{db("a", "c", "x", "app", "one"), db("b", "c", "x", "ann", "two")}, ""},
+		{"any leads there too", []*heliosv1.Database{db("*", "c", "", "app", "one"), db("b", "c", "x", "app", "two")}, strings.Replace(databases, `"a"`, `"*"`, 1)},
+		{"any does not, the name is taken", []*heliosv1.Database{db("*", "c", "", "app", "one"), db("x", "c", "", "app", "two")}, ""},
+		{"any leads elsewhere", []*heliosv1.Database{db("*", "d", "", "app", "one"), db("b", "c", "x", "app", "two")}, ""},
+		{"a client's password", []*heliosv1.Database{db("a", "c", "", "u", "one"), db("*", "c", "", "", "")}, ""},
+		{"a client's password is for the pool", []*heliosv1.Database{db("a", "c", "x", "u", "one"), db("b", "c", "x", "", "")}, fmt.Sprintf(users, "u", "u", another, "b")},
+		{"a client's password is, through any", []*heliosv1.Database{db("a", "c", "x", "u", "one"), db("*", "c", "", "", "")}, fmt.Sprintf(users, "u", "u", another, "*")},
+		{"a client's password is, of what any leads to", []*heliosv1.Database{at(db("a", "c", "", "u", "one"), "*"), db("b", "c", "x", "", "")}, fmt.Sprintf(users, "u", "u", another, "b")},
+		{"a client's password is not, of what any does not lead to", []*heliosv1.Database{at(db("a", "c", "", "u", "one"), "*"), db("b", "c", "", "", "")}, ""},
+		{"a client's password is the same", []*heliosv1.Database{db("a", "c", "x", "u", canary), db("b", "c", "x", "", "")}, ""},
+		{"a client's password is, as all are him", []*heliosv1.Database{db("a", "c", "x", "u", "one"), db("b", "c", "x", "u", "")}, fmt.Sprintf(users, "u", "u", another, "b")},
+		{"a client's password is not, as all are another", []*heliosv1.Database{db("a", "c", "x", "u", "one"), db("b", "c", "x", "v", "")}, ""},
+		{"a password for servers", []*heliosv1.Database{db("a", "c", "", "w", "one"), db("*", "c", "", "", "")}, ""},
+		{"a password for servers is for the pool", []*heliosv1.Database{db("a", "c", "x", "w", "one"), db("b", "c", "x", "", "")}, fmt.Sprintf(users, "v", "w", another, "b")},
+		{"a password that lives elsewhere is for the pool", []*heliosv1.Database{db("a", "c", "x", "z", "one"), db("b", "c", "x", "", "")}, fmt.Sprintf(users, "z", "z", "a password from another place", "b")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := valid()
+			s.Clusters["d"] = &heliosv1.Cluster{Name: "d"}
+			s.Nodes["d"] = &heliosv1.Node{Name: "d", Cluster: "d", Host: "pg-2.internal", Port: 5432, Role: heliosv1.NodeRole_NODE_ROLE_PRIMARY}
+			s.Users["z"] = &heliosv1.User{Name: "z", ServerPasswords: &heliosv1.PasswordSource{File: "/z"}}
+			s.Databases = map[string]*heliosv1.Database{}
+			for _, d := range tt.databases {
+				s.Databases[d.GetName()] = d
+			}
+			if err := s.Validate(); tt.want == "" && err != nil || tt.want != "" && (err == nil || err.Error() != tt.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// at makes a database be known by a name, at some host names or any.
+func at(d *heliosv1.Database, known string, servers ...string) *heliosv1.Database {
+	d.KnownAs, d.ServerNames = known, servers
+	return d
+}
+
+// TestSharedWork: what is looked at, told by the memory that it takes, grows as the number of databases does.
+func TestSharedWork(t *testing.T) {
+	taken := func(n int, how func(d *heliosv1.Database, i int)) float64 {
+		s := valid()
+		for i := range n {
+			d := &heliosv1.Database{Name: fmt.Sprintf("db%d", i), Cluster: "c", PoolProfile: "p"}
+			how(d, i)
+			s.Databases[d.GetName()] = d
+		}
+		if err := s.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_ = s.Validate()
+		runtime.ReadMemStats(&after)
+		return float64(after.TotalAlloc - before.TotalAlloc)
+	}
+	for name, how := range map[string]func(d *heliosv1.Database, i int){
+		"to many":         func(*heliosv1.Database, int) {},
+		"to one":          func(d *heliosv1.Database, _ int) { d.ServerName = "x" },
+		"to one as users": func(d *heliosv1.Database, i int) { d.ServerName, d.ServerUser = "x", fmt.Sprint(i) },
+	} {
+		if few, many := taken(250, how), taken(2000, how); many > 16*few {
+			t.Errorf("%s: eight times as many databases take %.0f times as much", name, many/few)
+		}
+	}
+}
+
+// BenchmarkValidate checks a set of 2,000 databases.
+func BenchmarkValidate(b *testing.B) {
+	s := valid()
+	for i := range 2000 {
+		name := fmt.Sprintf("db%d", i)
+		s.Databases[name] = &heliosv1.Database{Name: name, Cluster: "c", PoolProfile: "p"}
+	}
+	for b.Loop() {
+		if err := s.Validate(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

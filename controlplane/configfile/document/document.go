@@ -2,6 +2,7 @@
 package document
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -56,7 +57,7 @@ func Parse(text *environ.Text) (*Node, error) {
 		line, _ := at.Position()
 		return nil, &SyntaxError{text.Line(line), strings.TrimPrefix(at.Error(), "toml: ")}
 	}
-	l := locator{text: text, lines: map[string]int{}, lists: map[string]int{}}
+	l := newLocator(text)
 	if err := l.locate(); err != nil {
 		return nil, &SyntaxError{1, err.Error()}
 	}
@@ -69,6 +70,31 @@ type locator struct {
 	parser unstable.Parser
 	lines  map[string]int
 	lists  map[string]int // length so far of each list of tables
+	at     cursor
+}
+
+func newLocator(text *environ.Text) *locator {
+	return &locator{text: text, lines: map[string]int{}, lists: map[string]int{}, at: cursor{data: text.Data, line: 1}}
+}
+
+// cursor counts lines from where it was asked for one last: keys come almost in order, and a text may have many thousands.
+type cursor struct {
+	data   []byte
+	offset int
+	line   int // of offset, from 1
+	walked int // bytes, in all
+}
+
+// to is the line of an offset.
+func (c *cursor) to(offset int) int {
+	if offset < c.offset {
+		c.line -= bytes.Count(c.data[offset:c.offset], []byte("\n"))
+	} else {
+		c.line += bytes.Count(c.data[c.offset:offset], []byte("\n"))
+	}
+	c.walked += max(offset-c.offset, c.offset-offset)
+	c.offset = offset
+	return c.line
 }
 
 // locate walks the text, which is known to be valid.
@@ -110,7 +136,7 @@ func (l *locator) unindexed(path string) string {
 
 // line is the line of the file in which a key stands.
 func (l *locator) line(key *unstable.Node) int {
-	return l.text.Line(l.parser.Shape(key.Raw).Start.Line)
+	return l.text.Line(l.at.to(int(key.Raw.Offset)))
 }
 
 // enter follows a dotted key from a path, through the last element of lists, and notes lines on the way.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,11 +34,14 @@ func (d *Desk) told(what, db string) {
 func concerns(db, of string) bool { return db == gate.All || db == of }
 
 // Pause implements [console.Desk].
-func (d *Desk) Pause(ctx context.Context, db string) error {
+func (d *Desk) Pause(ctx context.Context, db string) (err error) {
 	if err := d.known(db); err != nil {
 		return err
 	}
 	d.told("PAUSE", db)
+	if db == gate.All {
+		defer d.tell(&d.paused)(&err)
+	}
 	return d.hold(ctx, "PAUSE", db, func() (int, string) {
 		leases, pinned := 0, 0
 		d.eachConn(func(c *serve.Conn) {
@@ -69,6 +73,16 @@ func (d *Desk) hold(ctx context.Context, what, db string, busy func() (n int, wo
 		d.release(db)
 	}
 	return err
+}
+
+// tell says that a command holds all clients, from its beginning on. If it comes to nothing that is as it was before.
+func (d *Desk) tell(holds *atomic.Bool) (end func(err *error)) {
+	before := holds.Swap(true)
+	return func(err *error) {
+		if *err != nil {
+			holds.Store(before && d.holds(gate.All))
+		}
+	}
 }
 
 // holds says whether a database is held, or all.
@@ -151,10 +165,10 @@ func (d *Desk) await(ctx context.Context, what string, look func() (done bool, w
 }
 
 // Suspend implements [console.Desk].
-func (d *Desk) Suspend(ctx context.Context) error {
+func (d *Desk) Suspend(ctx context.Context) (err error) {
 	d.told("SUSPEND", gate.All)
-	d.suspended.Store(true)
-	err := d.hold(ctx, "SUSPEND", gate.All, func() (int, string) {
+	defer d.tell(&d.suspended)(&err)
+	return d.hold(ctx, "SUSPEND", gate.All, func() (int, string) {
 		n := 0
 		d.eachConn(func(c *serve.Conn) {
 			if c.InTransaction() {
@@ -163,10 +177,6 @@ func (d *Desk) Suspend(ctx context.Context) error {
 		})
 		return n, fmt.Sprintf("%d clients have a transaction open", n)
 	})
-	if err != nil {
-		d.suspended.Store(false)
-	}
-	return err
 }
 
 // Resume implements [console.Desk].
@@ -178,6 +188,7 @@ func (d *Desk) Resume(db string) error {
 	d.told("RESUME", db)
 	if db == gate.All {
 		d.suspended.Store(false)
+		d.paused.Store(false)
 	}
 	d.release(db)
 	return nil

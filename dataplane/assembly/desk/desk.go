@@ -58,7 +58,8 @@ type Configuration interface {
 type Desk struct {
 	o         Options
 	stats     *stats
-	suspended atomic.Bool // what holds all clients is SUSPEND
+	suspended atomic.Bool // SUSPEND holds all clients
+	paused    atomic.Bool // and PAUSE
 }
 
 // New makes the desk of a proxy.
@@ -322,7 +323,7 @@ func (d *Desk) Zones() (all []console.Zone) {
 func (d *Desk) State() console.State {
 	all, _ := d.o.Hub.Gates.Held()
 	suspended := d.suspended.Load()
-	return console.State{Paused: all && !suspended, Suspended: suspended}
+	return console.State{Paused: all && (d.paused.Load() || !suspended), Suspended: suspended}
 }
 
 // Version implements [console.Desk].

@@ -38,7 +38,7 @@ func newCollector(s Source, version string) *collector {
 		queries:    desc("queries_total", "Statements executed: Query, Execute and FunctionCall messages."),
 		errors:     desc("errors_total", "Errors that clients were told, by who made them: a server or the proxy.", "source"),
 		logins:     desc("logins_total", "Clients that logged in."),
-		unadmitted: desc("login_failures_total", "Log-ins that were refused, by the SQLSTATE that the client was told.", "sqlstate"),
+		unadmitted: desc("login_failures_total", "Log-ins that were refused, by the SQLSTATE that the client was told, be it the proxy's or a server's; other: more than 16 of servers'.", "sqlstate"),
 		cancels:    desc("cancels_total", "Cancel requests, by what became of them: served here, forwarded to the proxy that served it, unknown key, limited, peer_failed.", "outcome"),
 		panics:     desc("panics_total", "Sessions that ended by a fault of the proxy."),
 		looks:      desc("server_looks_total", "Server connections that were looked through after a transaction that may have left something."),
@@ -98,7 +98,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	counter(c.errors, sum.Failures(), "server")
 	counter(c.errors, m.Refused, "proxy")
 	counter(c.logins, m.Logins)
-	for state, n := range byState(&m.Unadmitted) {
+	for state, n := range byState(m) {
 		counter(c.unadmitted, n, state)
 	}
 	for outcome, n := range m.Cancels.All {
@@ -131,11 +131,19 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// byState adds up what has the same SQLSTATE.
-func byState(counts *[pgerr.Count]uint64) map[string]uint64 {
+// byState adds up log-ins that were refused with the same SQLSTATE, whoever has said it.
+func byState(m *meter.Loop) map[string]uint64 {
 	sums := map[string]uint64{}
+	for i, n := range m.Denied.Counts {
+		if n > 0 {
+			sums[m.Denied.States[i]] += n
+		}
+	}
+	if n := m.Denied.Others; n > 0 {
+		sums["other"] = n
+	}
 	for _, row := range pgerr.Table() {
-		if n := counts[row.ID]; n > 0 || row.ID == pgerr.AuthenticationFailed {
+		if n := m.Unadmitted[row.ID]; n > 0 || row.ID == pgerr.AuthenticationFailed {
 			sums[row.SQLState] += n
 		}
 	}

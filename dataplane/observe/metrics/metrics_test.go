@@ -14,6 +14,8 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/observe/metrics"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/program"
 )
 
@@ -54,6 +56,10 @@ func TestHandler(t *testing.T) {
 	m.Pin(pin.Temporary | pin.Lock)
 	m.Pin(pin.Lock)
 	m.Drop(pin.Listen)
+	m.Unadmit(pgerr.New(pgerr.UnknownDatabase, "x"), nil)
+	for _, state := range []string{"3D000", "28000", "28000", "?"} {
+		m.Unadmit(nil, &pgwire.ServerError{SQLState: state})
+	}
 	a := metrics.Account{Database: "shop", User: "ann", Node: "db:5432", Account: meter.Account{Queries: 5, Transactions: 4, Assignments: 3, Parses: 2, ServerParses: 1, FromClient: 10, ToClient: 20}}
 	a.Failed([2]byte{'4', '2'})
 	a.Failed([2]byte{'4', '2'})
@@ -89,6 +95,7 @@ func TestHandler(t *testing.T) {
 		`helios_errors_total{source="server"} 2`,
 		`helios_errors_total{source="proxy"} 1`,
 		`helios_logins_total 3`,
+		`helios_login_failures_total{sqlstate="3D000"} 2`, `helios_login_failures_total{sqlstate="28000"} 2`, `helios_login_failures_total{sqlstate="other"} 1`,
 		`helios_cancels_total{outcome="served"} 4`, `helios_cancels_total{outcome="limited"} 12`, `helios_cancels_total{outcome="peer_failed"} 0`,
 		`helios_panics_total 5`,
 		`helios_server_looks_total 6`,

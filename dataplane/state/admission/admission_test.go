@@ -20,8 +20,8 @@ func TestClients(t *testing.T) {
 		resource, db, user string
 	}
 	keys := map[string]string{ // by the words before a name
-		"in all": "limits.max_clients", "from address": "limits.max_clients_per_address", "of user": "limits.max_clients_per_user and users.max_clients",
-		"in database": "limits.max_clients_per_database and databases.max_clients",
+		"in all": "limits.max_clients (max_client_conn in a pgbouncer.ini)", "from address": "limits.max_clients_per_address", "of user": "limits.max_clients_per_user and users.max_clients (max_user_client_connections in a pgbouncer.ini)",
+		"in database": "limits.max_clients_per_database and databases.max_clients (max_db_client_connections in a pgbouncer.ini)",
 	}
 	leave := func(x *client) { c.Leave(&x.place, x.addr, Database{x.resource, x.db}, x.user) }
 	enter := func(x *client, b Bounds) string {

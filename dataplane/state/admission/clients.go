@@ -78,7 +78,7 @@ func (c *Clients) Enter(p *Place, addr netip.Addr, console bool, b Bounds) *Full
 // full says which bound of those who enter is reached.
 func (c *Clients) full(addr netip.Addr, b Bounds) *Full {
 	if over(c.all, b.All) {
-		return &Full{"in all", b.All, "limits.max_clients"}
+		return &Full{"in all", b.All, "limits.max_clients (max_client_conn in a pgbouncer.ini)"}
 	}
 	if addr.IsValid() && over(c.addresses[addr], b.Address) {
 		return &Full{fmt.Sprintf("from address %q", addr), b.Address, "limits.max_clients_per_address"}
@@ -91,10 +91,10 @@ func (c *Clients) Admit(p *Place, db Database, user string, b Bounds) *Full {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if over(c.databases[db], b.Database) {
-		return &Full{fmt.Sprintf("in database %q", db.Name), b.Database, "limits.max_clients_per_database and databases.max_clients"}
+		return &Full{fmt.Sprintf("in database %q", db.Name), b.Database, "limits.max_clients_per_database and databases.max_clients (max_db_client_connections in a pgbouncer.ini)"}
 	}
 	if over(c.users[user], b.User) {
-		return &Full{fmt.Sprintf("of user %q", user), b.User, "limits.max_clients_per_user and users.max_clients"}
+		return &Full{fmt.Sprintf("of user %q", user), b.User, "limits.max_clients_per_user and users.max_clients (max_user_client_connections in a pgbouncer.ini)"}
 	}
 	add(&c.databases, db)
 	add(&c.users, user)

@@ -1,9 +1,13 @@
 package meter
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
+	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
 // TestHistogram counts each time in one place, its bound included.
@@ -67,6 +71,8 @@ func TestAdd(t *testing.T) {
 			for j := range f.Len() {
 				f.Index(j).SetUint(uint64(100*i + j))
 			}
+		case reflect.Struct:
+			one.Denied = Denied{[16]string{"28000", "3D000"}, [16]uint64{1, 2}, 3}
 		default:
 			t.Fatalf("field %s is of a kind that Add does not know", v.Type().Field(i).Name)
 		}
@@ -76,5 +82,28 @@ func TestAdd(t *testing.T) {
 	}
 	if sum.Add(&one); sum.Logins != 2*one.Logins || sum.Pinned[0] != 2*one.Pinned[0] {
 		t.Errorf("added twice: %+v", sum)
+	}
+}
+
+// TestUnadmit counts log-ins by whose error the client was told, and of servers' SQLSTATEs so many as there are places.
+func TestUnadmit(t *testing.T) {
+	var a, b Loop
+	a.Unadmit(nil, nil)
+	a.Unadmit(pgerr.New(pgerr.TooManyClients, "x"), &pgwire.ServerError{SQLState: "28000"})
+	for i := range 20 {
+		for range 2 {
+			a.Unadmit(nil, &pgwire.ServerError{SQLState: fmt.Sprintf("28P%02d", i)})
+		}
+	}
+	a.Unadmit(nil, &pgwire.ServerError{SQLState: "28p0\xff"})
+	b.Unadmit(nil, &pgwire.ServerError{SQLState: "28P15"})
+	b.Unadmit(nil, &pgwire.ServerError{SQLState: "28P19"})
+	b.Add(&a)
+	sums := map[string]uint64{}
+	for i, n := range b.Denied.Counts {
+		sums[b.Denied.States[i]] += n
+	}
+	if b.Unadmitted[pgerr.TooManyClients] != 1 || len(sums) != 16 || sums["28P15"] != 3 || sums["28P19"] != 1 || sums["28P00"] != 2 || sums["28P14"] != 0 || b.Denied.Others != 2*6-2+1 {
+		t.Errorf("got %v, %d others", sums, b.Denied.Others)
 	}
 }

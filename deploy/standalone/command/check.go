@@ -29,6 +29,8 @@ type Outcome struct {
 	Level Level  `json:"level"`
 	What  string `json:"what"` // what was tried, as "node pg1 (10.0.0.5:5432)"
 	Why   string `json:"why"`  // a clause without capital and full stop
+	// Runs says that nothing but a proxy that runs is in the way.
+	Runs bool `json:"-"`
 }
 
 func (p Program) checkCommand() *cobra.Command {
@@ -41,7 +43,8 @@ func (p Program) checkCommand() *cobra.Command {
 		Short: "Say what is wrong or without effect in a file, and try what it names",
 		Long: `Say what is wrong or without effect in a file, a line each: FILE:LINE: KEY: sentence. Then try what it names, a line each: ok, warn
 or fail, what, and why. Certificates and keys are loaded, listeners bound for a moment, nodes connected to and asked for TLS; where
-users are looked up in the database, auth_query is asked once for nobody, as auth_user. With --offline no node is connected to. With -o json all of it is one JSON document. A file that configurations name, and
+users are looked up in the database, auth_query is asked once for nobody, as auth_user. Whether logfile and pidfile of a pgbouncer.ini
+can be written is tried, too. With --offline no node is connected to. With -o json all of it is one JSON document. A file that configurations name, and
 a file of resources, can be checked by itself.
 
 The exit code is 1 if the file has an error or something has failed, else 0.`,
@@ -78,6 +81,9 @@ The exit code is 1 if the file has an error or something has failed, else 0.`,
 			v.Findings = l.findings
 			if l.file != nil && p.Try != nil {
 				v.Tried = p.Try(c.Context(), l.file, offline)
+			}
+			if l.file != nil {
+				v.Tried = append(v.Tried, l.tryFiles(slices.ContainsFunc(v.Tried, func(o Outcome) bool { return o.Runs }))...)
 			}
 			v.judge(strict)
 			if output == "" {

@@ -357,17 +357,15 @@ func TestDrain(t *testing.T) {
 	x.signals <- syscall.SIGTERM
 	<-x.draining
 	x.signals <- syscall.SIGHUP
+	x.err.wait("nothing is read again, as the proxy is ending")
 	close(x.drained)
-	if code := <-x.exit; code != 0 {
-		t.Errorf("exit code %d", code)
+	if code := <-x.exit; code != 0 || len(x.applied) != 1 {
+		t.Errorf("exit code %d, applied %d times", code, len(x.applied))
 	}
 	<-x.closed
 	log := x.err.String()
 	if !strings.Contains(log, warning) || !strings.Contains(log, "heliosproxy ready") || !strings.Contains(log, `"listeners": {"default":"127.0.0.1:1"}`) {
 		t.Errorf("the log lacks something:\n%s", log)
-	}
-	if len(x.applied) != 1 {
-		t.Errorf("applied %d times", len(x.applied))
 	}
 }
 

@@ -121,8 +121,14 @@ func (f farewell) stage(how Ending) (next Ending, s os.Signal, err error) {
 func (p Program) farewell(log *zap.Logger, plane Server, w wishes, bound time.Duration) farewell {
 	return farewell{
 		log: log, plane: plane, signals: p.Signals, endings: w.endings, bounds: map[Ending]time.Duration{AfterTransactions: bound},
-		passes: func(s os.Signal) bool { return s == syscall.SIGHUP }, // nothing new begins
-		cut:    failed{errReported},
+		passes: func(s os.Signal) bool {
+			if s != syscall.SIGHUP {
+				return false
+			}
+			log.Info("nothing is read again, as the proxy is ending", zap.Stringer("signal", s))
+			return true
+		},
+		cut: failed{errReported},
 	}
 }
 

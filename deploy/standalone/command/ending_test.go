@@ -92,22 +92,39 @@ func TestWishesUnheard(t *testing.T) {
 	}
 }
 
-// TestIniResume: clients who are held can be let go on while the program waits for them.
-func TestIniResume(t *testing.T) {
+// TestIniSignalsWhileEnding: while the program waits for its clients they can be held and let go on, and SIGHUP reads the file and opens the
+// log's anew.
+func TestIniSignalsWhileEnding(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		bouncer(t, ini)
-		x := start(newPlane(), "--pgbouncer-ini", "p.ini")
+		bouncer(t, ini+"logfile = log\n")
+		p := newPlane()
+		x := start(p, "--pgbouncer-ini", "p.ini")
+		<-p.applied
 		x.err.wait("heliosproxy ready")
 		x.signals <- s
 		<-x.draining
-		x.signals <- syscall.SIGUSR1 // is too late
-		x.signals <- syscall.SIGUSR2
-		if got := <-x.held; got != "resumed" {
-			t.Errorf("%v: %s", s, got)
+		for more, want := range map[syscall.Signal]string{syscall.SIGUSR1: "paused", syscall.SIGUSR2: "resumed"} {
+			x.signals <- more
+			if got := <-x.held; got != want {
+				t.Errorf("%v, %v: %s", s, more, got)
+			}
 		}
+		x.err.wait("who is busy")
+		if err := os.Rename("log", "old"); err != nil {
+			t.Fatal(err)
+		}
+		write(t, "p.ini", ini+"logfile = log\ndefault_pool_size = 4\n")
+		x.signals <- syscall.SIGHUP
+		if set := <-p.applied; set.PoolProfiles["default"].GetMaxConnections() != 4 {
+			t.Errorf("%v: got %v", s, set.PoolProfiles)
+		}
+		x.err.wait("configuration reloaded")
 		close(x.drained)
 		if code := <-x.exit; code != 0 {
 			t.Errorf("%v: exit code %d", s, code)
+		}
+		if log, err := os.ReadFile("log"); err != nil || strings.Contains(string(log), "who is busy") || !strings.Contains(string(log), "heliosproxy ended") {
+			t.Errorf("%v: the log: %q, %v", s, log, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,17 +67,79 @@ func pidfile(path string) (release func(), err error) {
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("pidfile: %w", err)
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
+		if _, err := held(path); err != nil {
 			return nil, fmt.Errorf("pidfile: %w", err)
-		}
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || pid != os.Getpid() && lives(pid) {
-			return nil, fmt.Errorf("pidfile: %s exists: another process runs with it, or has left it behind", path)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("pidfile: %w", err)
 		}
 	}
+}
+
+// tryFiles tries whether the log's file and the process number's could be written, and leaves nothing of them. runs says that a proxy runs, whose
+// number may be in the latter.
+func (l loaded) tryFiles(runs bool) (all []Outcome) {
+	logfile, pid := l.files()
+	say := func(what, path string, err error) {
+		o := Outcome{Level: OK, What: what, Why: path + " can be written"}
+		if err != nil {
+			o.Level, o.Why = Fail, err.Error()
+		}
+		all = append(all, o)
+	}
+	if logfile != "" {
+		f, err := os.OpenFile(logfile, os.O_WRONLY|os.O_APPEND, 0)
+		if err == nil {
+			err = f.Close()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = tryNew(logfile)
+		}
+		say("log file", logfile, err)
+	}
+	if pid == "" {
+		return all
+	}
+	number, err := held(pid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		say("pidfile", pid, tryNew(pid))
+	case errors.Is(err, errHeld) && runs && number > 0:
+		all = append(all, Outcome{Level: Warn, What: "pidfile", Why: fmt.Sprintf("%s has the number of a process that runs, %d", pid, number)})
+	case err != nil:
+		say("pidfile", pid, err)
+	default:
+		say("pidfile", pid, tryNew(pid))
+	}
+	return all
+}
+
+// tryNew tries whether there can be a file at path, by another one beside it.
+func tryNew(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".heliosproxy-check-")
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return &fs.PathError{Op: at.Op, Path: path, Err: at.Err}
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+var errHeld = errors.New("another process runs with it, or has left it behind")
+
+// held says whose number is in a file at path: that of a process that is gone, unless there is an error. [errHeld] says that it lives, or that the
+// file has no number.
+func held(path string) (pid int, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid != os.Getpid() && lives(pid) {
+		return pid, fmt.Errorf("%s exists: %w", path, errHeld)
+	}
+	return pid, nil
 }
 
 // succeed writes the process's number to a file in which that of the process stands whose place it takes.

@@ -123,18 +123,21 @@ func (r *runner) pause() {
 	}
 }
 
-// asPgBouncer has no bound but the one on the command line, which is one for clients too, and lets those go on who are held, if a signal
-// says so.
+// asPgBouncer has no bound but the one on the command line, which is one for clients too, and goes on obeying signals that end nothing.
 func (r *runner) asPgBouncer(f *farewell) {
 	f.bounds, f.cut = nil, nil
 	if r.flags.drainSet {
 		f.bounds = map[Ending]time.Duration{AfterTransactions: r.flags.drainTimeout, AfterClients: r.flags.drainTimeout}
 	}
 	f.passes = func(s os.Signal) bool {
-		if s == syscall.SIGUSR2 {
-			r.plane.Resume()
-			return true
+		switch s {
+		case syscall.SIGHUP: // it is no time to tell systemd that the proxy reloads
+			_ = r.reread() // it has logged why not
+		case syscall.SIGUSR1, syscall.SIGUSR2:
+			r.signalAsPgBouncer(s)
+		default:
+			return false
 		}
-		return s == syscall.SIGHUP || s == syscall.SIGUSR1 // nothing new begins
+		return true
 	}
 }

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,6 +82,55 @@ func TestCheckIni(t *testing.T) {
 	}
 	if code, _, err := run("check", "--pgbouncer-ini", "p.ini", "--config", "x"); code != 2 || !strings.Contains(err, "--config and --pgbouncer-ini are two configurations: give one") {
 		t.Errorf("two configurations: got %d, %q", code, err)
+	}
+}
+
+// TestCheckIniFiles: check fails where the start would for the log's file and the process number's, and leaves nothing behind.
+func TestCheckIniFiles(t *testing.T) {
+	const taken = " exists: another process runs with it, or has left it behind"
+	for _, tt := range []struct {
+		content, pid string // pid is what the pidfile has; empty: there is none
+		runs         bool   // a proxy does
+		code         int
+		want         string // DIR stands for the directory
+	}{
+		{"logfile = no/x.log\n", "", false, 1, "fail  log file  open DIR/no/x.log: no such file or directory\n"},
+		{"pidfile = no/x.pid\n", "", false, 1, "fail  pidfile  open DIR/no/x.pid: no such file or directory\n"},
+		{"logfile = .\n", "", false, 1, "fail  log file  open DIR: is a directory\n"},
+		{"pidfile = .\n", "", false, 1, "fail  pidfile  read DIR: is a directory\n"},
+		{"logfile = x.log\npidfile = x.pid\n", "", false, 0, "ok    log file  DIR/x.log can be written\nok    pidfile   DIR/x.pid can be written\n"},
+		{"logfile = userlist\n", "", false, 0, "ok    log file  DIR/userlist can be written\n"},
+		{"pidfile = x.pid\n", fmt.Sprintln(1<<22 + 1), false, 0, "ok    pidfile  DIR/x.pid can be written\n"},
+		{"pidfile = x.pid\n", fmt.Sprintln(os.Getppid()), false, 1, "fail  pidfile  DIR/x.pid" + taken + "\n"},
+		{"pidfile = x.pid\n", fmt.Sprintln(os.Getppid()), true, 0, fmt.Sprintf("warn  listener  in use\nwarn  pidfile   DIR/x.pid has the number of a process that runs, %d\n", os.Getppid())},
+		{"pidfile = x.pid\n", "x\n", true, 1, "warn  listener  in use\nfail  pidfile   DIR/x.pid" + taken + "\n"},
+	} {
+		bouncer(t, ini+tt.content)
+		if tt.pid != "" {
+			write(t, "x.pid", tt.pid)
+		}
+		before, _ := filepath.Glob("*")
+		dir, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		code := command.Program{
+			Out: &out, Err: &out,
+			Try: func(context.Context, *configfile.File, bool) (all []command.Outcome) {
+				if tt.runs {
+					all = append(all, command.Outcome{Level: command.Warn, What: "listener", Why: "in use", Runs: true})
+				}
+				return all
+			},
+		}.Main([]string{"check", "--pgbouncer-ini", "p.ini"})
+		if want := strings.ReplaceAll(tt.want, "DIR", dir); code != tt.code || out.String() != want {
+			t.Errorf("%q: got %d, %q, want %d, %q", tt.content, code, out.String(), tt.code, want)
+		}
+		entries, err := os.ReadDir(".")
+		if err != nil || len(entries) != len(before) {
+			t.Errorf("%q: left %v, %v", tt.content, entries, err)
+		}
 	}
 }
 

@@ -8,20 +8,22 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/heliosproxy/heliosproxy/pkg/resource"
 )
 
-// address binds an address for a moment, beside others if it is shared.
-func (a *attempt) address(ctx context.Context, what, text string, shared bool) {
+// address binds an address for a moment, beside others if it is shared. A socket's file gets its group.
+func (a *attempt) address(ctx context.Context, what, text string, shared bool, group string) {
 	where, err := resource.ParseAddress(text)
 	if err != nil {
 		a.fail(what, "%s", err) // what is validated does not have it
 		return
 	}
-	err = bind(ctx, where, shared)
+	err = bind(ctx, where, shared, group)
 	switch {
 	case err == nil:
 		a.ok(what, "%s can be bound", where)
@@ -29,6 +31,7 @@ func (a *attempt) address(ctx context.Context, what, text string, shared bool) {
 		a.fail(what, "%s cannot be bound: %s", where, err)
 	case a.runs(ctx):
 		a.warn(what, "%s is in use, by the proxy that runs: at %s it says that it is alive", where, a.admin)
+		a.outcomes[len(a.outcomes)-1].Runs = true
 	case a.optional && text == a.admin:
 		a.warn(what, "%s is in use: health and metrics are not served", where)
 	default:
@@ -37,7 +40,7 @@ func (a *attempt) address(ctx context.Context, what, text string, shared bool) {
 }
 
 // bind opens an address and closes it again. As for the proxy, a socket file that nobody listens at is in nobody's way; it is left there.
-func bind(ctx context.Context, where resource.Address, shared bool) error {
+func bind(ctx context.Context, where resource.Address, shared bool, group string) error {
 	if where.Path == "" {
 		var c net.ListenConfig
 		if shared {
@@ -49,6 +52,10 @@ func bind(ctx context.Context, where resource.Address, shared bool) error {
 		}
 		return l.Close()
 	}
+	gid, err := groupOf(group)
+	if err != nil {
+		return err
+	}
 	st, err := os.Lstat(where.Path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -56,7 +63,10 @@ func bind(ctx context.Context, where resource.Address, shared bool) error {
 		if err != nil {
 			return plain(err)
 		}
-		return l.Close()
+		if gid >= 0 {
+			err = os.Chown(where.Path, -1, gid)
+		}
+		return errors.Join(err, l.Close())
 	case err != nil:
 		return err
 	case st.Mode()&os.ModeSocket == 0:
@@ -68,6 +78,21 @@ func bind(ctx context.Context, where resource.Address, shared bool) error {
 		return syscall.EADDRINUSE
 	}
 	return nil
+}
+
+// groupOf is the number of a group; -1 where none is said.
+func groupOf(name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if number, err := strconv.Atoi(name); err == nil {
+		return number, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 // share sets SO_REUSEPORT, for which package syscall has no name.

@@ -43,9 +43,9 @@ func Try(ctx context.Context, file *configfile.File, offline bool) []command.Out
 	for _, name := range slices.Sorted(maps.Keys(a.set.Listeners)) {
 		l := a.set.Listeners[name]
 		a.certificate(l)
-		a.address(ctx, "listener "+name, l.GetAddress(), l.GetSoReuseport())
+		a.address(ctx, "listener "+name, l.GetAddress(), l.GetSoReuseport(), l.GetSocketGroup())
 	}
-	a.address(ctx, "admin address", a.admin, false)
+	a.address(ctx, "admin address", a.admin, false, "")
 	for _, name := range slices.Sorted(maps.Keys(a.set.Clusters)) {
 		a.passwords("passwords of cluster "+name, a.set.Clusters[name].GetPasswords())
 	}

@@ -165,6 +165,12 @@ func TestAddresses(t *testing.T) {
 	unix.(*net.UnixListener).SetUnlinkOnClose(false)
 	unix.Close() // its file stays, as of a process that was killed
 	wants(t, tried(t, config(port, free), true), `ok\|listener unix\|.*`)
+	unixes := func(dir, group string) string {
+		return fmt.Sprintf("[proxy]\nlisten_address = \"unix:%s/s\"\nadmin_address = \"127.0.0.1:0\"\nunix_socket_group = %q\n", dir, group) + node("n", 1, `role = "primary"`)
+	}
+	wants(t, tried(t, unixes(dir, fmt.Sprint(os.Getgid())), true), `ok\|listener default\|.*`)
+	wants(t, tried(t, unixes(dir, "no such group"), true), `fail\|listener default\|.*cannot be bound: group: unknown group no such group`)
+	wants(t, tried(t, unixes(dir+"/gone", ""), true), `fail\|listener default\|.*cannot be bound: no such file or directory`)
 	if err := os.Remove(unix.Addr().String()); err != nil {
 		t.Fatal(err)
 	}

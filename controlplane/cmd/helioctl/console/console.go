@@ -97,7 +97,8 @@ type act struct{ word, short, long, done string }
 func acts() []act {
 	return []act{
 		{"pause", "Hold clients, and wait until the server connections are closed", `Hold clients, and wait until the server connections are closed: those of a database, or all. Transactions that are under way end first.
-Clients wait until helioctl resume. Where that takes longer than --timeout, and where it is interrupted, the clients go on.`, "paused"},
+Clients wait until helioctl resume. At a proxy where that takes longer than --timeout, and where it is interrupted, the clients go on; those of the other
+proxies stay paused until helioctl resume.`, "paused"},
 		{"resume", "Let clients go on after pause or kill", "Let clients go on after pause or kill: those of a database, or all.", "resumed"},
 		{"kill", "End clients and server connections at once, and hold who comes next", `End clients and server connections at once, those of a database, or all, without waiting for transactions. Who comes next waits until
 helioctl resume.`, "killed"},
