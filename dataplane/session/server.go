@@ -317,7 +317,7 @@ func (s *Session) failed(c *compose.Composer, e *expect.Answer, body []byte, i, 
 		return
 	case bytes.Contains(body, []byte(s.shared.Registry.Prefix())):
 		c.Replace(i, end)
-		c.Dst = pgwire.Append(c.Dst, pgwire.ErrorResponse, s.inClientsWords(body))
+		c.Dst = pgwire.Append(c.Dst, pgwire.ErrorResponse, s.inClientsWords(e, body))
 	}
 	last := s.queue.Get(s.queue.N - 1)
 	ours := e.Hidden && s.held && last.Hidden && last.Kind == expect.Sync && s.queue.Owed() == 1 // else it is of a unit before
@@ -330,14 +330,15 @@ func (s *Session) failed(c *compose.Composer, e *expect.Answer, body []byte, i, 
 func (s *Session) passOn(failed *expect.Answer, body []byte) bool {
 	next, apart := s.queue.Apart()
 	if apart && failed.Kind == expect.Parse && (failed.Statement != nil || failed.Name == "") {
-		next.Words = bytes.Clone(s.inClientsWords(body))
+		next.Words = bytes.Clone(s.inClientsWords(failed, body))
 	}
 	return apart
 }
 
-// inClientsWords puts the client's name of a statement in place of the server's. The statement may be one that the client closes in the same unit.
-func (s *Session) inClientsWords(body []byte) []byte {
-	if b := &s.portals.Bound; b.Statement != nil {
+// inClientsWords puts the client's name of a statement in place of the server's, in the error of e. The statement may be one that the client
+// closes in the same unit.
+func (s *Session) inClientsWords(e *expect.Answer, body []byte) []byte {
+	if b := &s.portals.Bound; b.Statement != nil && e.Kind != expect.Bind {
 		body = b.Statement.Rename(body, string(b.As)) // two names may mean the same
 	}
 	return s.Names.Rename(s.queue.Rename(body))
