@@ -27,8 +27,8 @@ func askingAt(pg *pgcluster.Cluster, node string) *resource.Set {
 	return set
 }
 
-// theirs are the connections of others at a server.
-const theirs = "SELECT application_name, state FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+// theirs are the connections of others at a server, but for those by which the test itself asks: one that it has closed may be there still.
+const theirs = "SELECT application_name, state FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'pgcluster'"
 
 // TestLookUpHeld closes the connection that looks users up before PAUSE and KILL say that they are done, opens none while a database is held, and
 // lets log-ins wait that need it: they are looked up where the database is then.
