@@ -827,8 +827,10 @@ type CarriedSession struct {
 	// How often it may have used sequences.
 	Sequences uint64 `protobuf:"varint,16,opt,name=sequences,proto3" json:"sequences,omitempty"`
 	// Prepared statements that are the server connection's own, as far as executing them does something to the session.
-	Own           []*OwnStatement   `protobuf:"bytes,17,rep,name=own,proto3" json:"own,omitempty"`
-	Listening     *CarriedListening `protobuf:"bytes,18,opt,name=listening,proto3" json:"listening,omitempty"`
+	Own       []*OwnStatement   `protobuf:"bytes,17,rep,name=own,proto3" json:"own,omitempty"`
+	Listening *CarriedListening `protobuf:"bytes,18,opt,name=listening,proto3" json:"listening,omitempty"`
+	// What the client was told last of the parameters that the server reports, where the session has set nothing.
+	Told          []*CarriedSetting `protobuf:"bytes,19,rep,name=told,proto3" json:"told,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -985,6 +987,13 @@ func (x *CarriedSession) GetOwn() []*OwnStatement {
 func (x *CarriedSession) GetListening() *CarriedListening {
 	if x != nil {
 		return x.Listening
+	}
+	return nil
+}
+
+func (x *CarriedSession) GetTold() []*CarriedSetting {
+	if x != nil {
+		return x.Told
 	}
 	return nil
 }
@@ -1683,7 +1692,7 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\x04user\x18\x03 \x01(\tR\x04user\"5\n" +
 	"\tCancelKey\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\fR\x06secret\"\xaa\x05\n" +
+	"\x06secret\x18\x02 \x01(\fR\x06secret\"\xd9\x05\n" +
 	"\x0eCarriedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\blistener\x18\x02 \x01(\tR\blistener\x12\x12\n" +
@@ -1708,7 +1717,8 @@ const file_helios_v1_handover_proto_rawDesc = "" +
 	"\x04pins\x18\x0f \x01(\rR\x04pins\x12\x1c\n" +
 	"\tsequences\x18\x10 \x01(\x04R\tsequences\x12)\n" +
 	"\x03own\x18\x11 \x03(\v2\x17.helios.v1.OwnStatementR\x03own\x129\n" +
-	"\tlistening\x18\x12 \x01(\v2\x1b.helios.v1.CarriedListeningR\tlistening\"\x91\x04\n" +
+	"\tlistening\x18\x12 \x01(\v2\x1b.helios.v1.CarriedListeningR\tlistening\x12-\n" +
+	"\x04told\x18\x13 \x03(\v2\x19.helios.v1.CarriedSettingR\x04told\"\x91\x04\n" +
 	"\rCarriedServer\x12'\n" +
 	"\x04pool\x18\x01 \x01(\v2\x13.helios.v1.PoolNameR\x04pool\x12\x19\n" +
 	"\bfor_good\x18\x02 \x01(\bR\aforGood\x12&\n" +
@@ -1821,19 +1831,20 @@ var file_helios_v1_handover_proto_depIdxs = []int32{
 	11, // 16: helios.v1.CarriedSession.server:type_name -> helios.v1.CarriedServer
 	13, // 17: helios.v1.CarriedSession.own:type_name -> helios.v1.OwnStatement
 	12, // 18: helios.v1.CarriedSession.listening:type_name -> helios.v1.CarriedListening
-	8,  // 19: helios.v1.CarriedServer.pool:type_name -> helios.v1.PoolName
-	9,  // 20: helios.v1.CarriedServer.key:type_name -> helios.v1.CancelKey
-	16, // 21: helios.v1.CarriedServer.settings:type_name -> helios.v1.CarriedSetting
-	16, // 22: helios.v1.CarriedServer.parameters:type_name -> helios.v1.CarriedSetting
-	14, // 23: helios.v1.OwnStatement.effects:type_name -> helios.v1.CarriedEffects
-	15, // 24: helios.v1.CarriedEffects.steps:type_name -> helios.v1.CarriedStep
-	16, // 25: helios.v1.CarriedStatement.planner:type_name -> helios.v1.CarriedSetting
-	14, // 26: helios.v1.CarriedStatement.effects:type_name -> helios.v1.CarriedEffects
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	16, // 19: helios.v1.CarriedSession.told:type_name -> helios.v1.CarriedSetting
+	8,  // 20: helios.v1.CarriedServer.pool:type_name -> helios.v1.PoolName
+	9,  // 21: helios.v1.CarriedServer.key:type_name -> helios.v1.CancelKey
+	16, // 22: helios.v1.CarriedServer.settings:type_name -> helios.v1.CarriedSetting
+	16, // 23: helios.v1.CarriedServer.parameters:type_name -> helios.v1.CarriedSetting
+	14, // 24: helios.v1.OwnStatement.effects:type_name -> helios.v1.CarriedEffects
+	15, // 25: helios.v1.CarriedEffects.steps:type_name -> helios.v1.CarriedStep
+	16, // 26: helios.v1.CarriedStatement.planner:type_name -> helios.v1.CarriedSetting
+	14, // 27: helios.v1.CarriedStatement.effects:type_name -> helios.v1.CarriedEffects
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_helios_v1_handover_proto_init() }
