@@ -338,8 +338,11 @@ func (s *Session) passOn(failed *expect.Answer, body []byte) bool {
 // inClientsWords puts the client's name of a statement in place of the server's, in the error of e. The statement may be one that the client
 // closes in the same unit.
 func (s *Session) inClientsWords(e *expect.Answer, body []byte) []byte {
-	if b := &s.portals.Bound; b.Statement != nil && e.Kind != expect.Bind {
-		body = b.Statement.Rename(body, string(b.As)) // two names may mean the same
+	switch b := &s.portals.Bound; { // two names may mean the same
+	case e.Kind == expect.Bind && e.Statement != nil:
+		body = s.Names.RenameMarked(body, e.Statement, e.Mark)
+	case e.Kind != expect.Bind && b.Statement != nil:
+		body = b.Statement.Rename(body, string(b.As))
 	}
 	return s.Names.Rename(s.queue.Rename(body))
 }

@@ -31,6 +31,7 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 	if is != fit {
 		return 0, is == unfit
 	}
+	mark := s.Names.Mark()
 	if s.Ear.Concerned() && s.unheard(c, i, end, name) {
 		return 0, !s.Ear.Waits
 	}
@@ -60,7 +61,7 @@ func (s *Session) bind(c *compose.Composer, p []byte, i, end int, srv *serversta
 		c.Replace(i, at)
 		c.Dst = pgwire.AppendBindHead(c.Dst, portal, server, end-at)
 	}
-	s.queue.Plain(expect.Bind, st)
+	s.queue.PushBind(st, mark)
 	return at - i + s.passes(p, at, end), true
 }
 

@@ -62,8 +62,7 @@ func (s *Session) undoUnnamed(e *expect.Answer, refused bool, srv *serverstate.S
 	if e.Before != nil && !refused { // that one is still there
 		was = *e.Before
 	}
-	if s.Unnamed.ID != e.Made || e.Made == 0 && s.queue.Ends() {
-		s.queue.Replaced(e, &was)
+	if s.queue.Replaced(e, &was) || s.Unnamed.ID != e.Made {
 		return
 	}
 	s.Unnamed, srv.Held.Unnamed = was.Unnamed, was.Held

@@ -37,6 +37,7 @@ type Answer struct {
 	Awaited   bool  // nothing of the client goes on before Into is there
 	counts    uint8 // which of Queue.Named, Shapes, Risks, Turns and Doubts it is one of, and plain
 	Ordinal   uint16
+	Mark      uint32               // of a Bind: see names.Names.Mark
 	Statement *statement.Statement // prepared, closed
 	Name      string               // the client's name for it
 	Effects   *statement.Effects   // of executing it; of a Parse that is the server connection's own, of what had its name before
@@ -125,14 +126,19 @@ func (s *Spare) Take() *Before {
 // Give takes one back.
 func (s *Spare) Give(b *Before) { s.free = append(s.free, b) }
 
-// Replaced notes that the unnamed statement that e, which is skipped, had made was not there for what has replaced it: was was.
-func (q *Queue) Replaced(e *Answer, was *Before) {
-	for i := range q.N {
-		if x := q.Get(i); x != e && x.Before != nil && x.Before.ID == e.Made {
+// Replaced notes that the unnamed statement that e, which is skipped, had made, or had taken away, was not there for what came behind: was
+// was. It says whether something there has replaced it, or ended it, whatever became of it before. What e is in a unit with is undone.
+func (q *Queue) Replaced(e *Answer, was *Before) bool {
+	for i := q.Unit(); i < q.N; i++ {
+		switch x := q.Get(i); {
+		case x.Before != nil && x.Before.ID == e.Made:
 			x.Before.Unnamed, x.Before.Held = was.Unnamed, was.Held
-			return
+			return true
+		case x.Kind == Query && x.Before == nil:
+			return true
 		}
 	}
+	return false
 }
 
 // Queue is a ring of expectations, the oldest first.
@@ -175,12 +181,18 @@ func (q *Queue) Push(e Answer) {
 	q.asks(e.Kind)
 }
 
-// Plain adds the newest, of which nothing has to be known but what it is and of which statement. It is not for Parse, Close,
+// Plain adds the newest, of which nothing has to be known but what it is and of which statement. It is not for Parse, Bind, Close,
 // CopyEnd and Virtual.
 func (q *Queue) Plain(k Kind, st *statement.Statement) {
 	n := q.slot()
 	n.Kind, n.Statement, n.counts = k, st, plain
 	q.asks(k)
+}
+
+// PushBind adds a Bind of the statement st, nil for one without a name, under the name with that mark.
+func (q *Queue) PushBind(st *statement.Statement, mark uint32) {
+	q.Plain(Bind, st)
+	q.ring[(q.at+q.N-1)&(len(q.ring)-1)].Mark = mark
 }
 
 // PushSync adds a Sync of the client. doubt says that the server may ignore it, bad that it refuses it else.
@@ -387,19 +399,6 @@ func (q *Queue) Open(n int) bool {
 		case Query, Function, CopyEnd:
 		default:
 			return true
-		}
-	}
-	return false
-}
-
-// Ends says whether a Query is among the units behind the oldest: it ends the unnamed statement, whatever became of it before.
-func (q *Queue) Ends() bool {
-	later := false
-	for i := range q.N {
-		if e := q.Get(i); later && e.Kind == Query && e.Before == nil {
-			return true
-		} else if e.Kind == Sync {
-			later = true
 		}
 	}
 	return false

@@ -1,7 +1,11 @@
 // Package names is what a session calls its prepared statements, and of which it was told what they return. It does not know what the server has.
 package names
 
-import "github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+import (
+	"hash/crc32"
+
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
+)
 
 // Names are the prepared statements of a session, by its names. It belongs to the loop of the session.
 type Names struct {
@@ -15,6 +19,7 @@ type Names struct {
 	gone       map[string]*statement.Statement // see Clear
 	recent     *statement.Statement            // what was found last, nil once anything has changed
 	recentName []byte
+	recentMark uint32
 	recentTold bool
 }
 
@@ -58,10 +63,14 @@ func (n *Names) Find(name []byte) *statement.Statement {
 func (n *Names) look(name []byte) {
 	n.recent, n.recentName = n.All[string(name)], append(n.recentName[:0], name...)
 	_, n.recentTold = n.told[string(name)]
+	n.recentMark = crc32.ChecksumIEEE(name)
 }
 
 // Found returns the statement that Find has returned last; nil where anything has changed since.
 func (n *Names) Found() *statement.Statement { return n.recent }
+
+// Mark stands for the name that was looked for last, among those of one statement: see RenameMarked.
+func (n *Names) Mark() uint32 { return n.recentMark }
 
 // FoundTold says whether the client was told what the statement returns that Find has returned last; not after Untell.
 func (n *Names) FoundTold() bool { return n.recentTold }
@@ -125,6 +134,18 @@ func (n *Names) Rename(body []byte) []byte {
 	for _, names := range [...]map[string]*statement.Statement{n.All, n.gone} {
 		for name, st := range names {
 			body = st.Rename(body, name)
+		}
+	}
+	return body
+}
+
+// RenameMarked is Rename where the error is about the statement st under the name with that mark.
+func (n *Names) RenameMarked(body []byte, st *statement.Statement, mark uint32) []byte {
+	for _, names := range [...]map[string]*statement.Statement{n.All, n.gone} {
+		for name, have := range names {
+			if have == st && crc32.ChecksumIEEE([]byte(name)) == mark {
+				return st.Rename(body, name)
+			}
 		}
 	}
 	return body

@@ -80,3 +80,25 @@ func TestNames(t *testing.T) {
 		t.Errorf("with nothing under way: %s", got)
 	}
 }
+
+// TestRenameMarked tells two names for one statement apart, also when another one was looked for since.
+func TestRenameMarked(t *testing.T) {
+	var n Names
+	st, other := &statement.Statement{Name: "h_1"}, &statement.Statement{Name: "h_2"}
+	for _, name := range []string{"a", "b", "c"} {
+		n.Add(name, st)
+	}
+	n.Add("d", other)
+	words := []byte(`prepared statement "h_1" requires 0`)
+	for _, name := range []string{"a", "b", "c"} {
+		n.Find([]byte(name))
+		mark := n.Mark()
+		n.Find([]byte("d"))
+		if got, want := string(n.RenameMarked(words, st, mark)), `prepared statement "`+name+`" requires 0`; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if got := string(n.RenameMarked(words, other, mark)); got != string(words) {
+			t.Errorf("of another statement: %s", got)
+		}
+	}
+}
