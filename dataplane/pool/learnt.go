@@ -17,13 +17,13 @@ const learntLimit = 4096
 type Learnt struct {
 	mu       sync.Mutex
 	accepted map[settings.Set]struct{}
-	reported map[settings.Set][]settings.Pair
+	reported map[settings.Set]Report
 	first    []settings.Pair // what the server reports to a new connection
 }
 
 func (k *Learnt) init() {
 	k.accepted = map[settings.Set]struct{}{{}: {}}
-	k.reported = map[settings.Set][]settings.Pair{}
+	k.reported = map[settings.Set]Report{}
 }
 
 // Accepted says whether the server has accepted the set before.
@@ -44,23 +44,28 @@ func (k *Learnt) Accept(s settings.Set) {
 	k.accepted[s] = struct{}{}
 }
 
-// Reported returns the parameters that the server reports under the set, which the caller does not
-// change; ok is false where that is not known.
-func (k *Learnt) Reported(s settings.Set) (ps []settings.Pair, ok bool) {
+// Report is what the server reports to a client when it logs in. It is not changed.
+type Report struct {
+	Params   []settings.Pair
+	Defaults settings.Set // of those that the client has not set
+}
+
+// Reported returns what the server reports under the set; ok is false where that is not known.
+func (k *Learnt) Reported(s settings.Set) (r Report, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ps, ok = k.reported[s]
-	return ps, ok
+	r, ok = k.reported[s]
+	return r, ok
 }
 
 // Report notes what the server reports under the set.
-func (k *Learnt) Report(s settings.Set, ps []settings.Pair) {
+func (k *Learnt) Report(s settings.Set, r Report) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.reported) >= learntLimit {
 		clear(k.reported)
 	}
-	k.reported[s] = ps
+	k.reported[s] = r
 }
 
 // Compare takes what the server reports to a new connection, and forgets all that was learnt where that

@@ -182,6 +182,7 @@ func (p *Pool) hand(c *backend.Conn, w *Waiter) {
 
 // Opened is called by a connection that is free: new, or clean again.
 func (p *Pool) Opened(c *backend.Conn) {
+	c.Learn()
 	l := c.Loop() // c may be on another one when it was offered
 	lo := &p.locals[l.ID]
 	if _, known := lo.all[c]; !known {

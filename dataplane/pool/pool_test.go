@@ -331,13 +331,13 @@ func TestGone(t *testing.T) {
 func TestLearnt(t *testing.T) {
 	var k Learnt
 	k.init()
-	k.Report(setOf("a", 1), nil)
+	k.Report(setOf("a", 1), Report{})
 	if _, ok := k.Reported(setOf("a", 1)); !ok || !k.Accepted(setOf("", 0)) || k.Accepted(setOf("a", 1)) {
 		t.Error("what was learnt is not what was told")
 	}
 	for i := range 3 * learntLimit {
 		k.Accept(setOf("a", i))
-		k.Report(setOf("a", i), nil)
+		k.Report(setOf("a", i), Report{})
 	}
 	if len(k.accepted) > learntLimit || len(k.reported) > learntLimit || !k.Accepted(setOf("a", 3*learntLimit-1)) {
 		t.Errorf("%d accepted, %d reported, at most %d", len(k.accepted), len(k.reported), learntLimit)

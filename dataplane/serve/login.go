@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
+	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
@@ -51,18 +52,19 @@ func (c *Conn) welcome(t *reactor.Task, verdict []byte) error {
 	if c.login.start.Replication {
 		return c.welcomeReplication(t, verdict)
 	}
-	params, known := c.pool.Learnt.Reported(c.session.Startup)
+	said, known := c.pool.Learnt.Reported(c.session.Startup)
 	if !known || c.session.Keeps {
-		if params, err = c.introduce(t); err != nil {
+		if said, err = c.introduce(t); err != nil {
 			return err
 		}
 	}
+	c.session.Told = said.Defaults
 	pid := uint32(0)
 	if c.session.Keeps {
 		pid = c.lease.PID
 	}
 	c.more = c.session.Preload(c.login.startup.Rest())
-	return c.greetWith(verdict, params, pid)
+	return c.greetWith(verdict, said.Params, pid)
 }
 
 // route says where a configuration, which is taken, leads a client that logs in.
@@ -134,30 +136,31 @@ func (c *Conn) greetWith(verdict []byte, params []settings.Pair, pid uint32) err
 
 // introduce tries the client's settings on a server connection, which says whether they are good and how
 // the server spells them. In pool mode session it is the client's connection from then on.
-func (c *Conn) introduce(t *reactor.Task) ([]settings.Pair, error) {
+func (c *Conn) introduce(t *reactor.Task) (said pool.Report, err error) {
 	s, err := c.acquire(t)
 	if err != nil {
-		return nil, fatal(err)
+		return said, fatal(err)
 	}
 	want := c.session.Startup
 	refused, err := s.Apply(t, want)
 	if err != nil {
 		s.Lose()
-		return nil, pgerr.New(pgerr.ServerLostIdle).Because(err)
+		return said, pgerr.New(pgerr.ServerLostIdle).Because(err)
 	}
 	if refused != nil {
 		c.pool.Release(s)
-		return nil, refused
+		return said, refused
 	}
+	s.Learn()
+	said = pool.Report{Params: slices.Clone(s.Params), Defaults: s.Defaults}
 	c.pool.Learnt.Accept(want)
-	params := slices.Clone(s.Params)
-	c.pool.Learnt.Report(want, params)
+	c.pool.Learnt.Report(want, said)
 	if c.session.Keeps {
 		c.lease = s
-		return params, nil
+		return said, nil
 	}
 	c.pool.Release(s)
-	return params, nil
+	return said, nil
 }
 
 // acquire waits for a server connection.

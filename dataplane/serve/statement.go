@@ -2,7 +2,6 @@ package serve
 
 import (
 	"errors"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -10,10 +9,11 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/query"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/relay"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/changeover"
 	"github.com/heliosproxy/heliosproxy/dataplane/serve/clock"
 	"github.com/heliosproxy/heliosproxy/dataplane/snapshot"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/catalog"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
-	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/planted"
@@ -89,32 +89,39 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, 
 	}
 	c.account.Assignments++
 	c.lease = s
-	want := c.session.Want
-	if !c.session.Foreign(&s.Server) {
-		s.Owner = c.session.ID
+	if !changeover.AtOnce(c.session, s, &c.pool.Learnt) {
+		if !copied {
+			p, copied = c.local.spare.Copy(p), true
+		}
+		switch refused, err := changeover.Bring(t, c.session, s, &c.pool.Learnt, p); {
+		case err != nil:
+			no = &refusal{err: serverFailed(err)}
+		case refused != nil:
+			c.lease = nil
+			s.Clean(dirty)
+			no = c.refuse(refused, p)
+		}
+	}
+	if no == nil {
+		if err := c.news(); err != nil {
+			return nil, false, &refusal{err: err}
+		}
 		return p, copied, nil
 	}
-	if settings.AllPlain(s.Settings, want) && c.pool.Learnt.Accepted(want) {
-		c.session.Prelude()
-		return p, copied, nil
+	if copied {
+		c.local.spare.Done(p)
 	}
-	if !copied {
-		p, copied = c.local.spare.Copy(p), true
-	}
-	refused, err := s.TakeOver(t, want, c.session.ID, c.session.Sequences)
-	switch {
-	case err != nil:
-		no = &refusal{err: serverFailed(err)}
-	case refused != nil:
-		c.lease = nil
-		s.Clean(dirty)
-		no = c.refuse(refused, p)
-	default:
-		c.pool.Learnt.Accept(want)
-		return p, copied, nil
-	}
-	c.local.spare.Done(p)
 	return nil, false, no
+}
+
+// news tells the client what the server connection reports otherwise than the one before.
+func (c *Conn) news() error {
+	if p := changeover.News(c.session, &c.lease.Server); p != nil {
+		if err := c.ep.Send(p); err != nil {
+			return errors.Join(errGone, err)
+		}
+	}
+	return nil
 }
 
 // ahead is what goes to the server first, where that is p.
@@ -177,6 +184,9 @@ func (c *Conn) settle(t *reactor.Task) error {
 	if !m.Free() {
 		c.kept()
 		return nil
+	}
+	if err := c.news(); err != nil {
+		return err
 	}
 	c.pins = 0
 	c.lease = nil
@@ -257,31 +267,13 @@ func (c *Conn) kept() {
 	c.pins = now
 }
 
-// How long a session waits for the catalogue, once, and how often it looks.
-const (
-	catalogWait = time.Second
-	catalogLook = 10 * time.Millisecond
-)
-
-// awaitCatalog gives a catalogue that is being read for the first time a moment: it says which custom parameters code sets.
+// awaitCatalog waits, once, for a catalogue that is being read for the first time: it says which custom parameters code sets.
 func (c *Conn) awaitCatalog(t *reactor.Task) error {
 	if c.session.Catalog == nil || c.awaited {
 		return nil
 	}
 	c.awaited = true
-	l := t.Loop()
-	for end := l.Now() + int64(catalogWait); l.Now() < end; {
-		if _, ok := c.session.Catalog.Parameters(); ok || !c.session.Catalog.Coming() {
-			break
-		}
-		t.SetDeadline(l.Now() + int64(catalogLook))
-		err := t.Park()
-		t.SetDeadline(0)
-		if err != nil && !errors.Is(err, reactor.ErrDeadline) {
-			return err
-		}
-	}
-	return nil
+	return catalog.Await(t, c.session.Catalog)
 }
 
 // warn tells the client something that is not an error.
@@ -306,8 +298,8 @@ func (c *Conn) learn(t *reactor.Task) error {
 		return serverFailed(err)
 	}
 	m.Want = m.Want.Change(set, reset)
-	s.Settings = m.Want
-	c.pool.Learnt.Accept(m.Want)
+	s.Settings = s.Settings.Change(set, reset) // what the session wants, or less: see changeover.Bring
+	c.pool.Learnt.Accept(s.Settings)
 	return c.dropped(m.Reasons.Keep(holds, m.Policy.Pinning))
 }
 

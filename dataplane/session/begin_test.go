@@ -193,6 +193,34 @@ func TestTouched(t *testing.T) {
 	}
 }
 
+// TestBroughtOver keeps from the client what the server reports of settings that are brought over, and not that a default is another one.
+func TestBroughtOver(t *testing.T) {
+	pair := func(name, value string) settings.Set { return settings.Of(settings.Pair{Name: name, Value: value}) }
+	for _, c := range []struct {
+		name      string
+		from, to  settings.Set
+		said, now string
+		touched   string
+	}{
+		{name: "what the session wants", to: pair("datestyle", "German"), said: "German"},
+		{name: "the default", from: pair("datestyle", "German"), said: "ISO"},
+		{name: "another default", from: pair("datestyle", "German"), said: "SQL", now: "S DateStyle=SQL; ", touched: "datestyle"},
+		{name: "what the session wants over another default", from: pair("datestyle", "German"), to: pair("datestyle", "SQL"), said: "SQL"},
+	} {
+		r := newRig()
+		r.srv.Settings, r.srv.Defaults, r.Want = c.from, pair("datestyle", "ISO"), c.to
+		r.Prelude()
+		r.client(t, pgscript.Query("SELECT 1"))
+		got := r.server(t, pgscript.ParameterStatus("DateStyle", c.said), readyI, one, readyI)
+		if want := c.now + "C SELECT 1; Z I"; got != want {
+			t.Errorf("%s: the client is sent %s, want %s", c.name, got, want)
+		}
+		if touched := strings.Join(r.Changes.Take(), " "); touched != c.touched {
+			t.Errorf("%s: touched %q, want %q", c.name, touched, c.touched)
+		}
+	}
+}
+
 // TestPins keeps the server connection for what a text leaves on it.
 func TestPins(t *testing.T) {
 	for sql, free := range map[string]bool{

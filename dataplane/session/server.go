@@ -210,7 +210,7 @@ func (s *Session) reported(body []byte, hidden bool, srv *serverstate.Server) bo
 	}
 	srv.SetParam(name, value)
 	n := string(bytes.ToLower(name))
-	if hidden && s.broughtOver(n) {
+	if hidden && s.broughtOver(n) && !s.otherDefault(n, value, srv) {
 		return true
 	}
 	if !s.Keeps && settings.Settable(n) {
@@ -223,6 +223,12 @@ func (s *Session) reported(body []byte, hidden bool, srv *serverstate.Server) bo
 // broughtOver says whether the parameter is one of those in which the session differs from the one before it on the server connection.
 func (s *Session) broughtOver(name string) bool {
 	return s.over.Has(name) || s.Want.Has(name) || name == "is_superuser" && (s.broughtOver("session_authorization") || s.broughtOver("role"))
+}
+
+// otherDefault says whether a parameter that was given its default back has another one now than the server connection had.
+func (s *Session) otherDefault(name string, value []byte, srv *serverstate.Server) bool {
+	was, known := srv.Defaults.Get(name)
+	return known && was != string(value) && s.over.Has(name) && !s.Want.Has(name)
 }
 
 // settle answers what the proxy answers itself and whose turn it is, behind the input before end.

@@ -73,6 +73,8 @@ type Session struct {
 	Startup settings.Set
 	// Want is what is set in the session now, outside a transaction that changes it.
 	Want settings.Set
+	// Told is what the client was told last of the parameters that the server reports, where nothing is set.
+	Told settings.Set
 	// Ear is what the session has for LISTEN.
 	Ear channels.Ear
 	// Status is the transaction status that the client was told last.

@@ -236,6 +236,18 @@ func ReadError(body []byte) (*ServerError, error) {
 	return &ServerError{Severity: sev, SQLState: m.Code, Message: m.Message, Body: bytes.Clone(body)}, nil
 }
 
+// WithHint returns e with another hint for the client.
+func (e *ServerError) WithHint(hint string) *ServerError {
+	var m pgproto3.ErrorResponse
+	if err := m.Decode(e.Body); err != nil {
+		m = pgproto3.ErrorResponse{Severity: e.Severity, SeverityUnlocalized: e.Severity, Code: e.SQLState, Message: e.Message}
+	}
+	m.Hint = hint
+	hinted := *e
+	hinted.Body = encode(nil, &m)[HeaderSize:]
+	return &hinted
+}
+
 // AppendServerError appends e as an ErrorResponse with another severity: what a server said while it
 // was asked on a session's behalf, told to that session's client.
 func AppendServerError(dst []byte, e *ServerError, severity pgerr.Severity) []byte {

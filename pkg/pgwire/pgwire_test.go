@@ -48,6 +48,25 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestWithHint tells on what a server said, with another hint.
+func TestWithHint(t *testing.T) {
+	e, err := ReadError(AppendError(nil, pgerr.New(pgerr.UnknownDatabase, "shop"))[HeaderSize:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []*ServerError{e, {Severity: "ERROR", SQLState: "3D000", Message: e.Message, Body: []byte("nothing")}} {
+		got := string(AppendServerError(nil, e.WithHint("Go home."), pgerr.Failure))
+		for _, want := range []string{"SERROR\x00", "C3D000\x00", "M" + e.Message + "\x00", "HGo home.\x00"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%q is not in %q", want, got)
+			}
+		}
+	}
+	if strings.Contains(string(e.Body), "Go home.") {
+		t.Error("the server's own words have changed")
+	}
+}
+
 // TestSizes refuses the lengths that PostgreSQL refuses.
 func TestSizes(t *testing.T) {
 	for _, c := range []struct {

@@ -23,7 +23,7 @@ func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
 	if !s.Rests() || s.Ear.Waiting() || s.Reasons.Of("") != 0 {
 		return nil, false
 	}
-	c = &heliosv1.CarriedSession{Startup: pairs(s.Startup), Settings: pairs(s.Want), Pins: uint32(s.Reasons.Have), Sequences: s.Sequences}
+	c = &heliosv1.CarriedSession{Startup: pairs(s.Startup), Settings: pairs(s.Want), Pins: uint32(s.Reasons.Have), Sequences: s.Sequences, Told: pairs(s.Told)}
 	bound := 0
 	for name, st := range s.Names.All {
 		if !tellable(st.Effects) {
@@ -66,7 +66,7 @@ func Pack(s *session.Session) (c *heliosv1.CarriedSession, ok bool) {
 // Unpack makes s, a new session with the start-up settings of c, what the one was that c was packed of. Its pool is set, and srv is the
 // server connection that came with it; nil where none did.
 func Unpack(s *session.Session, c *heliosv1.CarriedSession, srv *serverstate.Server, reg *statement.Registry, known *facts.Cache) {
-	s.Sequences = c.GetSequences()
+	s.Sequences, s.Told = c.GetSequences(), set(c.GetTold())
 	if !planted.Is(planted.Unset) {
 		s.Want = set(c.GetSettings())
 	}

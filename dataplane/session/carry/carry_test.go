@@ -99,6 +99,7 @@ func TestThereAndBack(t *testing.T) {
 	startup := settings.Of(settings.Pair{Name: "timezone", Value: "UTC"})
 	s := old.session(startup)
 	s.Want = startup.Change([]settings.Pair{{Name: "work_mem", Value: "5MB"}}, nil)
+	s.Told = settings.Of(settings.Pair{Name: "datestyle", Value: "ISO, MDY"})
 	reg := old.shared.Registry
 	told := reg.Shared(key("SELECT 1"), meaning(nil))
 	told.Told.Store(77)
@@ -123,7 +124,7 @@ func TestThereAndBack(t *testing.T) {
 	other := young.shared.Registry.Shared(key("SELECT 1"), meaning(nil)) // told of there by somebody else, as something else
 	other.Told.Store(1)
 	got := young.unpack(t, c)
-	if got.Startup != s.Startup || got.Want != s.Want || len(got.Names.All) != 4 || got.Names.Bytes != s.Names.Bytes {
+	if got.Startup != s.Startup || got.Want != s.Want || got.Told != s.Told || len(got.Names.All) != 4 || got.Names.Bytes != s.Names.Bytes {
 		t.Errorf("settings %v, %d statements of %d bytes", got.Want, len(got.Names.All), got.Names.Bytes)
 	}
 	for name, was := range s.Names.All {

@@ -32,7 +32,7 @@ func UnpackServer(srv *serverstate.Server, c *heliosv1.CarriedServer, s *session
 	srv.Owner, srv.Foreign, srv.Sequences = s.ID, settings.Foreign(c.GetForeign()), c.GetSequences()
 	srv.Held.Stale, srv.Held.Looks = c.GetStale(), c.GetLooks()
 	for _, p := range c.GetParameters() {
-		srv.Params = append(srv.Params, settings.Pair{Name: p.GetName(), Value: p.GetValue()})
+		srv.SetParam([]byte(p.GetName()), []byte(p.GetValue()))
 	}
 	s.Keeps, s.Ear.Here = c.GetForGood(), c.GetHears()
 }

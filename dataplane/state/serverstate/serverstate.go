@@ -2,6 +2,8 @@
 package serverstate
 
 import (
+	"strings"
+
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/planted"
@@ -17,6 +19,9 @@ type Server struct {
 	Held *statement.Held
 	// Params is what the server reports of its parameters, in the order of its first report.
 	Params []settings.Pair
+	// Defaults is what it reports of those that are not set, with names in lower case: see Learn.
+	Defaults settings.Set
+	changed  bool // Params, since
 	// Tainted says that what is set is not known: the connection is reset before anyone else gets it.
 	Tainted bool
 	// Spoiled says that something was done to the connection that no reset undoes: it is closed when its session lets go of it.
@@ -64,12 +69,32 @@ func (s *Server) SetParam(name, value []byte) {
 	for i := range s.Params {
 		if s.Params[i].Name == string(name) {
 			if s.Params[i].Value != string(value) {
-				s.Params[i].Value = string(value)
+				s.Params[i].Value, s.changed = string(value), true
 			}
 			return
 		}
 	}
+	s.changed = true
 	s.Params = append(s.Params, settings.Pair{Name: string(name), Value: string(value)})
+}
+
+// Learn brings Defaults up to date. It is called where no transaction is open and Settings is what is set.
+func (s *Server) Learn() {
+	if s.changed {
+		s.learn()
+	}
+}
+
+func (s *Server) learn() {
+	s.changed = false
+	var now []settings.Pair
+	for _, p := range s.Params {
+		n := strings.ToLower(p.Name)
+		if !s.Settings.Has(n) && (n != "is_superuser" || !s.Settings.Who()) {
+			now = append(now, settings.Pair{Name: n, Value: p.Value})
+		}
+	}
+	s.Defaults = settings.Of(now...).Over(s.Defaults)
 }
 
 // Param returns what the server reports of a parameter, by its exact name.

@@ -44,3 +44,32 @@ func TestSequences(t *testing.T) {
 		t.Error("another session may ask for the value")
 	}
 }
+
+// TestLearn takes for a default what is reported of a parameter that is not set, and remembers the others'.
+func TestLearn(t *testing.T) {
+	var s Server
+	report := func(name, value string) { s.SetParam([]byte(name), []byte(value)) }
+	is := func(want ...string) {
+		t.Helper()
+		var ps []settings.Pair
+		for i := 0; i < len(want); i += 2 {
+			ps = append(ps, settings.Pair{Name: want[i], Value: want[i+1]})
+		}
+		if s.Learn(); s.Defaults != settings.Of(ps...) {
+			t.Errorf("%v, want %v", s.Defaults, want)
+		}
+	}
+	report("DateStyle", "ISO")
+	report("is_superuser", "on")
+	is("datestyle", "ISO", "is_superuser", "on")
+	report("DateStyle", "German")
+	report("TimeZone", "UTC")
+	s.Settings = settings.Of(settings.Pair{Name: "datestyle", Value: "German"}, settings.Pair{Name: "role", Value: "r"})
+	report("is_superuser", "off")
+	is("datestyle", "ISO", "is_superuser", "on", "timezone", "UTC")
+	s.Settings = settings.Set{}
+	is("datestyle", "ISO", "is_superuser", "on", "timezone", "UTC") // the server reports it when it goes back
+	report("DateStyle", "SQL")
+	report("is_superuser", "on")
+	is("datestyle", "SQL", "is_superuser", "on", "timezone", "UTC")
+}

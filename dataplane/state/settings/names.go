@@ -10,11 +10,11 @@ const (
 	sessionAuthorization = "session_authorization"
 )
 
-// isWho says whether the parameter decides who one is.
-func isWho(name string) bool { return name == role || name == sessionAuthorization }
+// IsWho says whether the parameter decides who one is.
+func IsWho(name string) bool { return name == role || name == sessionAuthorization }
 
 // NotWho says whether the parameter has nothing to do with who one is: what RESET ALL resets.
-func NotWho(name string) bool { return !isWho(name) }
+func NotWho(name string) bool { return !IsWho(name) }
 
 // readByPlanner says whether parse analysis or planning reads the parameter: PostgreSQL turns
 // literals into constants and names into objects at Parse.
@@ -41,8 +41,8 @@ func Settable(name string) bool {
 // object of the catalogue nor a privilege decides it. A value of such a parameter that a server has
 // accepted once is accepted again. Parameters that are not known count as not plain.
 func Plain(name string) bool {
-	if strings.IndexByte(name, '.') > 0 {
-		return true // a custom parameter that some session could set
+	if i := strings.IndexByte(name, '.'); i > 0 {
+		return !slices.Contains(libraries[:], name[:i]) // a custom parameter that some session could set
 	}
 	switch name {
 	case "application_name", "array_nulls", "backend_flush_after", "backslash_quote", "bytea_output",
@@ -65,13 +65,20 @@ func Plain(name string) bool {
 		"parallel_setup_cost", "parallel_tuple_cost", "password_encryption", "plan_cache_mode", "quote_all_identifiers",
 		"random_page_cost", "row_security", "search_path", "seq_page_cost", "standard_conforming_strings",
 		"statement_timeout", "synchronize_seqscans", "synchronous_commit", "tcp_keepalives_count", "tcp_keepalives_idle",
-		"tcp_keepalives_interval", "tcp_user_timeout", "temp_buffers", "timezone", "timezone_abbreviations",
+		"tcp_keepalives_interval", "tcp_user_timeout", "timezone", "timezone_abbreviations",
 		"trace_notify", "trace_sort", "transaction_timeout", "transform_null_equals", "vacuum_cost_delay",
 		"vacuum_cost_limit", "vacuum_cost_page_dirty", "vacuum_cost_page_hit", "vacuum_cost_page_miss", "wal_skip_threshold",
 		"work_mem", "xmlbinary", "xmloption":
 		return true
 	}
 	return false
+}
+
+// libraries are the prefixes that the libraries which come with PostgreSQL keep for parameters of their own once they are loaded, as some
+// are with the first call of a function (MarkGUCPrefixReserved): what could be set before is refused then.
+var libraries = [...]string{
+	"auth_delay", "auto_explain", "basebackup_to_shell", "basic_archive", "isn", "pg_prewarm", "pg_stat_statements", "pg_trgm", "plperl",
+	"plpgsql", "pltcl", "postgres_fdw", "sepgsql",
 }
 
 // AllPlain says whether nothing but plain parameters is different between the two sets.

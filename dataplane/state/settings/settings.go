@@ -90,6 +90,9 @@ func (s Set) Has(name string) bool {
 	return in
 }
 
+// Who says whether s says who one is.
+func (s Set) Who() bool { return s.Has(role) || s.Has(sessionAuthorization) }
+
 // StdStrings is standard_conforming_strings.
 func (s Set) StdStrings() bool {
 	v, ok := s.Get("standard_conforming_strings")

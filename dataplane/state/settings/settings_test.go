@@ -98,7 +98,7 @@ func TestAppendChange(t *testing.T) {
 // TestPlain says what may go ahead of a statement and what has to be confirmed first.
 func TestPlain(t *testing.T) {
 	for name, plain := range map[string]bool{
-		"timezone": true, "search_path": true, "statement_timeout": true, "my.own": true, "role": false, "session_authorization": false,
+		"timezone": true, "search_path": true, "statement_timeout": true, "my.own": true, "plpgsql.own": false, "pg_trgm.similarity_threshold": false, "temp_buffers": false, "role": false, "session_authorization": false,
 		"default_tablespace": false, "temp_tablespaces": false, "default_table_access_method": false, "default_text_search_config": false,
 		"session_replication_role": false, "log_statement": false, "some_new_parameter": false,
 	} {

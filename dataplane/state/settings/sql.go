@@ -10,8 +10,8 @@ import "github.com/heliosproxy/heliosproxy/pkg/sqltext"
 func AppendChange(dst []byte, from, to Set) []byte {
 	var who, what bool
 	Differences(from, to, func(n, _ string, _ bool) {
-		who = who || isWho(n)
-		what = what || !isWho(n)
+		who = who || IsWho(n)
+		what = what || !IsWho(n)
 	})
 	if who {
 		dst = append(dst, "RESET SESSION AUTHORIZATION;RESET ROLE;"...)
@@ -48,7 +48,7 @@ func AppendTakeOver(dst []byte, from, to Set, f Foreign) []byte {
 		dst = append(dst, "DISCARD SEQUENCES;"...)
 	}
 	if f&ForeignSettings != 0 {
-		if who := from.Only(isWho); who != (Set{}) {
+		if who := from.Only(IsWho); who != (Set{}) {
 			dst = AppendChange(dst, who, Set{})
 		}
 		dst = append(dst, "RESET ALL;"...)
@@ -65,7 +65,7 @@ func appendSelect(dst []byte, from, to Set, who bool) []byte {
 	sep := "SELECT "
 	for _, first := range [...]bool{true, false} { // who the session is decides what role it may take
 		Differences(from, to, func(n, v string, in bool) {
-			if isWho(n) && !who || (n == "session_authorization") != first {
+			if IsWho(n) && !who || (n == "session_authorization") != first {
 				return
 			}
 			dst = append(dst, sep...)
