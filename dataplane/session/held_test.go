@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/heliosproxy/heliosproxy/dataplane/state/statement"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
@@ -139,6 +140,32 @@ func TestHeldInDoubt(t *testing.T) {
 			}
 		}
 		check2(t, name+": goes on", r.client(t), c.then)
+	}
+}
+
+// TestDoubtBehindDoubt has a COPY fail while the server is still asked which Syncs it has ignored of one before: the answer is about both.
+func TestDoubtBehindDoubt(t *testing.T) {
+	r := newRig()
+	r.client(t, pgscript.Parse("a", "SELECT 1"), sync0)
+	r.server(t, done1, readyI)
+	r.srv.Held = statement.NewHeld(3, 1<<20) // another server connection, which has to parse it
+	begins := [][]byte{pgscript.Query("COPY t FROM STDIN"), pgscript.CopyData("row"), sync0}
+	r.client(t, append(begins, pgscript.CopyFail("no more"), pgscript.Bind("q", "a", "x"), pgscript.Execute("q", 0))...)
+	check2(t, "the first", r.server(t, pgscript.CopyInResponse(1), oops, readyI), "G 1; E 42601 oops; Z I")
+	r.client(t, append([][]byte{sync0}, append(begins, pgscript.CopyDone(), pgscript.CloseStatement("a"), sync0)...)...)
+	if r.Room() || !r.Resume() {
+		t.Fatal("nothing is kept back, or nothing is asked")
+	}
+	check2(t, "asked", r.client(t), "S; C S h_none; H")
+	check2(t, "the second", r.server(t, done1, oops, readyI, pgscript.CopyInResponse(1), oops), "E 42601 oops; Z I; G 1; E 42601 oops")
+	check2(t, "told", r.server(t, readyI, readyI, closed), "Z I")
+	if !r.Resume() {
+		t.Fatal("nothing goes on")
+	}
+	check2(t, "goes on", r.client(t), "C S a; S")
+	check2(t, "closed", r.server(t, closed, readyI), "3; Z I")
+	if !r.Quiet() {
+		t.Error("something is left under way")
 	}
 }
 

@@ -21,8 +21,8 @@ type Doubt struct {
 	ready   bool   // the client has got one since the COPY
 }
 
-// Begin notes that a COPY has failed.
-func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.Asked, d.ready = q.Doubts(), false, false }
+// Begin notes that a COPY has failed. What the server was asked behind it, for the sake of an earlier one, ends this doubt too.
+func (d *Doubt) Begin(q *expect.Queue) { d.Open, d.Asked, d.ready = q.Doubts(), q.Probed(), false }
 
 // Ask asks the server for what it answers however that is: to close a statement called none, which nobody has. sync says that a Sync
 // of the proxy's own goes ahead of it, fails that what the client has not synced is made to fail before, as the Sync would commit it.

@@ -76,6 +76,16 @@ func (q *Queue) Speaks() bool {
 	return false
 }
 
+// Probed says whether the end of a doubt is among them.
+func (q *Queue) Probed() bool {
+	for i := range q.N {
+		if q.Get(i).Probe {
+			return true
+		}
+	}
+	return false
+}
+
 // Skipped counts the oldest messages that the server has skipped or ignored, as it gives an answer of type t which none of them has:
 // behind a COPY that has failed, Syncs, ends of copy data, and units up to one that begins with a message which is answered so.
 func (q *Queue) Skipped(t byte) (n int) {
