@@ -24,8 +24,8 @@ func appendLook(dst []byte, user string, grants bool) []byte {
 const lookSQL = ` THEN 'bound' ELSE 's' END,s.name,pg_catalog.current_setting(s.name,true) FROM pg_catalog.pg_settings s` +
 	` WHERE s.source OPERATOR(pg_catalog.=) 'session' AND (s.reset_val IS NULL OR s.setting OPERATOR(pg_catalog.<>) s.reset_val)` +
 	` AND s.name OPERATOR(pg_catalog.!~) '^(transaction_(isolation|read_only|deferrable)|seed)$'` +
-	` UNION ALL SELECT 's',n,pg_catalog.current_setting(n,true) FROM pg_catalog.unnest($1::pg_catalog.text[]) n` +
-	` WHERE pg_catalog.current_setting(n,true) OPERATOR(pg_catalog.<>) ''` +
+	` UNION ALL SELECT 'c',n,pg_catalog.current_setting(n,true) FROM pg_catalog.unnest($1::pg_catalog.text[]) n` +
+	` WHERE pg_catalog.current_setting(n,true) IS NOT NULL` +
 	` AND NOT EXISTS(SELECT 1 FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) n)` +
 	` UNION ALL SELECT 's','role',pg_catalog.current_setting('role')` +
 	` UNION ALL SELECT 's','session_authorization',pg_catalog.current_setting('session_authorization')` +
@@ -46,9 +46,10 @@ type Residue struct {
 
 // Inspect finds out what is on the connection, which must be idle and owe nothing: after it, what is set is
 // known again. custom are names of parameters that no extension may have defined; the server does not list
-// those. A server that does not answer the question, as under a short statement_timeout, refuses.
+// those. An empty value counts where own says of the name that the session has set it: else it is what another one has left, as such a
+// parameter never goes away again. A server that does not answer the question, as under a short statement_timeout, refuses.
 // The session's unnamed statement stays.
-func (c *Conn) Inspect(t *reactor.Task, custom []string) (r Residue, refused *pgwire.ServerError, err error) {
+func (c *Conn) Inspect(t *reactor.Task, custom []string, own func(name string) bool) (r Residue, refused *pgwire.ServerError, err error) {
 	var set []settings.Pair
 	held := map[string]bool{}
 	var kind string
@@ -56,20 +57,23 @@ func (c *Conn) Inspect(t *reactor.Task, custom []string) (r Residue, refused *pg
 		switch i {
 		case 0:
 			kind = string(v)
-			if kind == "s" {
+			if kind == "s" || kind == "c" {
 				set = append(set, settings.Pair{})
 			}
 			r.Holds |= holds[kind]
 		case 1:
 			switch kind {
-			case "s":
+			case "s", "c":
 				set[len(set)-1].Name = string(v)
 			case "held":
 				held[string(v)] = true
 			}
 		case 2:
-			if kind == "s" {
-				set[len(set)-1].Value = string(v)
+			switch n := len(set) - 1; {
+			case kind == "s" || kind == "c" && (len(v) > 0 || own(set[n].Name)):
+				set[n].Value = string(v)
+			case kind == "c":
+				set = set[:n]
 			}
 		}
 	}

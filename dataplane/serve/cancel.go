@@ -70,9 +70,30 @@ func (c *Conn) cancel(done func()) {
 	case c.waiting:
 		c.canceled = true
 		c.Wake()
+	case c.bringing || c.settling && c.ep.Readable(): // what it is for is not under way yet
+		c.later = append(c.later, done)
+		return
 	case c.lease != nil && (c.stream != nil && c.stream.Busy() || c.stream == nil && !c.session.Quiet()):
 		c.lease.Cancel(done)
 		return
 	}
 	done()
+}
+
+// canceledLate says, once, whether a cancel has come for the statement that goes to the server next.
+func (c *Conn) canceledLate() bool {
+	is := c.later != nil
+	for _, done := range c.later {
+		done()
+	}
+	c.later = nil
+	return is
+}
+
+// cancelNext lets cancels that have come for it meet the statement that the session, which keeps its server connection, sends there next.
+func (c *Conn) cancelNext() {
+	for _, done := range c.later {
+		c.Loop().Post(func() { c.cancel(done) })
+	}
+	c.later = nil
 }

@@ -79,7 +79,9 @@ type Conn struct {
 	gated    bool         // until an administrator lets the database's clients go on
 	pins     pin.Set      // why it keeps its server connection, as was counted
 	awaited  bool         // the catalogue had its time to be read
-	settling bool         // the server is asked what the transaction has left
+	settling bool         // the server is asked what the transaction has left, or
+	bringing bool         // brought to what the session has set
+	later    []func()     // what is told of cancels that have come meanwhile
 	canceled bool         // while waiting
 	carries  bool         // a CancelRequest
 	clock    *clock.Clock // ends what takes too long; nil: nothing may
@@ -234,6 +236,7 @@ func (c *Conn) end(err error) {
 	c.Pardon()
 	c.SetDeadline(0)
 	defer c.clock.Stop()
+	c.canceledLate()
 	var words []byte
 	var pe *pgerr.Error
 	var se *pgwire.ServerError
@@ -348,7 +351,7 @@ func (c *Conn) Who() (user, db, state string) {
 		state = "waiting"
 	case c.stream != nil:
 		state = "replication"
-	case c.lease != nil && !(c.session.Quiet() && c.session.Status == pgwire.Idle) || c.settling:
+	case c.lease != nil && !(c.session.Quiet() && c.session.Status == pgwire.Idle) || c.settling || c.bringing:
 		state = "active"
 	case c.lease != nil && !c.session.Keeps:
 		state = "pinned"

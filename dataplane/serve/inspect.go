@@ -7,7 +7,7 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/console"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
-	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/showing"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/pkg/pgerr"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -21,8 +21,8 @@ func (c *Conn) Describe() console.Client {
 		ID: c.id, User: c.name, Database: c.asked.Database, State: c.pgbouncerState(), Connected: at(c.since), Self: fmt.Sprintf("%p", c),
 		Received: c.ep.In, Sent: c.ep.Out, Closing: c.Killed() != nil, PinnedBy: c.pins.String(),
 	}
-	x.Addr, x.Port = host(c.peer)
-	x.LocalAddr, x.LocalPort = host(c.ep.LocalAddress())
+	x.Addr, x.Port = showing.Host(c.peer)
+	x.LocalAddr, x.LocalPort = showing.Host(c.ep.LocalAddress())
 	if c.last != 0 {
 		x.Requested = at(c.last)
 	}
@@ -69,21 +69,7 @@ func (c *Conn) pgbouncerState() string {
 
 // DescribeServer is a server connection as an administrator sees it. client is whose it is, nil if nobody's.
 func DescribeServer(p *pool.Pool, s *backend.Conn, client *Conn) console.Server {
-	l := s.Loop()
-	at := func(since int64) time.Time { return time.Now().Add(-time.Duration(l.Now() - since)) }
-	x := console.Server{Node: p.Node, Client: console.Client{
-		User: p.User, Database: p.Database, State: serverStates()[s.State()], Connected: at(s.Born), Closing: p.Closing(s),
-		Self: fmt.Sprintf("%p", s), PID: int(s.PID), Statements: s.Prepared(), ID: s.ID(),
-	}}
-	if s.Since != 0 {
-		x.Requested = at(s.Since)
-	}
-	x.Addr, x.Port = host(s.Address())
-	if s.EP != nil {
-		x.LocalAddr, x.LocalPort = host(s.EP.LocalAddress())
-		x.Received, x.Sent = s.EP.In, s.EP.Out
-		x.TLS = s.EP.Cipher()
-	}
+	x := showing.Server(p, s)
 	if client != nil {
 		x.Link, x.Database = fmt.Sprintf("%p", client), client.asked.Database
 		if client.session != nil {
@@ -91,22 +77,6 @@ func DescribeServer(p *pool.Pool, s *backend.Conn, client *Conn) console.Server 
 		}
 	}
 	return x
-}
-
-// host is an address as PgBouncer shows it: "unix" stands for all of those.
-func host(a reactor.Address) (string, int) {
-	if a.IsUnix() {
-		return "unix", 0
-	}
-	return a.IP.Addr().Unmap().String(), int(a.IP.Port())
-}
-
-// serverStates are the states of server connections in PgBouncer's words, which has none for the last two.
-func serverStates() map[string]string {
-	return map[string]string{
-		"opening": "new", "idle": "idle", "active": "active", "replication": "active", "cleaning": "tested", "cancelling": "being_canceled",
-		"closing": "closing", "closed": "closed",
-	}
 }
 
 // Pool returns the pool that the client's statements go to; nil where it is not logged in to a database.

@@ -32,6 +32,7 @@ func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
 	}
 	c.more = false
 	c.clock.Does(clock.Busy)
+	late := c.canceledLate()
 	for {
 		q, rest, reply, err := c.session.Begin(p)
 		if len(reply) > 0 {
@@ -44,8 +45,10 @@ func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
 			return nil, false, err
 		}
 		c.begins()
-		rest, copied, no := c.forward(t, q, rest)
-		if no == nil {
+		var no *refusal
+		if late {
+			late, no = false, c.refuse(pgerr.New(pgerr.Canceled), rest)
+		} else if rest, copied, no = c.forward(t, q, rest); no == nil {
 			return rest, copied, nil
 		}
 		if no.err != nil {
@@ -93,9 +96,16 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, 
 		if !copied {
 			p, copied = c.local.spare.Copy(p), true
 		}
-		switch refused, err := changeover.Bring(t, c.session, s, &c.pool.Learnt, p); {
+		c.bringing = true
+		refused, err := changeover.Bring(t, c.session, s, &c.pool.Learnt, p)
+		c.bringing = false
+		switch {
 		case err != nil:
 			no = &refusal{err: serverFailed(err)}
+		case c.canceledLate():
+			c.lease = nil
+			s.Clean(dirty)
+			no = c.refuse(pgerr.New(pgerr.Canceled), p)
 		case refused != nil:
 			c.lease = nil
 			s.Clean(dirty)
@@ -183,6 +193,7 @@ func (c *Conn) settle(t *reactor.Task) error {
 	m.EndOfTransaction()
 	if !m.Free() {
 		c.kept()
+		c.cancelNext()
 		return nil
 	}
 	if err := c.news(); err != nil {
@@ -230,7 +241,7 @@ func (c *Conn) lookThrough(t *reactor.Task) error {
 	if e := c.hub.Log.Check(zap.DebugLevel, "a server connection is looked through"); e != nil {
 		e.Write(zap.String("user", c.name), zap.String("database", c.asked.Database), zap.String("because", m.Because()))
 	}
-	left, refused, err := s.Inspect(t, m.Custom())
+	left, refused, err := s.Inspect(t, m.Custom(), m.HasSet)
 	c.local.Meter.Looks++
 	if err != nil {
 		return serverFailed(err)
@@ -287,20 +298,14 @@ func (c *Conn) warn(e *pgerr.Error) error {
 // learn asks the server what the transaction has left of the parameters that it may have changed:
 // commit, rollback, savepoints and SET LOCAL have all had their say by then.
 func (c *Conn) learn(t *reactor.Task) error {
-	s, m := c.lease, c.session
-	set, reset, holds, err := s.Ask(t, m.Changes.Take())
-	var refused *pgwire.ServerError
-	if errors.As(err, &refused) && refused.Severity == "ERROR" {
-		c.unfollowed(refused)
-		return nil
-	}
+	what, refused, err := changeover.Learn(t, c.session, c.lease, &c.pool.Learnt)
 	if err != nil {
 		return serverFailed(err)
 	}
-	m.Want = m.Want.Change(set, reset)
-	s.Settings = s.Settings.Change(set, reset) // what the session wants, or less: see changeover.Bring
-	c.pool.Learnt.Accept(s.Settings)
-	return c.dropped(m.Reasons.Keep(holds, m.Policy.Pinning))
+	if refused != nil {
+		c.unfollowed(refused)
+	}
+	return c.dropped(what)
 }
 
 // dropped tells the client what is taken from it, if anything is, of what is on the server connection.

@@ -207,6 +207,9 @@ func (s *Session) Custom() []string {
 	return names
 }
 
+// HasSet says whether the session has set a parameter, or a text of the transaction says that it does.
+func (s *Session) HasSet(name string) bool { return s.Want.Has(name) || s.Changes.Has(name) }
+
 // Left says what the client has left, on the server connection srv.
 func (s *Session) Left() serverstate.Left {
 	return serverstate.Left{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly"
 	"github.com/heliosproxy/heliosproxy/dataplane/assembly/stage"
@@ -80,6 +81,71 @@ func TestCancelInQueue(t *testing.T) {
 	}
 	stage.Want(t, holder, "COMMIT", "")
 	stage.Want(t, waiter, "SELECT count(*) FROM proof", "0")
+}
+
+// TestCancelHeldUp cancels a statement that the proxy has and the server does not yet: the connection is still looked through after the one
+// before, or is still brought to the session's settings.
+func TestCancelHeldUp(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	pg.Exec(t, "CREATE ROLE clerk", "CREATE FUNCTION waits() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN 7; END'")
+	set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1)
+	set.PoolProfiles["default"].LeakGuard = heliosv1.LeakGuard_LEAK_GUARD_CATALOG
+	_, addr := stage.Start(t, set)
+	watch := stage.Connect(t, pg.Addr(), "postgres") // nobody logs in while pg_authid is locked
+	held := func() bool {
+		return stage.Ask(watch, "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted") != "0"
+	}
+	for _, c := range []struct{ name, first, lock, free string }{
+		{"looked through", "SELECT waits()", "SELECT pg_advisory_lock(1); LOCK pg_depend", "SELECT pg_advisory_unlock(1)"},
+		{"brought over", "SET ROLE clerk", "ALTER ROLE clerk CONNECTION LIMIT 5; COMMIT; BEGIN; LOCK pg_authid", ""},
+	} {
+		a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres", "application_name", "b")
+		locker := stage.Connect(t, pg.Addr(), "postgres")
+		answers := make(chan string, 2)
+		if c.free == "" {
+			stage.Want(t, a, c.first, "")
+			stage.Want(t, b, "SELECT 1", "1")
+			stage.Ask(locker, "BEGIN; "+c.lock)
+		} else {
+			stage.Ask(locker, "BEGIN; "+c.lock)
+			go func() { answers <- stage.Ask(a, c.first) }()
+			stage.Eventually(t, 15*time.Second, "the function waits", func() bool {
+				return pg.Query(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'")[0][0] == "1"
+			})
+			stage.Ask(locker, c.free)
+			if got := <-answers; got != "7" {
+				t.Errorf("%s: %s", c.name, got)
+			}
+		}
+		a.Frontend().SendQuery(&pgproto3.Query{String: "SELECT pg_sleep(60)"})
+		if err := a.Frontend().Flush(); err != nil {
+			t.Fatal(err)
+		}
+		stage.Eventually(t, 15*time.Second, c.name+": the server waits", held)
+		through := make(chan error, 1)
+		go func() { through <- a.CancelRequest(context.Background()) }()
+		select {
+		case err := <-through:
+			t.Fatalf("%s: the cancel is through before what it is for is under way: %v", c.name, err)
+		case <-time.After(100 * time.Millisecond):
+			stage.Ask(locker, "ROLLBACK")
+			<-through
+		}
+		stage.Ask(locker, "ROLLBACK")
+		for {
+			m, err := a.ReceiveMessage(t.Context())
+			if e, failed := m.(*pgproto3.ErrorResponse); failed && e.Code == "57014" {
+				break
+			}
+			if _, over := m.(*pgproto3.ReadyForQuery); over || err != nil {
+				t.Fatalf("%s: not cancelled: %v", c.name, err)
+			}
+		}
+		for _, conn := range []*pgconn.PgConn{a, b, locker} {
+			conn.Close(context.Background())
+		}
+	}
 }
 
 // TestCancelStorm has sessions that are cancelled at random moments, waiting ones too, beside sessions that

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,32 @@ func TestDefaults(t *testing.T) {
 	for _, want := range []string{"ISO, MDY", "German, DMY", "SQL, DMY", "ISO, YMD", "UTC", "Asia/Tokyo", "Europe/Vienna"} {
 		if !seen[want] {
 			t.Errorf("%s was never seen", want)
+		}
+	}
+}
+
+// TestEmptyParameter lets a custom parameter that was set and reset be empty on every server connection, as it is on one of one's own, also where
+// the connection was looked through, and not be there for a session that has not set it.
+func TestEmptyParameter(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	for _, guard := range []heliosv1.LeakGuard{heliosv1.LeakGuard_LEAK_GUARD_TEXT, heliosv1.LeakGuard_LEAK_GUARD_CATALOG, heliosv1.LeakGuard_LEAK_GUARD_ALWAYS} {
+		set := stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 2)
+		set.PoolProfiles["default"].LeakGuard = guard
+		_, addr := stage.Start(t, set)
+		a, holder := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+		for i, texts := range [][]string{
+			{"SET my.own = 'x'; RESET my.own"}, {"SET my.own = 'x'", "RESET my.own"}, {"SET my.own = 'x'; RESET my.own; DO 'BEGIN END'"}, {"SET my.own = 'x'", "RESET my.own; DO 'BEGIN END'"},
+			{"SET my.own = 'x'; RESET my.own", "DO 'BEGIN END'"},
+		} {
+			name := fmt.Sprint("my.own", i) // once it is set on a connection it stays there
+			for _, sql := range texts {
+				stage.Want(t, a, strings.ReplaceAll(sql, "my.own", name), "")
+			}
+			stage.Want(t, holder, "BEGIN", "")
+			stage.Want(t, a, "SELECT current_setting('"+name+"')", "")
+			stage.Want(t, holder, "COMMIT", "")
+			stage.Want(t, holder, "SELECT coalesce(nullif(current_setting('"+name+"', true), ''), 'none')", "none")
 		}
 	}
 }

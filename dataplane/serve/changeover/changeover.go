@@ -1,13 +1,15 @@
-// Package changeover brings a server connection to the session that has leased it, and the session's client to what the connection reports.
+// Package changeover brings a server connection to what the session has set that has leased it, the session to what a transaction has set there, and the client to what the connection reports.
 package changeover
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/heliosproxy/heliosproxy/dataplane/backend"
 	"github.com/heliosproxy/heliosproxy/dataplane/pool"
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/session"
+	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/serverstate"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -51,6 +53,23 @@ func Bring(t *reactor.Task, m *session.Session, s *backend.Conn, l *pool.Learnt,
 		}
 	}
 	return refused.WithHint(hint), nil
+}
+
+// Learn asks the server what the transaction has left of the parameters that it may have changed: commit, rollback, savepoints and SET LOCAL
+// have all had their say by then. dropped is what the session loses with the server connection. Where the server does not answer the question,
+// under a short statement_timeout, that is refused.
+func Learn(t *reactor.Task, m *session.Session, s *backend.Conn, l *pool.Learnt) (dropped pin.Set, refused *pgwire.ServerError, err error) {
+	set, reset, holds, err := s.Ask(t, m.Changes.Take())
+	if errors.As(err, &refused) && refused.Severity == "ERROR" {
+		return 0, refused, nil
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	m.Want = m.Want.Change(set, reset)
+	s.Settings = s.Settings.Change(set, reset) // what the session wants, or less: see Bring
+	l.Accept(s.Settings)
+	return m.Reasons.Keep(holds, m.Policy.Pinning), nil, nil
 }
 
 // News returns, as messages for the client, what the server connection reports where nothing is set and the client was told otherwise: the
