@@ -14,8 +14,8 @@ import (
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 )
 
-// maxAnswer bounds a message that the proxy reads for itself.
-const maxAnswer = 1 << 20
+// maxAnswer bounds a message that the proxy reads for itself, and so the value of a parameter that a session sets.
+const maxAnswer = 64 << 20
 
 // tryMessage returns the next whole message that the server sent, errNothing where none is there. It
 // notes parameters. The body is valid until the next call.
@@ -232,7 +232,8 @@ func (c *Conn) Planner(t *reactor.Task) (now []byte, refused *pgwire.ServerError
 // own runs a query under a name of its own, so that the session's unnamed statement stays.
 func (c *Conn) own(t *reactor.Task, sql []byte, row func(i int, v []byte)) (*pgwire.ServerError, error) {
 	const own = "helios: ask"
-	msgs := pgwire.AppendParse(nil, own, append(sql, 0, 0, 0))
+	msgs := pgwire.AppendNamed(nil, pgwire.Close, 'S', own) // where the last one was cut off
+	msgs = pgwire.AppendParse(msgs, own, append(sql, 0, 0, 0))
 	msgs = pgwire.AppendBind(msgs, own, own)
 	msgs = pgwire.AppendExecute(msgs, own)
 	msgs = pgwire.AppendNamed(msgs, pgwire.Close, 'S', own)

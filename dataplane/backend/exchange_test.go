@@ -8,7 +8,6 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/pin"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
-	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
 	"github.com/heliosproxy/heliosproxy/pkg/testkit/pgscript"
 )
 
@@ -111,12 +110,14 @@ func TestAsk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for i, want := range []byte{pgwire.Parse, pgwire.Bind, pgwire.Execute, pgwire.Close, pgwire.Sync} {
-		if ls := strings.Split(s.lines(), "; "); i == 0 && (len(ls) != 5 || ls[0][0] != want) {
-			t.Errorf("the question is %q", ls)
-		}
+	kinds := ""
+	for _, line := range strings.Split(s.lines(), "; ") {
+		kinds += line[:1]
 	}
-	s.feed(pgscript.ParseComplete(), pgscript.BindComplete(), pgscript.DataRow("work_mem", "1MB", "f"), pgscript.DataRow("datestyle", "ISO", "t"),
+	if kinds != "CPBECS" {
+		t.Errorf("the question is %s", kinds)
+	}
+	s.feed(pgscript.CloseComplete(), pgscript.ParseComplete(), pgscript.BindComplete(), pgscript.DataRow("work_mem", "1MB", "f"), pgscript.DataRow("datestyle", "ISO", "t"),
 		pgscript.DataRow("role", "none", "f"), pgscript.DataRow("session_authorization", "eve", "t"), null("app.x"),
 		pgscript.DataRow("log_statement", "all", "s"), pgscript.DataRow("log_duration", "on", "s"), done, pgscript.CloseComplete(), readyT)
 	if again := s.lines(); w.over || !strings.Contains(again, "ARRAY['log_statement','log_duration']") {

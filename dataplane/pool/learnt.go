@@ -9,8 +9,11 @@ import (
 	"github.com/heliosproxy/heliosproxy/dataplane/state/settings"
 )
 
-// learntLimit bounds how many sets a pool remembers.
-const learntLimit = 4096
+// learntLimit bounds how many sets a pool remembers, learntSize how long one may be, in bytes.
+const (
+	learntLimit = 4096
+	learntSize  = 8 << 10
+)
 
 // Learnt is what a pool knows of its server from having asked: which settings it accepts for the
 // pool's user, and what it then reports. Any thread may use it.
@@ -34,8 +37,11 @@ func (k *Learnt) Accepted(s settings.Set) bool {
 	return ok
 }
 
-// Accept notes that the server has accepted the set.
+// Accept notes that the server has accepted the set. One that is very long is not remembered, and confirmed each time.
 func (k *Learnt) Accept(s settings.Set) {
+	if s.Len() > learntSize {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.accepted) >= learntLimit {
@@ -60,6 +66,9 @@ func (k *Learnt) Reported(s settings.Set) (r Report, ok bool) {
 
 // Report notes what the server reports under the set.
 func (k *Learnt) Report(s settings.Set, r Report) {
+	if s.Len() > learntSize {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.reported) >= learntLimit {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"github.com/heliosproxy/heliosproxy/dataplane/reactor"
+	"github.com/heliosproxy/heliosproxy/dataplane/serve/later"
 	"github.com/heliosproxy/heliosproxy/dataplane/startup"
 	"github.com/heliosproxy/heliosproxy/dataplane/state/meter"
 	"github.com/heliosproxy/heliosproxy/pkg/pgwire"
@@ -63,37 +64,40 @@ func (h *Hub) Cancel(pid uint32, secret []byte) {
 }
 
 // cancel cancels what the session does, and nobody else's: a statement that waits is taken out of the queue; one that runs is cancelled at the
-// server that the session has, which no other session gets before that is through; a session that does nothing is left alone.
+// server that the session has, which no other session gets before that is through; one for which the server connection is made ready still when
+// it is there; a session that does nothing is left alone.
 func (c *Conn) cancel(done func()) {
+	if c.phase == serving && c.Unready() && (!c.settling || c.ep.Readable()) {
+		later.Cancel(c, done)
+		return
+	}
+	c.CancelNow(done)
+}
+
+// Unready implements [later.Client].
+func (c *Conn) Unready() bool {
+	return c.bringing || c.settling || c.lease != nil && c.stream == nil && c.session.Preparing()
+}
+
+// Began implements [later.Client].
+func (c *Conn) Began() (at int64, ok bool) { return c.last, c.running() }
+
+// running says whether something of the client's is under way at the server.
+func (c *Conn) running() bool {
+	return c.phase == serving && c.lease != nil && (c.stream != nil && c.stream.Busy() || c.stream == nil && !c.session.Quiet())
+}
+
+// CancelNow implements [later.Client].
+func (c *Conn) CancelNow(done func()) {
 	switch {
-	case c.phase != serving:
-	case c.waiting:
+	case c.phase == serving && c.waiting:
 		c.canceled = true
 		c.Wake()
-	case c.bringing || c.settling && c.ep.Readable(): // what it is for is not under way yet
-		c.later = append(c.later, done)
-		return
-	case c.lease != nil && (c.stream != nil && c.stream.Busy() || c.stream == nil && !c.session.Quiet()):
+	case c.running() || c.phase == serving && c.bringing:
 		c.lease.Cancel(done)
 		return
 	}
 	done()
 }
 
-// canceledLate says, once, whether a cancel has come for the statement that goes to the server next.
-func (c *Conn) canceledLate() bool {
-	is := c.later != nil
-	for _, done := range c.later {
-		done()
-	}
-	c.later = nil
-	return is
-}
-
-// cancelNext lets cancels that have come for it meet the statement that the session, which keeps its server connection, sends there next.
-func (c *Conn) cancelNext() {
-	for _, done := range c.later {
-		c.Loop().Post(func() { c.cancel(done) })
-	}
-	c.later = nil
-}
+var _ later.Client = (*Conn)(nil)

@@ -81,7 +81,6 @@ type Conn struct {
 	awaited  bool         // the catalogue had its time to be read
 	settling bool         // the server is asked what the transaction has left, or
 	bringing bool         // brought to what the session has set
-	later    []func()     // what is told of cancels that have come meanwhile
 	canceled bool         // while waiting
 	carries  bool         // a CancelRequest
 	clock    *clock.Clock // ends what takes too long; nil: nothing may
@@ -236,7 +235,6 @@ func (c *Conn) end(err error) {
 	c.Pardon()
 	c.SetDeadline(0)
 	defer c.clock.Stop()
-	c.canceledLate()
 	var words []byte
 	var pe *pgerr.Error
 	var se *pgwire.ServerError

@@ -178,6 +178,10 @@ func (c *Conn) await(t *reactor.Task, acquire func() (*backend.Conn, error)) (*b
 	c.waiting, c.canceled = true, false
 	s, err := c.acquireUnheld(t, acquire)
 	c.waiting = false
+	if s != nil && c.canceled && c.phase == serving { // in the moment that it was served
+		c.pool.Release(s)
+		s, err = nil, pgerr.New(pgerr.Canceled)
+	}
 	dialled := int64(0)
 	if s != nil {
 		dialled = s.Born

@@ -32,7 +32,6 @@ func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
 	}
 	c.more = false
 	c.clock.Does(clock.Busy)
-	late := c.canceledLate()
 	for {
 		q, rest, reply, err := c.session.Begin(p)
 		if len(reply) > 0 {
@@ -45,10 +44,8 @@ func (c *Conn) statement(t *reactor.Task) (p []byte, copied bool, err error) {
 			return nil, false, err
 		}
 		c.begins()
-		var no *refusal
-		if late {
-			late, no = false, c.refuse(pgerr.New(pgerr.Canceled), rest)
-		} else if rest, copied, no = c.forward(t, q, rest); no == nil {
+		rest, copied, no := c.forward(t, q, rest)
+		if no == nil {
 			return rest, copied, nil
 		}
 		if no.err != nil {
@@ -102,10 +99,6 @@ func (c *Conn) forward(t *reactor.Task, q *query.Query, p []byte) (rest []byte, 
 		switch {
 		case err != nil:
 			no = &refusal{err: serverFailed(err)}
-		case c.canceledLate():
-			c.lease = nil
-			s.Clean(dirty)
-			no = c.refuse(pgerr.New(pgerr.Canceled), p)
 		case refused != nil:
 			c.lease = nil
 			s.Clean(dirty)
@@ -193,7 +186,6 @@ func (c *Conn) settle(t *reactor.Task) error {
 	m.EndOfTransaction()
 	if !m.Free() {
 		c.kept()
-		c.cancelNext()
 		return nil
 	}
 	if err := c.news(); err != nil {
@@ -241,7 +233,7 @@ func (c *Conn) lookThrough(t *reactor.Task) error {
 	if e := c.hub.Log.Check(zap.DebugLevel, "a server connection is looked through"); e != nil {
 		e.Write(zap.String("user", c.name), zap.String("database", c.asked.Database), zap.String("because", m.Because()))
 	}
-	left, refused, err := s.Inspect(t, m.Custom(), m.HasSet)
+	left, refused, err := changeover.Look(t, m, s, &c.pool.Learnt)
 	c.local.Meter.Looks++
 	if err != nil {
 		return serverFailed(err)
@@ -249,7 +241,6 @@ func (c *Conn) lookThrough(t *reactor.Task) error {
 	if refused != nil {
 		c.unfollowed(refused)
 	} else {
-		c.pool.Learnt.Accept(left.Settings)
 		if err := c.dropped(m.Looked(left.Settings, left.Holds, left.Others)); err != nil {
 			return err
 		}

@@ -210,6 +210,9 @@ func (s *Session) Custom() []string {
 // HasSet says whether the session has set a parameter, or a text of the transaction says that it does.
 func (s *Session) HasSet(name string) bool { return s.Want.Has(name) || s.Changes.Has(name) }
 
+// Preparing says whether the server is still at what the proxy has sent ahead of the client's.
+func (s *Session) Preparing() bool { return s.queue.Prepares() }
+
 // Left says what the client has left, on the server connection srv.
 func (s *Session) Left() serverstate.Left {
 	return serverstate.Left{

@@ -37,6 +37,7 @@ func edges() []edge {
 		{"dataplane/serve/ledger", "dataplane/pool " + leaves, "an account is that of a pool's clients"},
 		{"dataplane/serve/inquiry", leaves + " dataplane/lookup dataplane/snapshot", "it asks as the configuration says"},
 		{"dataplane/serve/changeover", "dataplane/backend dataplane/pool dataplane/session " + leaves, "it stands between a session and a server connection of a pool"},
+		{"dataplane/serve/later", leaves, "it cancels what a loop does"},
 		{"dataplane/serve/showing", "dataplane/backend dataplane/console dataplane/pool " + leaves, "what it shows, and to whom"},
 		{"dataplane/serve/clock", leaves + " dataplane/snapshot", "what the configuration says of times"},
 		{"dataplane/serve", rooms + " " + leaves + " dataplane/snapshot", "the corridor walks through every room"},

@@ -14,7 +14,7 @@ import (
 )
 
 // TestSettingRefused answers a session with the server's words for as long as it has a setting that the server does not take any more, and lets
-// it out of that: what sets the parameter anew is let through, and nothing is forgotten behind its back.
+// it out of that: what resets the parameter is let through, and nothing is forgotten behind its back.
 func TestSettingRefused(t *testing.T) {
 	t.Parallel()
 	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
@@ -39,12 +39,13 @@ func TestSettingRefused(t *testing.T) {
 	}{
 		{name: "a prefix", set: "SET plpgsql.own = '1'", meddle: "DO 'BEGIN END'", refused: prefix, out: "DISCARD ALL", show: "SELECT 1", is: "1"}, // while nothing has loaded it
 		{
-			name: "SET", before: "CREATE TEXT SEARCH CONFIGURATION mine (COPY = simple)", set: "SET default_text_search_config = 'mine'", after: "DROP TEXT SEARCH CONFIGURATION mine",
+			name: "SET TO DEFAULT", before: "CREATE TEXT SEARCH CONFIGURATION mine (COPY = simple)", set: "SET default_text_search_config = 'mine'", after: "DROP TEXT SEARCH CONFIGURATION mine",
 			refused: config, still: []string{
-				"SET default_text_search_config = 'simple'; SELECT 1", "SET LOCAL default_text_search_config = 'simple'", "BEGIN", "RESET work_mem", "SET work_mem = '1MB'",
+				"SET default_text_search_config = 'simple'", "SET default_text_search_config = 'nonesuch'", "RESET default_text_search_config; SELECT 1", "SET LOCAL default_text_search_config TO DEFAULT",
+				"BEGIN", "RESET work_mem", "SET work_mem = '1MB'",
 				"RESET nothing", "DISCARD PLANS", "DEALLOCATE ALL",
 			},
-			out: "SET default_text_search_config = 'simple'", show: "SHOW default_text_search_config", is: "pg_catalog.simple",
+			out: "SET default_text_search_config TO DEFAULT", show: "SHOW default_text_search_config", is: "pg_catalog.english",
 		},
 		{
 			name: "RESET", before: "CREATE TEXT SEARCH CONFIGURATION mine (COPY = simple)", set: "SET default_text_search_config = 'mine'", after: "DROP TEXT SEARCH CONFIGURATION mine",
@@ -176,7 +177,10 @@ func TestEmptyParameter(t *testing.T) {
 		_, addr := stage.Start(t, set)
 		a, holder := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
 		for i, texts := range [][]string{
-			{"SET my.own = 'x'; RESET my.own"}, {"SET my.own = 'x'", "RESET my.own"}, {"SET my.own = 'x'; RESET my.own; DO 'BEGIN END'"}, {"SET my.own = 'x'", "RESET my.own; DO 'BEGIN END'"},
+			{"SET my.own = 'x'; RESET my.own"},
+			{"SET my.own = 'x'", "RESET my.own"},
+			{"SET my.own = 'x'; RESET my.own; DO 'BEGIN END'"},
+			{"SET my.own = 'x'", "RESET my.own; DO 'BEGIN END'"},
 			{"SET my.own = 'x'; RESET my.own", "DO 'BEGIN END'"},
 		} {
 			name := fmt.Sprint("my.own", i) // once it is set on a connection it stays there

@@ -76,6 +76,9 @@ func (q *Queue) Speaks() bool {
 	return false
 }
 
+// Prepares says whether the oldest is a Query of the proxy's own, which goes ahead of the client's messages.
+func (q *Queue) Prepares() bool { return q.N > 0 && q.Front().Hidden && q.Front().Kind == Query }
+
 // Probed says whether the end of a doubt is among them.
 func (q *Queue) Probed() bool {
 	for i := range q.N {

@@ -4,6 +4,7 @@ package settings
 import (
 	"iter"
 	"sort"
+	"strconv"
 	"strings"
 	"unique"
 )
@@ -84,6 +85,9 @@ func (s Set) Get(name string) (string, bool) {
 	return "", false
 }
 
+// Len is how long names and values are together, in bytes, and some more.
+func (s Set) Len() int { return len(s.text()) }
+
 // Has says whether s has a value of name, which is lower case.
 func (s Set) Has(name string) bool {
 	_, in := s.Get(name)
@@ -92,6 +96,19 @@ func (s Set) Has(name string) bool {
 
 // Who says whether s says who one is.
 func (s Set) Who() bool { return s.Has(role) || s.Has(sessionAuthorization) }
+
+// Hurries says whether a statement is cut off after less than a second, as far as the set says. Values are as PostgreSQL reads them:
+// milliseconds, where no unit is given.
+func (s Set) Hurries() bool {
+	for _, name := range [...]string{"statement_timeout", "transaction_timeout"} {
+		v, _ := s.Get(name)
+		n, err := strconv.Atoi(strings.TrimSuffix(v, "ms"))
+		if err == nil && n > 0 && n < 1000 || err != nil && (strings.Contains(v, ".") || strings.HasSuffix(v, "us")) {
+			return true
+		}
+	}
+	return false
+}
 
 // StdStrings is standard_conforming_strings.
 func (s Set) StdStrings() bool {

@@ -110,3 +110,20 @@ func TestPlain(t *testing.T) {
 		t.Error("what is the same on both sides counts, or what is not does not")
 	}
 }
+
+// TestHurries tells short times from long ones.
+func TestHurries(t *testing.T) {
+	for value, hurries := range map[string]bool{
+		"1ms": true, "999ms": true, "20": true, "500us": true, "0.5s": true, "0.01min": true,
+		"": false, "0": false, "1s": false, "1000ms": false, "1500ms": false, "5min": false, "1h": false, "30000": false,
+	} {
+		for _, name := range []string{"statement_timeout", "transaction_timeout"} {
+			if got := Of(Pair{name, value}, Pair{"work_mem", "1MB"}).Hurries(); got != hurries {
+				t.Errorf("%s = %s: %v", name, value, got)
+			}
+		}
+	}
+	if Of(Pair{"lock_timeout", "1ms"}).Hurries() || (Set{}).Hurries() {
+		t.Error("what is cut off is no statement")
+	}
+}
