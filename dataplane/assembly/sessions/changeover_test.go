@@ -84,6 +84,10 @@ func TestSettingRefused(t *testing.T) {
 			if _, err := a.Exec(t.Context(), "SELECT 1").ReadAll(); err == nil || err.(*pgconn.PgError).Hint == "" {
 				t.Errorf("no hint: %v", err)
 			}
+			var pe *pgconn.PgError
+			if _, err := a.Prepare(t.Context(), "", c.out, nil); !stage.AsPg(err, &pe) || pe.Code+" "+pe.Message != c.refused {
+				t.Errorf("%s, not carried out: %v", c.out, err)
+			}
 			stage.Want(t, b, "SHOW application_name", "b")
 			if c.prepared {
 				if r := a.ExecParams(t.Context(), c.out, nil, nil, nil, nil).Read(); r.Err != nil {

@@ -57,7 +57,7 @@ func (k *cancel) look() (over bool) {
 	k.looks++
 	if k.of.Unready() {
 		k.ready = 0
-		return k.looks == patience && k.tell()
+		return k.done == nil || k.looks == patience && k.tell() // what was cancelled is over
 	}
 	k.ready++
 	at, runs := k.of.Began()
