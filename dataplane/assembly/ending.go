@@ -150,7 +150,7 @@ func (p *Proxy) empty(ctx context.Context, what string, count func() int) error 
 const closeTime = 5 * time.Second
 
 // closePools closes all server connections and waits until the servers have closed them too, but for places of another process.
-func (p *Proxy) closePools(ctx context.Context, places map[pool.Key]int) {
+func (p *Proxy) closePools(ctx context.Context, lent func(pool.Key) int) {
 	ctx, stop := context.WithTimeout(ctx, closeTime)
 	defer stop()
 	var all []*pool.Pool
@@ -162,7 +162,7 @@ func (p *Proxy) closePools(ctx context.Context, places map[pool.Key]int) {
 		open := 0
 		for _, x := range all {
 			n, _ := x.Total()
-			open += max(0, n-places[x.Key])
+			open += max(0, n-lent(x.Key))
 		}
 		if open == 0 {
 			return

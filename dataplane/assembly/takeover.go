@@ -3,7 +3,6 @@ package assembly
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -154,9 +153,8 @@ func (s *succession) handOver(ctx context.Context, to *handover.Successor) {
 	}
 	s.mu.Lock()
 	s.left = true
-	places := maps.Clone(s.places)
 	s.mu.Unlock()
-	p.closePools(ctx, places)
+	p.closePools(ctx, s.lent)
 	if err := to.Done(); err != nil {
 		p.o.Log.Warn("the process that took over is gone", zap.Error(err))
 	}
@@ -164,6 +162,13 @@ func (s *succession) handOver(ctx context.Context, to *handover.Successor) {
 	if p.o.HandedOver != nil {
 		p.o.HandedOver()
 	}
+}
+
+// lent is how many places of a pool the successor has by now: it may be given one that it has asked for until the pool is gone.
+func (s *succession) lent(k pool.Key) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places[k]
 }
 
 // Carry implements [serve.Successor].
@@ -236,7 +241,7 @@ func (s *succession) Place(name *heliosv1.PoolName, granted func()) {
 func (s *succession) Return(name *heliosv1.PoolName) {
 	k := pool.KeyOf(name)
 	s.mu.Lock()
-	has := s.places[k] > 0
+	has := s.places[k] > 0 && !s.left // else the pools are being closed, and nobody needs it
 	if has {
 		s.places[k]--
 	}
