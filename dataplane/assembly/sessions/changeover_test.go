@@ -198,3 +198,16 @@ func TestEmptyParameter(t *testing.T) {
 		}
 	}
 }
+
+// TestLongValue takes a value along that is longer than what the proxy otherwise reads at once.
+func TestLongValue(t *testing.T) {
+	t.Parallel()
+	pg := pgcluster.Start(t, pgcluster.Options{}).Primary
+	_, addr := stage.Start(t, stage.Config(pg, heliosv1.PoolMode_POOL_MODE_TRANSACTION, 1))
+	a, b := stage.Connect(t, addr, "postgres"), stage.Connect(t, addr, "postgres")
+	stage.Want(t, a, "SELECT length(set_config('my.own', repeat('x', 3000000), false))", "3000000")
+	for range 2 {
+		stage.Want(t, b, "SELECT coalesce(current_setting('my.own', true), '')", "")
+		stage.Want(t, a, "SELECT length(current_setting('my.own'))", "3000000")
+	}
+}
